@@ -1,0 +1,11 @@
+//! Mechanism: start, find again, measure and stop one sandboxed process; keep stacks on disk.
+//!
+//! This crate knows no user, no database and no restart policy; it never spawns a task and never decides whether
+//! an instance *should* run. Linux only. Unsafe code lives in `sys` and nowhere else.
+//!
+//! Modules in order; each uses only those above it.
+#![deny(unsafe_code)]
+
+pub mod units;
+
+pub mod spec;

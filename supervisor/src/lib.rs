@@ -1,0 +1,6 @@
+//! Policy, people, edges and composition: everything that decides.
+//!
+//! Modules in order; each uses only those above it.
+#![forbid(unsafe_code)]
+
+pub mod cli;
