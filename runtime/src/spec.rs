@@ -187,7 +187,11 @@ impl FromStr for InstanceId {
             && text.bytes().all(|c| inner(c) || c == b'-')
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if ok { Ok(Self(text.to_owned())) } else { Err(InvalidInstanceId(text.to_owned())) }
+        if ok {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidInstanceId(text.to_owned()))
+        }
     }
 }
 

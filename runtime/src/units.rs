@@ -54,9 +54,14 @@ impl FromStr for Bytes {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let error = || UnitError { given: text.to_owned(), expected: "a size such as 256M or 1.5G" };
+        let error = || UnitError {
+            given: text.to_owned(),
+            expected: "a size such as 256M or 1.5G",
+        };
         let lower = text.trim().to_ascii_lowercase();
-        let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let digits = lower
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(lower.len());
         let (number, suffix) = lower.split_at(digits);
         let factor: u64 = match suffix.trim().trim_end_matches("ib").trim_end_matches('b') {
             "" => 1,
@@ -74,14 +79,20 @@ impl FromStr for CpuShare {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let error =
-            || UnitError { given: text.to_owned(), expected: "a number of cores such as 0.5 or 2, or 50%" };
+        let error = || UnitError {
+            given: text.to_owned(),
+            expected: "a number of cores such as 0.5 or 2, or 50%",
+        };
         let trimmed = text.trim();
         let share = match trimmed.strip_suffix('%') {
             Some(percent) => scaled(percent.trim(), 10),
             None => scaled(trimmed, 1000),
         };
-        share.and_then(|share| u32::try_from(share).ok()).filter(|share| *share > 0).map(Self).ok_or_else(error)
+        share
+            .and_then(|share| u32::try_from(share).ok())
+            .filter(|share| *share > 0)
+            .map(Self)
+            .ok_or_else(error)
     }
 }
 
@@ -92,7 +103,11 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
         return None;
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let parts: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let parts: u64 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse().ok()?
+    };
     let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
     let total = u128::from(whole) * u128::from(factor) + u128::from(parts) * u128::from(factor) / scale;
     u64::try_from(total).ok()
@@ -100,7 +115,12 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const STEPS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        const STEPS: [(u64, &str); 4] = [
+            (1 << 40, "TiB"),
+            (1 << 30, "GiB"),
+            (1 << 20, "MiB"),
+            (1 << 10, "KiB"),
+        ];
         for (size, name) in STEPS {
             if self.0 >= size {
                 let tenths = u128::from(self.0) * 10 / u128::from(size);
@@ -161,7 +181,12 @@ mod tests {
 
     #[test]
     fn sizes_print_in_the_largest_unit() {
-        for (bytes, text) in [(0, "0 B"), (1024, "1 KiB"), (256 << 20, "256 MiB"), (3 << 29, "1.5 GiB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1024, "1 KiB"),
+            (256 << 20, "256 MiB"),
+            (3 << 29, "1.5 GiB"),
+        ] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
     }

@@ -3,4 +3,8 @@
 //! Modules in order; each uses only those above it.
 #![forbid(unsafe_code)]
 
+pub mod problem;
+
+pub mod paths;
+
 pub mod cli;

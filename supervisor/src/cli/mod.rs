@@ -1,9 +1,71 @@
-//! Commands and help.
+//! Commands, help and exit codes.
+//!
+//! Each command is a file here that turns its arguments into calls of the modules above and their answers into
+//! lines. Exit codes are [`Code`](crate::problem::Code)'s; hidden roles (`keeper`) are dispatched in [`main`]
+//! before anything else runs, because they must stay small and single-threaded.
 
+pub mod output;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::output::Output;
+use crate::problem::{Code, Problem};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the work failed
+  2    wrong use: an option, a variable or a given file
+  3    this machine lacks something (see `redhold doctor`)
+  4    something else holds what is needed: a port, a lock
+  130  broken off by a second Ctrl-C";
+
+/// Isolated Node-RED, hosted by one binary.
+#[derive(Debug, Parser)]
+#[command(name = "redhold", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where stacks and instances are kept [env: REDHOLD_DATA_DIR; default: ~/.local/share/redhold]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
 
 /// Runs the command line and turns its outcome into the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json);
+    match run(&cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            output.problem(&problem);
+            ExitCode::from(problem.code().exit())
+        }
+    }
+}
+
+/// One arm per command.
+fn run(cli: &Cli, _output: &Output) -> Result<(), Problem> {
+    // The first command to land makes `command` plain (not optional) and this match exhaustive.
+    match &cli.command {
+        None => Err(Problem::new(Code::Usage, "no command was given").hint("see redhold --help")),
+        Some(command) => match *command {},
+    }
 }

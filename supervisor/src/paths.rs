@@ -1,0 +1,84 @@
+//! Where Redhold keeps its own data on this machine: the one place that decides it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::problem::{Code, Problem};
+
+/// The data directory: the flag, else `REDHOLD_DATA_DIR`, else `$XDG_DATA_HOME/redhold`, else
+/// `~/.local/share/redhold`. It need not exist yet; the answer is absolute.
+///
+/// # Errors
+/// When nothing names one (an account without a home), or a relative path cannot be made absolute.
+pub fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Problem> {
+    let chosen = choose(flag, |name| std::env::var_os(name)).ok_or_else(|| {
+        Problem::new(
+            Code::Usage,
+            "there is no place for Redhold's data: HOME is not set",
+        )
+        .hint("name one with --data-dir or REDHOLD_DATA_DIR")
+    })?;
+    std::path::absolute(&chosen).map_err(|error| {
+        Problem::new(
+            Code::Usage,
+            format!("the data directory {} cannot be used", chosen.display()),
+        )
+        .because(error)
+    })
+}
+
+/// The rule itself, with the environment as a function. The XDG base directory specification says that a
+/// relative `XDG_DATA_HOME` is to be ignored.
+fn choose(flag: Option<&Path>, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let named = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    flag.map(Path::to_path_buf)
+        .or_else(|| named("REDHOLD_DATA_DIR"))
+        .or_else(|| {
+            named("XDG_DATA_HOME")
+                .filter(|path| path.is_absolute())
+                .map(|path| path.join("redhold"))
+        })
+        .or_else(|| named("HOME").map(|home| home.join(".local/share/redhold")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_wins() {
+        let table: [(Option<&str>, &[(&str, &str)], Option<&str>); 7] = [
+            (Some("/flag"), &[("REDHOLD_DATA_DIR", "/env")], Some("/flag")),
+            (
+                None,
+                &[("REDHOLD_DATA_DIR", "/env"), ("XDG_DATA_HOME", "/xdg")],
+                Some("/env"),
+            ),
+            (
+                None,
+                &[("REDHOLD_DATA_DIR", ""), ("XDG_DATA_HOME", "/xdg")],
+                Some("/xdg/redhold"),
+            ),
+            (
+                None,
+                &[("XDG_DATA_HOME", "rel"), ("HOME", "/h")],
+                Some("/h/.local/share/redhold"),
+            ),
+            (None, &[("HOME", "/h")], Some("/h/.local/share/redhold")),
+            (None, &[("HOME", "")], None),
+            (None, &[], None),
+        ];
+        for (flag, env, expected) in table {
+            let lookup = |name: &str| {
+                env.iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| OsString::from(value))
+            };
+            assert_eq!(
+                choose(flag.map(Path::new), lookup).as_deref(),
+                expected.map(Path::new),
+                "{env:?}"
+            );
+        }
+    }
+}
