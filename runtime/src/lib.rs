@@ -6,6 +6,21 @@
 //! Modules in order; each uses only those above it.
 #![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "the one folder that talks to the kernel directly")]
+pub(crate) mod sys;
+
 pub mod units;
 
 pub mod spec;
+
+pub mod record;
+
+pub mod error;
+
+pub mod store;
+
+pub mod sandbox;
+
+pub mod launch;
+
+pub mod process;

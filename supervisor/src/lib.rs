@@ -7,4 +7,12 @@ pub mod problem;
 
 pub mod paths;
 
+pub mod stacks;
+
+pub mod instances;
+
+pub mod proxy;
+
+pub mod dev;
+
 pub mod cli;

@@ -1,3 +1,8 @@
-//! Placeholder.
+//! Drives the built binary from outside, with a real Node-RED and a real browser.
 
-fn main() {}
+mod cli;
+mod dev;
+mod guest;
+mod import;
+mod proxy;
+mod stack;

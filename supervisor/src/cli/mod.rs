@@ -4,7 +4,10 @@
 //! lines. Exit codes are [`Code`](crate::problem::Code)'s; hidden roles (`keeper`) are dispatched in [`main`]
 //! before anything else runs, because they must stay small and single-threaded.
 
+pub mod dev;
+pub mod doctor;
 pub mod output;
+pub mod stack;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::output::Output;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -30,7 +33,7 @@ struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 /// What every command understands.
@@ -45,7 +48,11 @@ pub struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Dev(dev::Dev),
+    Stack(stack::Stack),
+    Doctor(doctor::Doctor),
+}
 
 /// Runs the command line and turns its outcome into the exit code.
 #[must_use]
@@ -62,10 +69,10 @@ pub fn main() -> ExitCode {
 }
 
 /// One arm per command.
-fn run(cli: &Cli, _output: &Output) -> Result<(), Problem> {
-    // The first command to land makes `command` plain (not optional) and this match exhaustive.
+fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
     match &cli.command {
-        None => Err(Problem::new(Code::Usage, "no command was given").hint("see redhold --help")),
-        Some(command) => match *command {},
+        Command::Dev(command) => dev::run(command, &cli.global, output),
+        Command::Stack(command) => stack::run(command, &cli.global, output),
+        Command::Doctor(command) => doctor::run(command, &cli.global, output),
     }
 }

@@ -1,3 +1,15 @@
 //! Drives the built binary from outside, for the tests and the benches.
 //!
 //! Depends on none of our crates, so that a test sees only what a user sees.
+
+pub mod eventually;
+pub mod skip;
+
+/// Path of the freshly built `redhold`; expands in the caller, because Cargo tells only the package that owns
+/// the binary.
+#[macro_export]
+macro_rules! redhold {
+    () => {
+        std::path::Path::new(env!("CARGO_BIN_EXE_redhold"))
+    };
+}

@@ -1,0 +1,1 @@
+//! What can go wrong with starting and finding instances: which step, on what, and why.

@@ -1,0 +1,1 @@
+//! Start an instance, find it again, talk to its keeper, stop it.

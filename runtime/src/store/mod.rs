@@ -1,0 +1,1 @@
+//! Stacks on disk: fetched once, verified, shared read-only by every instance.

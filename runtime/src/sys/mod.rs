@@ -1,0 +1,1 @@
+//! The only unsafe code: thin wrappers over system calls, each stating its contract.
