@@ -1,1 +1,418 @@
 //! Limits on memory, processor time, tasks and input/output, on cgroup v1, hybrid and v2.
+//!
+//! A [`Group`] is one instance's directory in every tree that the machine has; each control file is looked for
+//! where it is, so a hybrid machine needs no driver of its own: limits sit in the v1 trees, killing at one stroke in
+//! the otherwise empty v2 tree beside them. Every limit is read back, and what is lacking becomes a [`Level`] that
+//! says so. The caller itself stays outside of the group.
+//!
+//! Modules: `layout` (where am I), `place` (where may I), `v1` and `v2` (limits), `reading` (what was read
+//! back), `oom` (events), `device`, `files`.
+
+mod device;
+mod files;
+mod layout;
+mod oom;
+mod place;
+mod reading;
+mod v1;
+mod v2;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+use nix::unistd::Pid;
+
+pub use self::files::CgroupError;
+pub use self::layout::{Generation, Layout, Unified};
+pub use self::place::{Ground, delegate, ground, systemd_runs};
+
+use self::device::Device;
+use self::files::{keyed, read, read_number, write};
+use self::oom::Oom;
+use self::place::{FOLDER, Places, make_all};
+use self::reading::Reading;
+use crate::record::{Level, OomRecord};
+use crate::spec::{InstanceId, Limits};
+
+/// How long killed processes may take to leave before they count as undead. The kernel needs a few milliseconds,
+/// unless one hangs in a system call that cannot be interrupted.
+const DEATH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// One instance's control groups.
+#[derive(Debug)]
+pub struct Group {
+    directories: Vec<PathBuf>,
+    /// The v2 directory, opened, when the limits live there.
+    unified: Option<File>,
+    levels: Vec<Level>,
+    oom: Option<Oom>,
+    memory_limit: Option<u64>,
+}
+
+/// What a group has used up, as far as the kernel tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes charged now: anonymous memory and page cache.
+    pub memory: Option<u64>,
+    /// Most bytes ever charged.
+    pub memory_peak: Option<u64>,
+    /// Processor time in microseconds.
+    pub cpu_us: Option<u64>,
+    /// Time for which tasks waited for their quota, in microseconds, summed over processors.
+    pub throttled_us: Option<u64>,
+    /// Tasks now, threads included.
+    pub pids: Option<u64>,
+}
+
+impl Group {
+    /// Makes `redhold/<id>` in every tree in which the caller may, sets `limits` and reads them back. `writable` is the
+    /// folder whose disk the io limit is about.
+    ///
+    /// # Errors
+    /// When a group is there but cannot be used. A missing controller or right is no error: see [`Group::levels`].
+    pub fn create(id: &InstanceId, limits: &Limits, writable: Option<&Path>) -> Result<Self, CgroupError> {
+        let layout = Layout::of_self()?;
+        let (places, directories) = make_all(&layout, id)?;
+        let mut group = Self {
+            directories,
+            unified: None,
+            levels: Vec::new(),
+            oom: None,
+            memory_limit: limits.memory.map(|limit| limit.0),
+        };
+        if let Err(error) = group.set(limits, writable, &places) {
+            // A half-made group must not stay; why it was half-made is what counts.
+            let _ = group.remove();
+            return Err(error);
+        }
+        Ok(group)
+    }
+
+    /// The group whose directories were recorded, for emptying and removing it after its keeper was lost. Those that
+    /// are gone are left out.
+    ///
+    /// # Errors
+    /// [`CgroupError::Foreign`] for a path that is not ours.
+    pub fn from_paths(paths: &[String]) -> Result<Self, CgroupError> {
+        let mut directories = Vec::new();
+        for path in paths.iter().map(PathBuf::from) {
+            let ours = path
+                .parent()
+                .and_then(Path::file_name)
+                .is_some_and(|name| name == FOLDER)
+                && path.is_absolute()
+                && !path.components().any(|part| part.as_os_str() == "..");
+            match statfs(&path) {
+                Err(Errno::ENOENT) if ours => {}
+                Ok(found)
+                    if ours
+                        && [CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC].contains(&found.filesystem_type()) =>
+                {
+                    directories.push(path);
+                }
+                _ => return Err(CgroupError::Foreign { path }),
+            }
+        }
+        let mut group = Self {
+            directories,
+            unified: None,
+            levels: Vec::new(),
+            oom: None,
+            memory_limit: None,
+        };
+        group.memory_limit = ["memory.max", "memory.limit_in_bytes"]
+            .iter()
+            .find_map(|name| read_number(&group.file(name)?).ok());
+        Ok(group)
+    }
+
+    /// Moves a process into the group, with its threads; its later children are born there.
+    ///
+    /// # Errors
+    /// When the process is gone or the kernel refuses.
+    pub fn add(&self, pid: i32) -> Result<(), CgroupError> {
+        let text = pid.to_string();
+        self.directories
+            .iter()
+            .try_for_each(|directory| write(&directory.join("cgroup.procs"), &text))
+    }
+
+    /// The directory for `CLONE_INTO_CGROUP`, when one tree (v2) holds everything; otherwise [`Group::add`] it is.
+    #[must_use]
+    pub fn directory_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.unified.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The directories, for the run record.
+    #[must_use]
+    pub fn paths(&self) -> Vec<String> {
+        self.directories
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// `memory`, `cpu`, `pids` and `io`: what is enforced, as read back.
+    #[must_use]
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// What to poll, and for which events, to hear of an out-of-memory kill; then ask [`Group::read_oom`].
+    #[must_use]
+    pub fn oom_source(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        self.oom.as_ref().map(Oom::source)
+    }
+
+    /// Out-of-memory kills so far, and `None` when there was none. Must be called after each event, or the source
+    /// stays ready; may wait 20 ms for the kernel to count what it has just reported.
+    ///
+    /// # Errors
+    /// When the kernel's counts cannot be read.
+    pub fn read_oom(&self) -> Result<Option<OomRecord>, CgroupError> {
+        let kills = match &self.oom {
+            Some(oom) => oom.kills()?,
+            None => ["memory.events", "memory.oom_control"]
+                .iter()
+                .find_map(|name| keyed(&read(&self.file(name)?).ok()?, "oom_kill"))
+                .unwrap_or(0),
+        };
+        Ok((kills > 0).then(|| OomRecord {
+            kills,
+            limit: self.memory_limit,
+            peak: self.stats().memory_peak,
+        }))
+    }
+
+    /// Kills everything in the group and waits until it is gone: milliseconds, at most two seconds.
+    ///
+    /// # Errors
+    /// [`CgroupError::Undead`] when something does not die.
+    pub fn kill_all(&self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + DEATH_PATIENCE;
+        // Where it exists (Linux 5.14) this gets frozen processes too, and ones that are just being forked.
+        let at_once = self
+            .file("cgroup.kill")
+            .is_some_and(|file| write(&file, "1").is_ok());
+        if !at_once && let Some(file) = self.file("pids.max") {
+            // Otherwise it is a race with whoever forks, unless forking is over.
+            let _ = write(&file, "0");
+        }
+        loop {
+            let members = self.members()?;
+            if members.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(CgroupError::Undead {
+                    path: self.directories.first().cloned().unwrap_or_default(),
+                    left: members.len(),
+                });
+            }
+            for pid in members {
+                // The number cannot have been given to another process unless it left the group just now, and the
+                // kernel hands out all other numbers before it uses one again.
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Stops every process of the group where it stands, or lets it go on. Only where there is a v2 tree: the v1
+    /// freezer makes processes that cannot be killed.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn freeze(&self, frozen: bool) -> Result<bool, CgroupError> {
+        let Some(file) = self.file("cgroup.freeze") else {
+            return Ok(false);
+        };
+        write(&file, if frozen { "1" } else { "0" })?;
+        Ok(true)
+    }
+
+    /// What the group uses and has used.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let first = |names: &[&str]| names.iter().find_map(|name| read_number(&self.file(name)?).ok());
+        let cpu = self
+            .file("cpu.stat")
+            .and_then(|file| read(&file).ok())
+            .unwrap_or_default();
+        // `cpu.stat` has `usage_usec` on v2 only; on a hybrid machine the v2 tree shows one without a quota.
+        let nanoseconds = |value: Option<u64>| value.map(|value| value / 1000);
+        Stats {
+            memory: first(&["memory.current", "memory.usage_in_bytes"]),
+            memory_peak: first(&["memory.peak", "memory.max_usage_in_bytes"]),
+            cpu_us: keyed(&cpu, "usage_usec").or_else(|| nanoseconds(first(&["cpuacct.usage"]))),
+            throttled_us: keyed(&cpu, "throttled_usec")
+                .or_else(|| nanoseconds(keyed(&cpu, "throttled_time"))),
+            pids: first(&["pids.current"]),
+        }
+    }
+
+    /// Kills what is left and removes the directories, and the folder around them when it was the last.
+    ///
+    /// # Errors
+    /// When something does not die or a directory does not go.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        self.kill_all()?;
+        let mut outcome = Ok(());
+        for directory in &self.directories {
+            if let Err(error) = remove_one(directory) {
+                outcome = Err(error);
+            } else if let Some(folder) = directory.parent() {
+                // Fails while another instance lives there, as it should.
+                let _ = fs::remove_dir(folder);
+            }
+        }
+        outcome
+    }
+
+    /// The first directory's file of this name; names are unique among controllers and generations, but for
+    /// `cpu.stat` on a hybrid machine, where the v1 one comes first.
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        self.directories
+            .iter()
+            .map(|directory| directory.join(name))
+            .find(|file| file.exists())
+    }
+
+    /// Process numbers in any of the directories.
+    fn members(&self) -> Result<BTreeSet<i32>, CgroupError> {
+        let mut members = BTreeSet::new();
+        for directory in &self.directories {
+            match read(&directory.join("cgroup.procs")) {
+                Ok(text) => members.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
+                Err(CgroupError::Read { source, .. })
+                    if source.kind() == ErrorKind::NotFound
+                        || source.raw_os_error() == Some(libc::ENODEV) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // A process of another pid namespace shows as 0; signalling 0 would hit ourselves.
+        members.remove(&0);
+        Ok(members)
+    }
+
+    /// Sets and reads back.
+    fn set(&mut self, limits: &Limits, writable: Option<&Path>, places: &Places) -> Result<(), CgroupError> {
+        let memory = limits.memory.map(|limit| {
+            self.with(
+                "memory.limit_in_bytes",
+                "memory.max",
+                places,
+                "memory",
+                |group, second| match second {
+                    false => v1::memory(group, limit),
+                    true => v2::memory(group, limit),
+                },
+            )
+        });
+        let cpu = limits.cpu.map(|share| {
+            self.with(
+                "cpu.cfs_quota_us",
+                "cpu.max",
+                places,
+                "cpu",
+                |group, second| match second {
+                    false => v1::cpu(group, share),
+                    true => v2::cpu(group, share),
+                },
+            )
+        });
+        let pids = limits.pids.map(|limit| {
+            self.with("pids.max", "pids.max", places, "pids", |group, _| {
+                v1::pids(group, limit)
+            })
+        });
+        let io = limits.io.map(|rate| match writable.map(Device::under) {
+            None => Reading::none("no writable folder was named"),
+            Some(Err(why)) => Reading::none(&why),
+            Some(Ok(device)) => self.with(
+                "blkio.throttle.write_bps_device",
+                "io.max",
+                places,
+                "blkio",
+                |group, second| match second {
+                    false => v1::io(group, rate, &device),
+                    true => v2::io(group, rate, &device),
+                },
+            ),
+        });
+        self.levels = [("memory", memory), ("cpu", cpu), ("pids", pids), ("io", io)]
+            .into_iter()
+            .map(|(name, reading)| {
+                let reading = reading.unwrap_or_else(Reading::off);
+                Level {
+                    name: name.to_owned(),
+                    strength: reading.strength,
+                    detail: reading.detail,
+                }
+            })
+            .collect();
+        for directory in &self.directories {
+            if let Some(oom) = Oom::of(directory)? {
+                self.oom = Some(oom);
+            }
+        }
+        if let [only] = self.directories.as_slice()
+            && only.join("cgroup.controllers").exists()
+        {
+            self.unified = File::open(only).ok();
+        }
+        Ok(())
+    }
+
+    /// Uses the v1 or the v2 way, by which file is there; a refusal becomes a named lack.
+    fn with(
+        &self,
+        first: &str,
+        second: &str,
+        places: &Places,
+        controller: &str,
+        set: impl Fn(&Path, bool) -> Result<Reading, CgroupError>,
+    ) -> Reading {
+        let found = self.directories.iter().find_map(|directory| {
+            match (directory.join(first).exists(), directory.join(second).exists()) {
+                (true, _) => Some((directory, false)),
+                (false, true) => Some((directory, true)),
+                (false, false) => None,
+            }
+        });
+        match found {
+            Some((directory, second)) => {
+                set(directory, second).unwrap_or_else(|error| Reading::none(&error.in_words()))
+            }
+            None => Reading::none(&places.why_lacking(controller)),
+        }
+    }
+}
+
+/// Removes a directory; the kernel may count a dead process for a moment after its number has left `cgroup.procs`.
+fn remove_one(directory: &Path) -> Result<(), CgroupError> {
+    let deadline = Instant::now() + DEATH_PATIENCE;
+    loop {
+        match fs::remove_dir(directory) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(source) => {
+                return Err(CgroupError::Remove {
+                    path: directory.to_owned(),
+                    source,
+                });
+            }
+        }
+    }
+}

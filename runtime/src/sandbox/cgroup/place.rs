@@ -1,0 +1,262 @@
+//! Finds, in each tree, a directory under which this caller may make groups: `<place>/redhold`.
+//!
+//! What is the machine's stays the machine's:
+//! - **v1**: below the caller's own group. v1 knows no delegation, so this needs root (or a chown by an administrator).
+//! - **v2, delegated**: below the caller's own group, when systemd marks it as handed over (`user.delegate`,
+//!   `trusted.delegate`; systemd.resource-control(5), `Delegate=`), or when no systemd runs and the caller may write
+//!   there. A group that hands controllers to its children may hold no process itself ("no internal process
+//!   constraint", Documentation/admin-guide/cgroup-v2.rst), so whatever lives in it moves into a leaf beside
+//!   ours first; that is what a delegated unit is expected to do with itself.
+//! - **v2, root without delegation**: below the root of the tree, which is exempt from that constraint. Another
+//!   service's or session's group is never changed.
+//! - **v2, anybody else**: nowhere. [`delegate`] is the command that gets a place.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::files::{self, CgroupError};
+use super::layout::{Layout, Unified};
+use crate::spec::InstanceId;
+use crate::sys::xattr;
+
+/// Directory that holds our groups.
+pub(super) const FOLDER: &str = "redhold";
+/// Leaf into which the processes of a delegated group move.
+const HOST_LEAF: &str = "redhold.host";
+/// Controllers that we hand down on v2.
+const WANTED: [&str; 4] = ["memory", "cpu", "pids", "io"];
+
+/// Where groups may be made, and where not.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// `.../redhold` directories, made and ready.
+    pub(super) folders: Vec<PathBuf>,
+    /// Controller and why it has no place.
+    pub(super) lacking: Vec<(String, String)>,
+}
+
+impl Places {
+    /// Makes the folders.
+    pub(super) fn prepare(layout: &Layout) -> Self {
+        let mut places = Self::default();
+        for (controller, own) in &layout.v1 {
+            let folder = own.join(FOLDER);
+            if places.folders.contains(&folder) {
+                continue;
+            }
+            match make(&folder) {
+                Ok(()) => places.folders.push(folder),
+                Err(error) => places.lacking.push((controller.clone(), error.in_words())),
+            }
+        }
+        if let Some(unified) = &layout.v2 {
+            match prepare_unified(unified) {
+                Ok(folder) => places.folders.push(folder),
+                Err(why) => places.lacking.push(("v2".to_owned(), why)),
+            }
+        }
+        places
+    }
+
+    /// Why `controller` has no group here.
+    pub(super) fn why_lacking(&self, controller: &str) -> String {
+        let reason = |name: &str| self.lacking.iter().find(|(known, _)| known == name);
+        match reason(controller).or_else(|| reason("v2")) {
+            Some((_, why)) => why.clone(),
+            None => format!("this machine offers no `{controller}` controller"),
+        }
+    }
+}
+
+/// Makes a group; one that is there already is as good.
+pub(super) fn make(path: &Path) -> Result<(), CgroupError> {
+    match fs::create_dir(path) {
+        Err(source) if source.kind() != ErrorKind::AlreadyExists => Err(CgroupError::Make {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the group in every tree under one name: `id`, or `id.2` and so on while a living group has it (another data
+/// folder may use the same id).
+pub(super) fn make_all(layout: &Layout, id: &InstanceId) -> Result<(Places, Vec<PathBuf>), CgroupError> {
+    let mut taken = PathBuf::from(FOLDER).join(id.as_str());
+    for attempt in 1..=9 {
+        let name = match attempt {
+            1 => id.to_string(),
+            attempt => format!("{id}.{attempt}"),
+        };
+        // Once more in each attempt: somebody who removes the last other group takes the folder along.
+        let places = Places::prepare(layout);
+        let wanted: Vec<PathBuf> = places.folders.iter().map(|folder| folder.join(&name)).collect();
+        let mut made: Vec<PathBuf> = Vec::new();
+        let outcome = wanted.iter().try_for_each(|path| {
+            make_one(path)?;
+            made.push(path.clone());
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => return Ok((places, wanted)),
+            Err(CgroupError::Make { path, source }) => {
+                for path in &made {
+                    let _ = fs::remove_dir(path);
+                }
+                taken = path.clone();
+                match source.kind() {
+                    ErrorKind::AlreadyExists | ErrorKind::NotFound => {}
+                    _ => return Err(CgroupError::Make { path, source }),
+                }
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Err(CgroupError::Taken { path: taken })
+}
+
+/// Makes one directory; an empty one of that name is a leftover without a keeper and goes first.
+fn make_one(path: &Path) -> Result<(), CgroupError> {
+    let made = match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && fs::remove_dir(path).is_ok() => {
+            fs::create_dir(path)
+        }
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Err(ErrorKind::AlreadyExists.into()),
+        outcome => outcome,
+    };
+    made.map_err(|source| CgroupError::Make {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Where on v2 groups may be made, and on what ground.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// The caller's group, or the one around its leaf, was handed over to it.
+    Delegated(PathBuf),
+    /// The root of the tree; only root may.
+    Root(PathBuf),
+    /// Nowhere; why, in words.
+    Nowhere(String),
+}
+
+/// Decides where the caller may make v2 groups, without changing anything.
+#[must_use]
+pub fn ground(unified: &Unified) -> Ground {
+    let own = match unified.own.file_name() {
+        Some(name) if name == HOST_LEAF => unified.own.parent().unwrap_or(&unified.own),
+        _ => &unified.own,
+    };
+    if is_tree_root(own) {
+        return match writable(own) {
+            true => Ground::Root(own.to_owned()),
+            false => Ground::Nowhere("it runs in the root group, which only root may divide".to_owned()),
+        };
+    }
+    if writable(own) && (marked_delegated(own) || !systemd_runs()) {
+        return Ground::Delegated(own.to_owned());
+    }
+    if is_tree_root(&unified.mount) && writable(&unified.mount) {
+        return Ground::Root(unified.mount.clone());
+    }
+    Ground::Nowhere(format!(
+        "the control group {} is not delegated to this user",
+        own.display()
+    ))
+}
+
+/// Arguments in front of a command that start it in a delegated group of its own, for an account that has a
+/// systemd user manager.
+#[must_use]
+pub fn delegate() -> [&'static str; 7] {
+    [
+        "systemd-run",
+        "--user",
+        "--scope",
+        "--quiet",
+        "--collect",
+        "-p",
+        "Delegate=yes",
+    ]
+}
+
+/// Whether a systemd runs this machine (`sd_booted(3)`).
+#[must_use]
+pub fn systemd_runs() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+fn prepare_unified(unified: &Unified) -> Result<PathBuf, String> {
+    let (place, ours) = match ground(unified) {
+        Ground::Delegated(place) => (place, true),
+        Ground::Root(place) => (place, false),
+        Ground::Nowhere(why) => return Err(why),
+    };
+    let words = |error: CgroupError| error.in_words();
+    let folder = place.join(FOLDER);
+    hand_down(&place, ours).map_err(words)?;
+    make(&folder).map_err(words)?;
+    hand_down(&folder, false).map_err(words)?;
+    Ok(folder)
+}
+
+/// Enables for the children of `group` what it has itself. A controller that cannot be handed down shows as missing
+/// in the child, where it is named; only the constraint above is worth an effort.
+fn hand_down(group: &Path, ours: bool) -> Result<(), CgroupError> {
+    let offered = files::read(&group.join("cgroup.controllers"))?;
+    let control = group.join("cgroup.subtree_control");
+    for _ in 0..5 {
+        let enabled = files::read(&control)?;
+        let has = |list: &str, name: &str| list.split(' ').any(|known| known == name);
+        let mut busy = false;
+        for name in WANTED {
+            if has(&offered, name) && !has(&enabled, name) {
+                let outcome = files::write(&control, &format!("+{name}"));
+                busy |= matches!(&outcome, Err(CgroupError::Write { source, .. })
+                    if source.kind() == ErrorKind::ResourceBusy);
+            }
+        }
+        if !busy || !ours {
+            break;
+        }
+        // Processes that are being forked meanwhile stay behind: hence several rounds.
+        move_all(group, &group.join(HOST_LEAF))?;
+    }
+    Ok(())
+}
+
+/// Moves every process of `from` into its child `leaf`.
+fn move_all(from: &Path, leaf: &Path) -> Result<(), CgroupError> {
+    make(leaf)?;
+    let procs = leaf.join("cgroup.procs");
+    for pid in files::read(&from.join("cgroup.procs"))?.lines() {
+        match files::write(&procs, pid) {
+            // It ended meanwhile.
+            Err(CgroupError::Write { source, .. }) if source.raw_os_error() == Some(libc::ESRCH) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// The root of the whole tree has no type, being what the others are counted against; a namespace's root has.
+fn is_tree_root(group: &Path) -> bool {
+    group.join("cgroup.controllers").exists() && !group.join("cgroup.type").exists()
+}
+
+/// Whether the three files that delegation hands over can be written (cgroup-v2.rst, "Model of Delegation").
+fn writable(group: &Path) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    ["", "cgroup.procs", "cgroup.subtree_control"]
+        .iter()
+        .all(|name| access(&group.join(name), AccessFlags::W_OK).is_ok())
+}
+
+/// Reading `trusted.` attributes takes CAP_SYS_ADMIN (`xattr(7)`); `user.delegate` is there for everybody else.
+fn marked_delegated(group: &Path) -> bool {
+    ["user.delegate", "trusted.delegate"]
+        .iter()
+        .any(|name| xattr::get(group, name).is_ok_and(|value| value == b"1"))
+}

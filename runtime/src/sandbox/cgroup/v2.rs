@@ -1,0 +1,56 @@
+//! The second generation of control groups: one tree, Documentation/admin-guide/cgroup-v2.rst.
+
+use std::path::Path;
+
+use super::device::Device;
+use super::files::{CgroupError, number, read, read_number, write};
+use super::reading::{Reading, cpu_quota};
+use crate::units::{Bytes, CpuShare};
+
+/// Memory, without swap: v2 limits the two apart, and only this way are they together never above `limit`.
+/// An out-of-memory kill takes the whole instance: half of a program is worse than none.
+pub(super) fn memory(group: &Path, limit: Bytes) -> Result<Reading, CgroupError> {
+    let file = group.join("memory.max");
+    write(&file, &limit.0.to_string())?;
+    write(&group.join("memory.oom.group"), "1")?;
+    let reading = Reading::bytes(limit, read_number(&file)?, "memory.max");
+    let swap = group.join("memory.swap.max");
+    if !swap.exists() {
+        // Built or booted without swap accounting; without a swap area there is nothing to account.
+        return Ok(reading);
+    }
+    write(&swap, "0")?;
+    Ok(match read_number(&swap)? {
+        0 => reading,
+        left => reading.lesser(&format!("it may also use {} of swap", Bytes(left))),
+    })
+}
+
+/// A quota per period of real time.
+pub(super) fn cpu(group: &Path, share: CpuShare) -> Result<Reading, CgroupError> {
+    let (quota, period) = cpu_quota(share);
+    let file = group.join("cpu.max");
+    write(&file, &format!("{quota} {period}"))?;
+    let text = read(&file)?;
+    let mut numbers = text.split(' ').filter_map(number);
+    match (numbers.next(), numbers.next()) {
+        (Some(quota), Some(period)) => Ok(Reading::cpu(share, quota, period, "cpu.max")),
+        _ => Err(CgroupError::Strange { path: file, text }),
+    }
+}
+
+/// Bytes per second, read and written. Buffered writes count where the file system names the writer
+/// (ext4, btrfs, XFS and f2fs do).
+pub(super) fn io(group: &Path, rate: Bytes, device: &Device) -> Result<Reading, CgroupError> {
+    let file = group.join("io.max");
+    write(&file, &format!("{device} rbps={0} wbps={0}", rate.0))?;
+    let text = read(&file)?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&device.to_string())?.strip_prefix(' '));
+    let set = |key: &str| line?.split(' ').find_map(|pair| number(pair.strip_prefix(key)?));
+    let most = set("rbps=")
+        .unwrap_or(u64::MAX)
+        .max(set("wbps=").unwrap_or(u64::MAX));
+    Ok(Reading::bytes(rate, most, &format!("io.max for {device}")))
+}
