@@ -1,0 +1,58 @@
+//! The values that the static `settings.cjs` reads: a JSON document beside it, never generated code.
+
+use serde_json::{Value, json};
+
+use super::{Inside, Wanted};
+
+/// Node-RED settings of one instance that are not decided by the sandbox.
+#[derive(Clone)]
+pub struct Settings {
+    /// Name of the flow file in the user directory.
+    pub flow_file: String,
+    /// Key of the credentials; `None` lets Node-RED keep one of its own in the user directory.
+    pub credential_secret: Option<String>,
+    /// Start the editor with the flows stopped.
+    pub safe: bool,
+    /// Seconds after which a function node's endless loop is broken off. 0 never does.
+    pub function_timeout: u32,
+    /// The editor may install nodes from the npm registry.
+    pub palette_install: bool,
+    /// Core node files that are not loaded (Node-RED's `nodesExcludes`), for small headless runs.
+    pub nodes_excludes: Vec<String>,
+    /// Further settings by Node-RED's own names, as an import found them; ours win.
+    pub extra: serde_json::Map<String, Value>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            flow_file: "flows.json".to_owned(),
+            credential_secret: None,
+            safe: false,
+            // Long enough for any honest synchronous work, short enough that a person sees why nothing answers.
+            function_timeout: 10,
+            palette_install: true,
+            nodes_excludes: Vec::new(),
+            extra: serde_json::Map::new(),
+        }
+    }
+}
+
+/// The document for `settings.cjs` and `main.cjs`.
+pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside) -> Value {
+    let settings = &wanted.settings;
+    json!({
+        "modules": inside.modules,
+        "cache": inside.cache,
+        "files": inside.files,
+        "userDir": inside.data,
+        "flowFile": settings.flow_file,
+        "credentialSecret": settings.credential_secret,
+        "safeMode": settings.safe,
+        "readOnly": wanted.read_only,
+        "functionTimeout": settings.function_timeout,
+        "paletteInstall": settings.palette_install && !wanted.read_only,
+        "nodesExcludes": settings.nodes_excludes,
+        "extra": settings.extra,
+    })
+}
