@@ -1,0 +1,142 @@
+//! Pure: which headers go on, which stay, which are ours.
+
+use std::net::IpAddr;
+
+use hyper::Uri;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Headers that speak about one connection only (RFC 9110, 7.6.1), beside those that `Connection` lists.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Headers that only a front may set; what a client claims in them is dropped.
+const FORWARDED: [HeaderName; 6] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// The protocol that a message asks to change to, when `Connection` says so too.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let named = listed(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    named.then(|| headers.get(UPGRADE).cloned()).flatten()
+}
+
+/// Removes what belongs to one connection. An upgrade is kept when `keep` names its protocol.
+pub(super) fn strip(headers: &mut HeaderMap, keep: Option<HeaderValue>) {
+    let named: Vec<HeaderName> = listed(headers)
+        .filter_map(|token| token.parse().ok())
+        // A client that lists these would make the far side misread the message; they are never its to remove.
+        .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    if let Some(protocol) = keep {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Tells the instance who asked, in place of whatever the client claimed.
+pub(super) fn forwarded(headers: &mut HeaderMap, uri: &Uri, client: IpAddr) {
+    for name in &FORWARDED {
+        headers.remove(name);
+    }
+    // An absolute target overrides the header (RFC 9112, 3.2.2); the instance gets the short form and one host.
+    if let Some(host) = uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+        headers.insert(HOST, host);
+    }
+    let host = headers
+        .entry(HOST)
+        .or_insert(HeaderValue::from_static("localhost"))
+        .clone();
+    headers.insert("x-forwarded-host", host);
+    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
+        headers.insert("x-forwarded-for", client);
+    }
+}
+
+/// The tokens of `Connection`.
+fn listed(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        pairs.collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_there() {
+        let mut map = headers(&[
+            ("connection", "close, X-Secret, host, content-length"),
+            ("x-secret", "1"),
+            ("host", "localhost"),
+            ("content-length", "3"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("accept", "*/*"),
+        ]);
+        assert_eq!(upgrade(&map), None);
+        strip(&mut map, None);
+        assert_eq!(names(&map), ["accept", "content-length", "host"]);
+    }
+
+    #[test]
+    fn an_upgrade_goes_on_when_it_is_meant() {
+        let mut map = headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        let protocol = upgrade(&map);
+        strip(&mut map, protocol);
+        assert_eq!(map["upgrade"], "websocket");
+        assert_eq!(map["connection"], "upgrade");
+    }
+
+    #[test]
+    fn a_client_cannot_say_who_it_is() {
+        let mut map = headers(&[
+            ("host", "localhost:1880"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+        ]);
+        forwarded(&mut map, &Uri::from_static("/a"), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(map["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(map["x-forwarded-host"], "localhost:1880");
+        assert_eq!(map["x-forwarded-proto"], "http");
+        assert!(!map.contains_key("forwarded") && !map.contains_key("x-real-ip"));
+    }
+}
