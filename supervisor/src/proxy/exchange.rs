@@ -134,10 +134,12 @@ impl Client {
         socket: &Path,
     ) -> Result<Response<Body>, ExchangeError> {
         // Only WebSocket: an upgrade to cleartext HTTP/2 would carry requests past this front unseen.
-        let protocol =
-            headers::upgrade(request.headers()).filter(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let protocol = headers::upgrade(request.headers())
+            .filter(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let client_side = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
-        let (sender, response) = self.send(self.translate(request, protocol.as_ref()), socket).await?;
+        let (sender, response) = self
+            .send(self.translate(request, protocol.as_ref()), socket)
+            .await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // It becomes usable again when this answer's body has been read.
             self.park(sender);
@@ -205,7 +207,7 @@ impl Client {
         request: Request<Upload>,
         socket: &Path,
     ) -> Result<(SendRequest<Upload>, Response<Incoming>), ExchangeError> {
-                let mut request = request;
+        let mut request = request;
         if let Some(mut sender) = self.parked() {
             match self.timed(sender.try_send_request(request)).await? {
                 Ok(response) => return Ok((sender, response)),

@@ -51,7 +51,10 @@ pub(super) struct Refusal {
 /// Judges a request by its method, target and headers.
 pub(super) fn judge<B>(request: &Request<B>) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "this is no proxy for CONNECT".to_owned());
+        return refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this is no proxy for CONNECT".to_owned(),
+        );
     }
     let host = host(request.headers(), request.uri(), request.version())?;
     if let Some(host) = &host

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 
 /// Headers that speak about one connection only (RFC 9110, 7.6.1), beside those that `Connection` lists.
@@ -58,7 +59,10 @@ pub(super) fn forwarded(headers: &mut HeaderMap, uri: &Uri, client: IpAddr) {
         headers.remove(name);
     }
     // An absolute target overrides the header (RFC 9112, 3.2.2); the instance gets the short form and one host.
-    if let Some(host) = uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+    if let Some(host) = uri
+        .authority()
+        .and_then(|a| HeaderValue::from_str(a.as_str()).ok())
+    {
         headers.insert(HOST, host);
     }
     let host = headers

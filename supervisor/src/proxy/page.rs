@@ -33,7 +33,10 @@ impl Page<'_> {
         let (kind, text) = if wants_page {
             ("text/html; charset=utf-8", self.html())
         } else {
-            ("text/plain; charset=utf-8", format!("{}: {}\n", self.title, self.detail))
+            (
+                "text/plain; charset=utf-8",
+                format!("{}: {}\n", self.title, self.detail),
+            )
         };
         let mut response = Response::new(whole(text));
         *response.status_mut() = self.status;

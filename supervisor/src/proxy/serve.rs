@@ -157,7 +157,11 @@ impl Accepting {
         }
     }
 
-    fn connection(&self, stream: TcpStream, address: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let client = Arc::new(Client::new(
             address.ip(),
             self.upstream.clone(),

@@ -2,8 +2,13 @@
 //!
 //! Depends on none of our crates, so that a test sees only what a user sees.
 
+pub mod browser;
+pub mod client;
+pub mod data;
+pub mod dev;
 pub mod eventually;
 pub mod skip;
+pub mod websocket;
 
 /// Path of the freshly built `redhold`; expands in the caller, because Cargo tells only the package that owns
 /// the binary.

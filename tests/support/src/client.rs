@@ -1,0 +1,141 @@
+//! A blocking HTTP client: one request, one connection, the whole answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// All headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{} is no JSON: {error}: {}", self.status, self.text()))
+    }
+
+    /// A header's first value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Gets a URL.
+///
+/// # Errors
+/// When there is no answer, in words.
+pub fn get(url: &str) -> Result<Answer, String> {
+    request("GET", url, &[], Vec::new())
+}
+
+/// Posts JSON.
+///
+/// # Errors
+/// When there is no answer, in words.
+pub fn post(url: &str, body: &serde_json::Value) -> Result<Answer, String> {
+    let headers = [("content-type", "application/json")];
+    request("POST", url, &headers, body.to_string().into_bytes())
+}
+
+/// Any request. A `host` header in `headers` replaces the URL's.
+///
+/// # Errors
+/// When there is no answer, in words.
+///
+/// # Panics
+/// When the URL, method or a header is no such thing.
+pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Result<Answer, String> {
+    let uri: Uri = url.parse().expect("a URL");
+    let authority = uri.authority().expect("a URL with a host").clone();
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri.path_and_query().map_or("/", |path| path.as_str()));
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        request = request.header("host", authority.as_str());
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+    let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+    let work = async move {
+        let stream = TcpStream::connect(&address)
+            .await
+            .map_err(|error| error.to_string())?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        let exchange = async {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| error.to_string())?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| error.to_string())?;
+            Ok(Answer {
+                status: head.status.as_u16(),
+                headers: head
+                    .headers
+                    .iter()
+                    .map(|(name, value)| {
+                        (
+                            name.to_string(),
+                            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                        )
+                    })
+                    .collect(),
+                body: body.to_bytes().to_vec(),
+            })
+        };
+        tokio::pin!(exchange);
+        tokio::select! {
+            answer = &mut exchange => answer,
+            // The connection may end before the last bytes of its answer were collected.
+            _ = connection => exchange.await,
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, work).await })
+        .map_err(|_| format!("no answer within {PATIENCE:?}"))?
+}
+
+/// A port that nothing listens on at the moment.
+///
+/// # Panics
+/// When the machine has none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
