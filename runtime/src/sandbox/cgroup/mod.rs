@@ -277,6 +277,11 @@ impl Group {
         outcome
     }
 
+    /// Whether the kernel offers this control file for the group.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        self.file(name).is_some()
+    }
+
     /// The first directory's file of this name; names are unique among controllers and generations, but for
     /// `cpu.stat` on a hybrid machine, where the v1 one comes first.
     fn file(&self, name: &str) -> Option<PathBuf> {
