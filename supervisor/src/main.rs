@@ -1,5 +1,11 @@
 //! The one binary: picks the role, prints one problem, sets the exit code.
 
 fn main() -> std::process::ExitCode {
-    supervisor::cli::main()
+    // Hidden roles stay single-threaded and small, so they are told apart before anything else runs.
+    let mut words = std::env::args_os().skip(1);
+    let first = words.next();
+    match first.as_ref().and_then(|word| word.to_str()) {
+        Some("probe") => runtime::sandbox::probe::role(words.next().as_ref().and_then(|word| word.to_str())),
+        _ => supervisor::cli::main(),
+    }
 }

@@ -54,6 +54,7 @@ pub struct Problem {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    reported: bool,
 }
 
 impl Problem {
@@ -65,6 +66,7 @@ impl Problem {
             message: message.into(),
             hint: None,
             source: None,
+            reported: false,
         }
     }
 
@@ -80,6 +82,19 @@ impl Problem {
     pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same, already part of the result that was printed: `--json` prints one document, not two.
+    #[must_use]
+    pub fn reported(mut self) -> Self {
+        self.reported = true;
+        self
+    }
+
+    /// Whether the printed result says it already.
+    #[must_use]
+    pub const fn is_reported(&self) -> bool {
+        self.reported
     }
 
     /// Which kind of failure it is.

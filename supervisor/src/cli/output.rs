@@ -84,7 +84,7 @@ impl Output {
 
     /// The failure that ends this run, with its hint; as a document on standard output too for `--json`.
     pub fn problem(&self, problem: &Problem) {
-        if self.json {
+        if self.json && !problem.is_reported() {
             self.document(&json!({ "error": {
                 "code": problem.code().name(),
                 "message": problem.to_string(),

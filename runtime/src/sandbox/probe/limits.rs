@@ -121,7 +121,9 @@ fn feature(level: &Level, mend: Option<&str>) -> Feature {
         .map_or("", |(_, costs)| costs);
     let detail = level.detail.as_str();
     match level.strength {
-        Strength::Hard | Strength::Off => Feature::offered(LIMITS, &level.name, detail),
+        Strength::Hard | Strength::Off => {
+            Feature::offered(LIMITS, &level.name, format!("a trial held: {detail}"))
+        }
         Strength::Partial => Feature::partial(LIMITS, &level.name, detail, costs),
         Strength::None => Feature {
             mend: mend.map(str::to_owned).filter(|_| {
@@ -183,12 +185,13 @@ fn at_once(group: &Group) -> Feature {
 }
 
 /// A trigger is what watching needs; without CAP_SYS_RESOURCE its window must be a multiple of two seconds.
+/// The kernel takes the last byte for the end of the text (Documentation/accounting/psi.rst, its example).
 fn pressure() -> Feature {
     let outcome = OpenOptions::new()
         .read(true)
         .write(true)
         .open("/proc/pressure/memory")
-        .and_then(|mut file| file.write_all(b"some 150000 2000000"));
+        .and_then(|mut file| file.write_all(b"some 150000 2000000\0"));
     match outcome {
         Ok(()) => Feature::offered(
             LIMITS,

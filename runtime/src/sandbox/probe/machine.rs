@@ -200,22 +200,22 @@ fn disk(data_dir: &Path) -> Feature {
     }
 }
 
-/// One line of headings, then one per area.
+/// `/proc/swaps` has one line of headings, then one per area.
 fn swap() -> Feature {
-    let text = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let costs = "idle instances keep their memory; fewer fit on this machine";
+    let Ok(text) = fs::read_to_string("/proc/swaps") else {
+        return Feature::missing(Subject::Machine, "swap", "this kernel has no swap", costs);
+    };
     let areas: Vec<&str> = text
         .lines()
         .skip(1)
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     if areas.is_empty() {
-        return Feature::missing(
-            Subject::Machine,
-            "swap",
-            "neither swap nor zram",
-            "idle instances keep their memory; fewer fit on this machine",
-        )
-        .mend("sudo modprobe zram && sudo zramctl --find --size 1G --algorithm lz4 && sudo mkswap /dev/zram0 && sudo swapon -p 100 /dev/zram0");
+        return Feature::missing(Subject::Machine, "swap", "neither swap nor zram", costs).mend(
+            "sudo fallocate -l 1G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && \
+             sudo swapon /swapfile && echo '/swapfile none swap sw 0 0' | sudo tee -a /etc/fstab",
+        );
     }
     Feature::offered(Subject::Machine, "swap", areas.join(", "))
 }

@@ -66,6 +66,10 @@ pub struct Feature {
 /// What a machine offers to one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The account that asked: what is offered depends on it.
+    pub uid: u32,
     /// Every feature that was tried, grouped by subject.
     pub features: Vec<Feature>,
 }
@@ -111,9 +115,7 @@ impl Host {
     /// again in its hidden role.
     #[must_use]
     pub fn walls(executable: &Path) -> Self {
-        Self {
-            features: walls::probe(executable),
-        }
+        Self::of(walls::probe(executable))
     }
 
     /// Tries everything. `data_dir` is where stacks and instances are kept, or will be.
@@ -123,7 +125,16 @@ impl Host {
         features.extend(limits::probe(data_dir));
         features.extend(machine::probe(data_dir));
         features.sort_by_key(|feature| feature.subject);
-        Self { features }
+        Self::of(features)
+    }
+
+    fn of(features: Vec<Feature>) -> Self {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            kernel: release.trim().to_owned(),
+            uid: nix::unistd::geteuid().as_raw(),
+            features,
+        }
     }
 
     /// The strongest way to wall an instance off here.
@@ -195,6 +206,7 @@ mod tests {
         });
         Host {
             features: features.collect(),
+            ..Host::default()
         }
     }
 

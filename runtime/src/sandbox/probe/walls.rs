@@ -231,6 +231,7 @@ mod tests {
         let steps: Vec<Step> = parse(text).collect();
         Host {
             features: features(&steps, switches, Path::new("/usr/bin/redhold")),
+            ..Host::default()
         }
     }
 
