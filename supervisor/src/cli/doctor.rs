@@ -72,6 +72,7 @@ fn table(host: &Host, output: &Output) {
         .max()
         .unwrap_or(0);
     let mut subject = None;
+    let mut last_mend = None;
     for feature in &host.features {
         if subject != Some(feature.subject) {
             subject = Some(feature.subject);
@@ -89,11 +90,15 @@ fn table(host: &Host, output: &Output) {
             output.line(&format!("{indent}{} {costs}", output.paint(Style::Dim, "costs:")));
         }
         if let Some(mend) = &feature.mend {
+            let command = match last_mend == Some(mend) {
+                true => "the same".to_owned(),
+                false => output.paint(Style::Cyan, mend),
+            };
             output.line(&format!(
-                "{indent}{} {}",
-                output.paint(Style::Dim, "mend: "),
-                output.paint(Style::Cyan, mend)
+                "{indent}{} {command}",
+                output.paint(Style::Dim, "mend: ")
             ));
+            last_mend = Some(mend);
         }
     }
     output.line("");

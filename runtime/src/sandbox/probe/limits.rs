@@ -42,7 +42,7 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
         }
     };
     let mend = mend(&layout);
-    let mut features = vec![place(&layout, mend.as_deref())];
+    let mut features = Vec::new();
     let limits = Limits {
         memory: Some(Bytes::mib(64)),
         cpu: Some(CpuShare(500)),
@@ -59,6 +59,7 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
         });
     match group {
         Ok(group) => {
+            features.push(place(&layout, group.paths().is_empty(), mend.as_deref()));
             features.extend(group.levels().iter().map(|level| feature(level, mend.as_deref())));
             features.push(at_once(&group));
             // What could not be removed is empty and harmless, and was made in the caller's own place.
@@ -82,35 +83,32 @@ pub(super) fn existing(path: &Path) -> &Path {
         .unwrap_or_else(|| Path::new("/"))
 }
 
-fn place(layout: &Layout, mend: Option<&str>) -> Feature {
+/// What is there, and whether this account has a place in it.
+fn place(layout: &Layout, nowhere: bool, mend: Option<&str>) -> Feature {
     let name = "control-groups";
-    let v1 = || {
-        let controllers: Vec<&str> = layout.v1.iter().map(|(name, _)| name.as_str()).collect();
-        controllers.join(", ")
-    };
-    match (layout.generation(), &layout.v2) {
-        (Generation::None, _) => Feature::missing(
-            LIMITS,
-            name,
-            "no control groups are mounted",
-            "no limit can be enforced",
-        )
-        .mend("sudo mount -t cgroup2 none /sys/fs/cgroup"),
-        (Generation::Legacy, _) => Feature::offered(LIMITS, name, format!("v1: {}", v1())),
-        (Generation::Hybrid, _) => Feature::offered(LIMITS, name, format!("v1: {}; v2 beside it", v1())),
-        (Generation::Unified, Some(unified)) => match ground(unified) {
-            Ground::Delegated(place) => {
-                Feature::offered(LIMITS, name, format!("v2, delegated at {}", place.display()))
-            }
-            Ground::Root(_) => Feature::offered(LIMITS, name, "v2, below the root group"),
-            Ground::Nowhere(why) => Feature {
-                mend: mend.map(str::to_owned),
-                ..Feature::missing(LIMITS, name, format!("v2, but {why}"), "no limit can be enforced")
-            },
-        },
-        (Generation::Unified, None) => {
-            Feature::missing(LIMITS, name, "not visible", "no limit can be enforced")
+    let costs = "no limit can be enforced";
+    let controllers: Vec<&str> = layout.v1.iter().map(|(name, _)| name.as_str()).collect();
+    let controllers = controllers.join(", ");
+    let detail = match (layout.generation(), layout.v2.as_ref().map(ground)) {
+        (Generation::None, _) => {
+            return Feature::missing(LIMITS, name, "none are mounted", costs)
+                .mend("sudo mount -t cgroup2 none /sys/fs/cgroup");
         }
+        (Generation::Legacy, _) => format!("v1: {controllers}"),
+        (Generation::Hybrid, _) => format!("v1: {controllers}; v2 beside it"),
+        (Generation::Unified, Some(Ground::Delegated(place))) => {
+            format!("v2, delegated at {}", place.display())
+        }
+        (Generation::Unified, Some(Ground::Root(_))) => "v2, below the root group".to_owned(),
+        (Generation::Unified, Some(Ground::Nowhere(why))) => format!("v2: {why}"),
+        (Generation::Unified, None) => "v2, not visible".to_owned(),
+    };
+    match nowhere {
+        true => Feature {
+            mend: mend.map(str::to_owned),
+            ..Feature::missing(LIMITS, name, format!("none for this account ({detail})"), costs)
+        },
+        false => Feature::offered(LIMITS, name, detail),
     }
 }
 

@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn obstacles_name_everything_that_stands_in_the_way() {
-        let host = host(&["proc", "landlock", "disk"]);
-        let names: Vec<&str> = host
+        let poor = host(&["proc", "landlock", "disk"]);
+        let names: Vec<&str> = poor
             .obstacles()
             .iter()
             .map(|feature| feature.name.as_str())
