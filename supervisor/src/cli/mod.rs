@@ -7,6 +7,7 @@
 pub mod dev;
 pub mod doctor;
 pub mod output;
+pub mod progress;
 pub mod stack;
 
 use std::path::PathBuf;
