@@ -2,6 +2,7 @@
 
 mod escape;
 mod filesystem;
+mod guest_kernel;
 mod keeper;
 mod limits;
 mod network;

@@ -203,42 +203,56 @@ fn prepare_unified(unified: &Unified) -> Result<PathBuf, String> {
 }
 
 /// Enables for the children of `group` what it has itself. A controller that cannot be handed down shows as missing
-/// in the child, where it is named; only the constraint above is worth an effort.
+/// in the child, where it is named. With `ours`, the processes in `group` move to a leaf first: with them inside, memory
+/// and io are refused, and processor time and tasks turn the group into a threaded one, whose children cannot hold
+/// processes at all (cgroup-v2.rst, "Threads").
 fn hand_down(group: &Path, ours: bool) -> Result<(), CgroupError> {
+    let has = |list: &str, name: &str| list.split(' ').any(|known| known == name);
     let offered = files::read(&group.join("cgroup.controllers"))?;
     let control = group.join("cgroup.subtree_control");
-    for _ in 0..5 {
-        let enabled = files::read(&control)?;
-        let has = |list: &str, name: &str| list.split(' ').any(|known| known == name);
-        let mut busy = false;
-        for name in WANTED {
-            if has(&offered, name) && !has(&enabled, name) {
-                let outcome = files::write(&control, &format!("+{name}"));
-                busy |= matches!(&outcome, Err(CgroupError::Write { source, .. })
-                    if source.kind() == ErrorKind::ResourceBusy);
+    let enabled = files::read(&control)?;
+    let lacking: Vec<&str> = WANTED
+        .into_iter()
+        .filter(|name| has(&offered, name) && !has(&enabled, name))
+        .collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    if ours {
+        // What is being forked meanwhile stays behind: hence several rounds.
+        for _ in 0..5 {
+            if move_all(group, &group.join(HOST_LEAF))? == 0 {
+                break;
             }
         }
-        if !busy || !ours {
-            break;
+    }
+    for name in lacking {
+        // Memory comes first, so that a process that is still there is met with a refusal before anything is
+        // changed.
+        match files::write(&control, &format!("+{name}")) {
+            Err(error @ CgroupError::Write { .. }) if ours && name == "memory" => return Err(error),
+            _ => {}
         }
-        // Processes that are being forked meanwhile stay behind: hence several rounds.
-        move_all(group, &group.join(HOST_LEAF))?;
     }
     Ok(())
 }
 
-/// Moves every process of `from` into its child `leaf`.
-fn move_all(from: &Path, leaf: &Path) -> Result<(), CgroupError> {
+/// Moves every process of `from` into its child `leaf`; how many there were.
+fn move_all(from: &Path, leaf: &Path) -> Result<usize, CgroupError> {
+    let members = files::read(&from.join("cgroup.procs"))?;
+    if members.is_empty() {
+        return Ok(0);
+    }
     make(leaf)?;
     let procs = leaf.join("cgroup.procs");
-    for pid in files::read(&from.join("cgroup.procs"))?.lines() {
+    for pid in members.lines() {
         match files::write(&procs, pid) {
             // It ended meanwhile.
             Err(CgroupError::Write { source, .. }) if source.raw_os_error() == Some(libc::ESRCH) => {}
             other => other?,
         }
     }
-    Ok(())
+    Ok(members.lines().count())
 }
 
 /// The root of the whole tree has no type, being what the others are counted against; a namespace's root has.
