@@ -1,6 +1,103 @@
 'use strict'
-// The guest's side of the channel to its keeper (descriptor 4): JSON lines, an empty line each second.
+// The guest's side of the channel to its keeper, descriptor 4: JSON lines, and an empty line as heartbeat.
+//
+// Nothing here may hold up or end Node-RED: a keeper that is gone or slow costs messages, never the instance.
 
-function open() {}
+const net = require('node:net')
 
-module.exports = { open }
+const DESCRIPTOR = 4
+const BEAT_MS = 1000
+// Beyond this many unsent bytes messages are dropped. The kernel's own buffer holds some 200 KiB before that.
+const BACKLOG = 64 * 1024
+
+let socket = null
+let state = null
+let stale = false
+const beats = []
+const requests = new Map()
+
+function open(nodeRed) {
+  try {
+    socket = new net.Socket({ fd: DESCRIPTOR, readable: true, writable: true })
+  } catch {
+    // Started by hand, without a keeper.
+    socket = null
+  }
+  if (socket) {
+    socket.on('error', close)
+    socket.on('close', close)
+    socket.on('drain', () => {
+      if (stale) announce(state)
+    })
+    listen(socket)
+    socket.unref()
+  }
+  send({ type: 'hello', node: process.version, nodeRed })
+  // An interval of a second costs about a second of CPU per hour. The loop is proven to turn by its own timer.
+  setInterval(beat, BEAT_MS).unref()
+  // An error that nobody caught ends red.js; this sees it first and changes nothing about it.
+  process.on('uncaughtExceptionMonitor', (error) => failed(text(error)))
+}
+
+function close() {
+  socket?.destroy()
+  socket = null
+}
+
+function beat() {
+  if (socket && socket.writableLength === 0) socket.write('\n')
+  for (const each of beats) each()
+}
+
+function send(message) {
+  if (!socket || socket.writableLength > BACKLOG) return false
+  socket.write(JSON.stringify(message) + '\n')
+  return true
+}
+
+// Unlike other messages, the newest state is never lost to a backlog: it is said again when there is room.
+function announce(next) {
+  state = next
+  stale = !send({ type: 'state', ...next }) && socket !== null
+}
+
+function failed(message) {
+  announce({ state: 'failed', message: message.slice(0, 8192) })
+}
+
+function text(error) {
+  return String(error?.stack ?? error)
+}
+
+function listen(from) {
+  let rest = ''
+  from.setEncoding('utf8')
+  from.on('data', (chunk) => {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop()
+    // The keeper sends lines of a few bytes; anything longer is not from it.
+    if (rest.length > BACKLOG) rest = ''
+    for (const line of lines) obey(line)
+  })
+}
+
+function obey(line) {
+  try {
+    const message = JSON.parse(line)
+    requests.get(message.op)?.(message)
+  } catch {
+    // Not for us.
+  }
+}
+
+module.exports = {
+  open,
+  send,
+  announce,
+  failed,
+  text,
+  // Calls `each` with every heartbeat.
+  everyBeat: (each) => beats.push(each),
+  // Calls `then` when the keeper asks for `op`.
+  on: (op, then) => requests.set(op, then),
+}

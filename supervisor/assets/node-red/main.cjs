@@ -7,15 +7,20 @@ const path = require('node:path')
 const Module = require('node:module')
 
 const values = require('./settings.json')
-const levers = require('./levers.cjs')
 const channel = require('./channel.cjs')
+const levers = require('./levers.cjs')
 
 levers.compileCache(values.cache)
-levers.listenOnDescriptor()
+levers.answerNpmProbe()
 
 const red = path.join(values.modules, 'node-red')
-levers.answerNpmProbe(values.modules)
 channel.open(require(path.join(red, 'package.json')).version)
+require('./check.cjs').project(values, channel.failed)
+
+const listening = levers.listenWhenReady(values.listen)
+require('./state.cjs').watch(values.modules, channel, listening)
+require('./memory.cjs').watch(channel)
+if (values.warm) require('./warm.cjs').leaveWhenReady(channel)
 
 process.argv[1] = path.join(red, 'red.js')
 Module.runMain()

@@ -2,9 +2,41 @@
 // Node-RED's settings. The values come from settings.json beside this file; nothing here is generated.
 
 const values = require('./settings.json')
+const log = require('./log.cjs')
 
-module.exports = {
-  ...values.extra,
-  uiPort: { fd: 3 },
+const NO_INSTALLS = { allowInstall: false, allowUpdate: false, allowUpload: false }
+
+const { editorTheme = {}, ...extra } = values.extra
+
+const settings = {
+  // Settings of an imported project come first, so that none of them can undo what the host relies on.
+  ...extra,
+  uiPort: values.listen,
+  userDir: values.userDir,
   flowFile: values.flowFile,
+  flowFilePretty: true,
+  readOnly: values.readOnly,
+  fileWorkingDirectory: values.files,
+  // Requests come through the host's front, which says from whom.
+  httpServerOptions: { 'trust proxy': 1, ...extra.httpServerOptions },
+  logging: { redhold: { level: values.logLevel, metrics: false, audit: false, handler: log.handler } },
+  // Breaks off a function node's endless loop and keeps the instance alive.
+  globalFunctionTimeout: extra.globalFunctionTimeout ?? values.functionTimeout,
+  functionExternalModules: extra.functionExternalModules ?? true,
+  // Nobody is told anything, and the version is the host's to choose.
+  telemetry: { enabled: false, updateNotification: false },
+  externalModules: {
+    ...extra.externalModules,
+    palette: { ...extra.externalModules?.palette, ...(values.paletteInstall ? {} : NO_INSTALLS) },
+  },
+  editorTheme: {
+    tours: false,
+    ...editorTheme,
+  },
 }
+
+if (typeof values.credentialSecret === 'string') settings.credentialSecret = values.credentialSecret
+if (values.safeMode) settings.safeMode = true
+if (values.nodesExcludes.length > 0) settings.nodesExcludes = values.nodesExcludes
+
+module.exports = settings

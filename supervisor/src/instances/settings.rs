@@ -17,6 +17,8 @@ pub struct Settings {
     pub function_timeout: u32,
     /// The editor may install nodes from the npm registry.
     pub palette_install: bool,
+    /// Least important level that is logged: `fatal`, `error`, `warn`, `info`, `debug` or `trace`.
+    pub log_level: String,
     /// Core node files that are not loaded (Node-RED's `nodesExcludes`), for small headless runs.
     pub nodes_excludes: Vec<String>,
     /// Further settings by Node-RED's own names, as an import found them; ours win.
@@ -32,6 +34,7 @@ impl Default for Settings {
             // Long enough for any honest synchronous work, short enough that a person sees why nothing answers.
             function_timeout: 10,
             palette_install: true,
+            log_level: "info".to_owned(),
             nodes_excludes: Vec::new(),
             extra: serde_json::Map::new(),
         }
@@ -52,6 +55,8 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside) -> Value {
         "readOnly": wanted.read_only,
         "functionTimeout": settings.function_timeout,
         "paletteInstall": settings.palette_install && !wanted.read_only,
+        "logLevel": settings.log_level,
+        "listen": { "fd": 3 },
         "nodesExcludes": settings.nodes_excludes,
         "extra": settings.extra,
     })
