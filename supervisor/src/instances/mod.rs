@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use runtime::spec::{
     Access, InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program,
 };
+use runtime::store::Stack;
 use runtime::units::Bytes;
 use thiserror::Error;
 
@@ -36,6 +37,17 @@ pub struct StackPaths<'a> {
     pub modules: &'a Path,
     /// A published compile cache, or none yet.
     pub cache: Option<&'a Path>,
+}
+
+impl<'a> From<&'a Stack> for StackPaths<'a> {
+    /// A stack without a compile cache.
+    fn from(stack: &'a Stack) -> Self {
+        Self {
+            node_dir: &stack.node_dir,
+            modules: &stack.modules,
+            cache: None,
+        }
+    }
 }
 
 /// What a person wants of one instance. Not printable: environment and settings hold secrets.
