@@ -18,9 +18,18 @@ use test_support::eventually::{eventually, let_pass};
 
 const MEMORY: Bytes = Bytes::mib(150);
 
-/// The executable that runs the programs.
+/// The Node.js of the shared stack; the guest, whose files are read-only, is told where it is.
 pub(crate) fn node() -> PathBuf {
-    std::env::var_os("REDHOLD_TEST_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from)
+    std::env::var_os("REDHOLD_TEST_NODE").map_or_else(
+        || {
+            let versions = test_support::data::shared().join("node-v1");
+            let mut found = std::fs::read_dir(versions).expect("Node.js was fetched with the stack");
+            found
+                .find_map(|version| Some(version.ok()?.path().join("bin/node")).filter(|node| node.is_file()))
+                .expect("a fetched Node.js has bin/node")
+        },
+        PathBuf::from,
+    )
 }
 
 /// A Node.js program in a group of its own; killed and removed in the end.
