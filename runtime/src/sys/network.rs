@@ -1,0 +1,35 @@
+//! The loopback device of a new network namespace.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use super::answer;
+
+/// Switches `lo` on; it gets 127.0.0.1 and ::1 by itself (`netdevice(7)`).
+///
+/// # Errors
+/// The kernel's: `EPERM` without CAP_NET_ADMIN over the network namespace.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket: OwnedFd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut name = [0; libc::IFNAMSIZ];
+    for (to, from) in name.iter_mut().zip(b"lo") {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    let mut request = libc::ifreq {
+        ifr_name: name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short,
+        },
+    };
+    // SAFETY: the kernel reads `request`, which is alive and of the type this call wants.
+    let value = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS,
+            std::ptr::from_mut(&mut request),
+        )
+    };
+    answer(libc::c_long::from(value)).map(drop)
+}
