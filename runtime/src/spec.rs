@@ -170,6 +170,17 @@ pub struct Limits {
     pub file_size: Option<Bytes>,
 }
 
+impl InstanceSpec {
+    /// Tells two specs apart: SHA-256 over everything in it, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        use sha2::{Digest, Sha256};
+        // A spec is plain data with text keys, so that writing it as JSON cannot fail.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 impl InstanceId {
     /// The name as text.
     #[must_use]

@@ -6,6 +6,7 @@ fn main() -> std::process::ExitCode {
     let first = words.next();
     match first.as_ref().and_then(|word| word.to_str()) {
         Some("probe") => runtime::sandbox::probe::role(words.next().as_ref().and_then(|word| word.to_str())),
+        Some(runtime::launch::KEEPER) => runtime::launch::keeper(),
         _ => supervisor::cli::main(),
     }
 }

@@ -7,4 +7,5 @@ mod keeper;
 mod limits;
 mod network;
 mod processes;
+mod support;
 mod syscalls;

@@ -87,7 +87,6 @@ fn level(status: &RestrictionStatus, isolation: Isolation) -> Level {
         LandlockStatus::Available { effective_abi, .. } => format!("ABI {}", effective_abi as i32),
         LandlockStatus::NotEnabled => "the kernel has it, but it was not switched on at boot".to_owned(),
         LandlockStatus::NotImplemented => "the kernel was built without it".to_owned(),
-        _ => "unknown to this version".to_owned(),
     };
     let (strength, detail) = match (&status.ruleset, isolation) {
         (RulesetStatus::FullyEnforced, Isolation::Namespaces) => {

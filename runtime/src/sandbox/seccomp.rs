@@ -13,7 +13,7 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/policies.rs"));
 }
 
-const FILTERS: [&[sock_filter]; 2] = embedded::NODE;
+pub(crate) const FILTERS: [&[sock_filter]; 2] = embedded::NODE;
 
 /// Installs the filters on this thread, for it and all its children, for ever.
 ///

@@ -6,6 +6,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::answer;
 
+/// `CLONE_INTO_CGROUP` of `clone3(2)`; the constant of libc is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Proof that this process has one thread, so that a child may go on running Rust code: with more threads it
 /// could inherit a lock that nobody will ever release.
 ///
@@ -52,7 +55,7 @@ pub(crate) fn clone(_: &SingleThread, namespaces: u64, group: Option<BorrowedFd<
         ..CloneArguments::default()
     };
     if let Some(group) = group {
-        arguments.flags |= libc::CLONE_INTO_CGROUP as u64;
+        arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = group.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child has a copy of this memory, and `SingleThread` says that no other thread

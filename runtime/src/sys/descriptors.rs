@@ -15,7 +15,7 @@ use super::answer;
 /// # Errors
 /// The kernel's: `ENOSYS` before Linux 5.9.
 pub(crate) fn close_from(first: u32) -> io::Result<()> {
-    close_range(first, 0)
+    close_range(first, u32::MAX, 0)
 }
 
 /// Marks every descriptor from `first` on to be closed by `execve(2)`.
@@ -23,12 +23,31 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
 /// # Errors
 /// The kernel's: `EINVAL` before Linux 5.11.
 pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
-    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-fn close_range(first: u32, flags: u32) -> io::Result<()> {
-    // SAFETY: takes numbers only; that nobody uses closed descriptors is the contract of `close_from`.
-    answer(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
+/// Closes every descriptor from 3 on but these.
+///
+/// Whatever owned the others must be forgotten, not dropped.
+///
+/// # Errors
+/// The kernel's: `ENOSYS` before Linux 5.9.
+pub(crate) fn keep_only(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut numbers: Vec<u32> = kept.iter().map(|kept| kept.as_raw_fd() as u32).collect();
+    numbers.sort_unstable();
+    let mut first = 3;
+    for number in numbers {
+        if number > first {
+            close_range(first, number - 1, 0)?;
+        }
+        first = first.max(number + 1);
+    }
+    close_range(first, u32::MAX, 0)
+}
+
+fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
+    // SAFETY: takes numbers only; that nobody uses closed descriptors is the contract of the functions above.
+    answer(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
 }
 
 /// Makes `number` stand for what `from` stands for, and live through `execve(2)`. What `number` stood for is closed.

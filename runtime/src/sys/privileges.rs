@@ -4,8 +4,8 @@ use std::io;
 
 use super::answer;
 
-/// Keeps the permitted capabilities over a change of uid (`PR_SET_SECUREBITS`, `capabilities(7)`).
-pub(crate) const KEEP_CAPS: u64 = 1 << 4;
+/// A change of uid changes no capabilities (`SECBIT_NO_SETUID_FIXUP`, `capabilities(7)`).
+pub(crate) const NO_FIXUP: u64 = 1 << 2;
 /// The bits that make uid 0 an ordinary one for ever, each with its lock: no-root, no-setuid-fixup, no ambient raise.
 pub(crate) const LOCKED: u64 = 0b11 | 0b11 << 2 | 0b11 << 6 | 1 << 5;
 

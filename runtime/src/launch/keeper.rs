@@ -1,0 +1,463 @@
+//! The keeper: outside the sandbox, one per instance, from before its start until after its end.
+//!
+//! One loop over everything that can be ready. Nothing in it waits: pipes and sockets are non-blocking, and a peer that
+//! does not keep up is dropped. It has no parent: whoever started it may die at any moment, by any signal.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::clients::{Clients, line, open_directory};
+use super::clock::now_ms;
+use super::exit::Reserved;
+use super::guest::Guest;
+use super::log::{Log, Pipe};
+use super::message::{Answer, Ended, take_order};
+use super::start::{Instance, start};
+use crate::error::{During, Failure, StepError};
+use crate::record::{CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RUN_FILE, Reply, Request, RunRecord};
+use crate::spec::InstanceSpec;
+use crate::sys::clone::{Side, SingleThread, fork};
+use crate::sys::descriptors::{close_from, take_standard_input};
+use crate::sys::pidfd;
+
+/// What is read from a pipe at once; as much as a pipe's writer can write without being split.
+const CHUNK: usize = 16 * 1024;
+/// What is still taken from the pipes after the end: descendants that got away may hold them open and go on writing.
+const LAST_WORDS: usize = 4 * 1024 * 1024;
+
+/// Leaves the starter, takes its order, and keeps the instance until it ends.
+pub(crate) fn run() -> ExitCode {
+    // Whatever the starter forgot to close would outlive it here.
+    if close_from(3).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let Ok(single) = SingleThread::prove() else {
+        return ExitCode::FAILURE;
+    };
+    match fork(&single) {
+        Ok(Side::Parent { .. }) => ExitCode::SUCCESS,
+        Ok(Side::Child) => match keep(&single) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn keep(single: &SingleThread) -> io::Result<()> {
+    nix::unistd::setsid()?;
+    nix::unistd::chdir("/")?;
+    umask(Mode::from_bits_truncate(0o077));
+    nix::sys::prctl::set_name(c"redhold-keeper")?;
+    let mut starter = UnixStream::from(take_standard_input()?);
+    let (order, listener) = take_order(&mut starter)?;
+    let keeper = begin(single, &order.spec, listener);
+    drop(order);
+    // Who asked may be gone by now; the instance runs all the same, and can be adopted.
+    match keeper {
+        Ok(keeper) => {
+            let answer = Answer::Started(Box::new(keeper.instance.record.clone()));
+            let _ = io::Write::write_all(&mut starter, &serde_json::to_vec(&answer)?);
+            drop((answer, starter));
+            keeper.run()
+        }
+        Err(error) => {
+            let answer = Answer::Failed(Failure::from(&error));
+            let _ = io::Write::write_all(&mut starter, &serde_json::to_vec(&answer)?);
+            Ok(())
+        }
+    }
+}
+
+/// Takes possession of the run directory, then starts the instance.
+fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) -> Result<Keeper, StepError> {
+    let folder = &spec.run_dir;
+    let directory = open_directory(folder).during_on("open the run directory", folder)?;
+    let directory = Flock::lock(fs::File::from(directory), FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, error)| error)
+        .during_on("take the run directory, which another keeper has", folder)?;
+    let remove = |name: &str| match fs::remove_file(folder.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).during_on("remove an old record", &folder.join(name))
+        }
+        _ => Ok(()),
+    };
+    remove(RUN_FILE)?;
+    remove(EXIT_FILE)?;
+    let mut heard = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        heard.add(signal);
+    }
+    heard.thread_set_mask().during("hear signals")?;
+    let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .during("hear signals")?;
+    // In the lesser mode orphans whose first process was killed come here, to be ended.
+    nix::sys::prctl::set_child_subreaper(true).during("become the parent of orphans")?;
+    let log = Log::open(&spec.log).during_on("open the log", &spec.log.file)?;
+    let exit = Reserved::new(folder, EXIT_FILE).during_on("reserve room for the exit record", folder)?;
+    let clients = Clients::listen(directory.as_fd()).during_on("listen on the control socket", folder)?;
+    let started = start(single, spec, listener).and_then(|mut instance| {
+        let guest = instance.guest.try_clone().and_then(Guest::new);
+        let written = Reserved::new(folder, RUN_FILE).and_then(|run| run.write(&instance.record));
+        match written.during_on("write the run record", folder).and(guest.during("open the guest channel")) {
+            Ok(guest) => Ok((instance, guest)),
+            Err(error) => {
+                end(&mut instance);
+                Err(error)
+            }
+        }
+    });
+    match started {
+        Ok((instance, guest)) => Ok(Keeper {
+            folder: folder.clone(),
+            _directory: directory,
+            stop_grace: Duration::from_millis(spec.stop_grace_ms),
+            instance,
+            log,
+            guest,
+            clients,
+            signals,
+            exit,
+            buffer: vec![0; CHUNK],
+            output_open: true,
+            errors_open: true,
+            stopping: false,
+            kill_at: None,
+            oom: None,
+        }),
+        Err(error) => {
+            // Only names of ours in a folder of ours; the caller hears why the start failed.
+            for name in [CONTROL_SOCKET, RUN_FILE, ".exit.json", ".run.json"] {
+                let _ = fs::remove_file(folder.join(name));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Ends an instance that may not stay.
+fn end(instance: &mut Instance) {
+    let _ = pidfd::signal(instance.init.as_fd(), libc::SIGKILL);
+    let _ = waitpid(Pid::from_raw(instance.record.init.pid), None);
+    let _ = instance.group.remove();
+}
+
+struct Keeper {
+    folder: std::path::PathBuf,
+    /// Held locked for as long as this keeper lives.
+    _directory: Flock<fs::File>,
+    stop_grace: Duration,
+    instance: Instance,
+    log: Log,
+    guest: Guest,
+    clients: Clients,
+    signals: SignalFd,
+    exit: Reserved,
+    buffer: Vec<u8>,
+    output_open: bool,
+    errors_open: bool,
+    stopping: bool,
+    kill_at: Option<Instant>,
+    oom: Option<OomRecord>,
+}
+
+/// What can be ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Init,
+    Signals,
+    Output,
+    Errors,
+    Guest,
+    Oom,
+    Listener,
+    Client(usize),
+}
+
+/// [`crate::record::Status`] with the guest's words as they came.
+#[derive(Serialize)]
+struct StatusLine<'keeper> {
+    reply: &'static str,
+    run: &'keeper RunRecord,
+    last_beat_ms: Option<u64>,
+    guest_state: Option<&'keeper RawValue>,
+    memory: Option<u64>,
+    memory_peak: Option<u64>,
+    cpu_us: Option<u64>,
+    pids: Option<u64>,
+}
+
+/// [`Event::Guest`] with the guest's words as they came.
+#[derive(Serialize)]
+struct GuestLine<'message> {
+    event: &'static str,
+    message: &'message RawValue,
+}
+
+fn guest_line(message: &RawValue) -> GuestLine<'_> {
+    GuestLine {
+        event: "guest",
+        message,
+    }
+}
+
+impl Keeper {
+    fn run(mut self) -> io::Result<()> {
+        loop {
+            let ready = self.wait()?;
+            for source in &ready {
+                self.serve(*source);
+            }
+            self.clients.sweep();
+            if let Some(silent_ms) = self.guest.turn() {
+                self.clients.publish(&Event::Stuck { silent_ms });
+            }
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.kill();
+            }
+            if ready.contains(&Source::Init) {
+                return self.finish();
+            }
+        }
+    }
+
+    /// Sleeps until something is ready or due.
+    fn wait(&self) -> io::Result<Vec<Source>> {
+        let mut sources = vec![(Source::Init, self.instance.init.as_fd(), PollFlags::POLLIN)];
+        sources.push((Source::Signals, self.signals.as_fd(), PollFlags::POLLIN));
+        if self.output_open {
+            sources.push((Source::Output, self.instance.output.as_fd(), PollFlags::POLLIN));
+        }
+        if self.errors_open {
+            sources.push((Source::Errors, self.instance.errors.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(guest) = self.guest.source() {
+            sources.push((Source::Guest, guest, PollFlags::POLLIN));
+        }
+        if let Some((oom, flags)) = self.instance.group.oom_source() {
+            sources.push((Source::Oom, oom, flags));
+        }
+        for (number, client) in self.clients.sources().enumerate() {
+            let source = number.checked_sub(1).map_or(Source::Listener, Source::Client);
+            sources.push((source, client, PollFlags::POLLIN));
+        }
+        let mut polled: Vec<PollFd<'_>> = sources.iter().map(|(_, at, flags)| PollFd::new(*at, *flags)).collect();
+        let due = [self.kill_at, self.guest.deadline()].into_iter().flatten().min();
+        let patience = due.map_or(PollTimeout::NONE, |due| {
+            // Rounded up: a poll that ends too early would turn again at once.
+            let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut polled, patience) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready = |(source, polled): (&(Source, BorrowedFd<'_>, PollFlags), &PollFd<'_>)| {
+            polled.any().unwrap_or(false).then_some(source.0)
+        };
+        Ok(sources.iter().zip(&polled).filter_map(ready).collect())
+    }
+
+    fn serve(&mut self, source: Source) {
+        match source {
+            // Served last, when everything that was said before the end has been read.
+            Source::Init => {}
+            Source::Signals => {
+                while let Ok(Some(signal)) = self.signals.read_signal() {
+                    // A terminal that goes away is not a wish to stop.
+                    if signal.ssi_signo != libc::SIGHUP as u32 {
+                        self.stop(self.stop_grace);
+                    }
+                }
+            }
+            Source::Output => self.output_open = self.drain(Pipe::Output).is_some(),
+            Source::Errors => self.errors_open = self.drain(Pipe::Errors).is_some(),
+            Source::Guest => {
+                let clients = &mut self.clients;
+                self.guest
+                    .read(&mut self.buffer, |message| clients.publish(&guest_line(message)));
+            }
+            Source::Oom => self.notice_oom(),
+            Source::Listener => self.clients.accept(),
+            Source::Client(number) => self.answer(number),
+        }
+    }
+
+    /// Reads a pipe once. `None` when nobody can write to it any more, else how much there was.
+    fn drain(&mut self, pipe: Pipe) -> Option<usize> {
+        let from = match pipe {
+            Pipe::Output => &self.instance.output,
+            Pipe::Errors => &self.instance.errors,
+        };
+        match nix::unistd::read(from, &mut self.buffer) {
+            Ok(0) => None,
+            Ok(count) => {
+                self.log.feed(pipe, &self.buffer[..count]);
+                Some(count)
+            }
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    fn notice_oom(&mut self) {
+        if let Ok(Some(oom)) = self.instance.group.read_oom()
+            && self.oom.as_ref() != Some(&oom)
+        {
+            let text = format!("out of memory: the kernel killed {} processes of this instance", oom.kills);
+            self.log.note(&text);
+            self.clients.publish(&Event::Oom(oom.clone()));
+            self.oom = Some(oom);
+        }
+    }
+
+    fn answer(&mut self, number: usize) {
+        // Taken out, so that an answer may look at everything else.
+        let mut requests = Vec::new();
+        let instance = &self.instance;
+        let guest = &mut self.guest;
+        self.clients.read(number, |request| match request {
+            Request::Status => {
+                let stats = instance.group.stats();
+                line(&StatusLine {
+                    reply: "status",
+                    run: &instance.record,
+                    last_beat_ms: guest.last_beat_ms(),
+                    guest_state: guest.state(),
+                    memory: stats.memory,
+                    memory_peak: stats.memory_peak,
+                    cpu_us: stats.cpu_us,
+                    pids: stats.pids,
+                })
+            }
+            Request::Subscribe => guest.state().map_or(Ok(Vec::new()), |state| line(&guest_line(state))),
+            Request::Collect => guest.collect().and_then(|()| line(&Reply::Done)),
+            Request::Stop { .. } | Request::Kill => {
+                requests.push(request);
+                line(&Reply::Done)
+            }
+        });
+        for request in requests {
+            match request {
+                Request::Stop { grace_ms } => self.stop(Duration::from_millis(grace_ms)),
+                _ => self.kill(),
+            }
+        }
+    }
+
+    /// Asks the program to end; a later request can only shorten the time that is left.
+    fn stop(&mut self, grace: Duration) {
+        self.stopping = true;
+        let at = Instant::now() + grace.min(Duration::from_secs(24 * 3600));
+        self.kill_at = Some(self.kill_at.map_or(at, |before| before.min(at)));
+        // When it has ended meanwhile, the loop is about to see that.
+        let _ = pidfd::signal(self.instance.init.as_fd(), libc::SIGTERM);
+    }
+
+    /// Ends everything inside: with its first process the kernel ends a process namespace.
+    fn kill(&mut self) {
+        self.stopping = true;
+        self.kill_at = None;
+        let _ = pidfd::signal(self.instance.init.as_fd(), libc::SIGKILL);
+    }
+
+    /// Reads the last words, records the end, tells it, and removes what is left.
+    fn finish(mut self) -> io::Result<()> {
+        let ended = self.collect_end();
+        // In the lesser mode descendants may have got away from the first process.
+        if let Err(error) = self.instance.group.kill_all() {
+            self.log.note(&error.to_string());
+        }
+        super::init::end_descendants();
+        for pipe in [Pipe::Output, Pipe::Errors] {
+            let mut taken = 0;
+            while let Some(count @ 1..) = self.drain(pipe) {
+                taken += count;
+                if taken > LAST_WORDS {
+                    break;
+                }
+            }
+        }
+        while self.guest.source().is_some_and(has_more) {
+            let clients = &mut self.clients;
+            self.guest
+                .read(&mut self.buffer, |message| clients.publish(&guest_line(message)));
+        }
+        self.notice_oom();
+        if self.guest.dropped > 0 {
+            let text = format!("{} messages of the program were not understood or too many", self.guest.dropped);
+            self.log.note(&text);
+        }
+        self.log.close();
+        let stats = self.instance.group.stats();
+        let record = ExitRecord {
+            id: self.instance.record.id.clone(),
+            code: ended.code,
+            signal: ended.signal,
+            oom: self.oom.take(),
+            stopping: self.stopping,
+            started_ms: self.instance.record.started_ms,
+            ended_ms: now_ms(),
+            cpu_us: stats.cpu_us.or((ended.cpu_us > 0).then_some(ended.cpu_us)),
+            memory_peak: stats.memory_peak,
+        };
+        let written = self.exit.write(&record);
+        if let Err(error) = &written {
+            self.log.note(&format!("the exit record could not be written: {error}"));
+        }
+        self.clients.publish(&Event::Exit(record));
+        if let Err(error) = self.instance.group.remove() {
+            self.log.note(&error.to_string());
+        }
+        // Last: as long as the socket is there, somebody may be about to connect and is owed an answer.
+        let _ = fs::remove_file(self.folder.join(CONTROL_SOCKET));
+        written
+    }
+
+    /// What init said, and when it was killed before it could, how that was.
+    fn collect_end(&mut self) -> Ended {
+        let mut text = Vec::new();
+        let told = self
+            .instance
+            .ended
+            .try_clone()
+            .map(fs::File::from)
+            .and_then(|mut ended| ended.read_to_end(&mut text));
+        let status = waitpid(Pid::from_raw(self.instance.record.init.pid), Some(WaitPidFlag::__WALL));
+        if told.is_ok()
+            && let Ok(ended) = serde_json::from_slice::<Ended>(&text)
+        {
+            return ended;
+        }
+        match status {
+            Ok(WaitStatus::Signaled(_, signal, _)) => Ended {
+                signal: Some(signal as i32),
+                ..Ended::default()
+            },
+            Ok(WaitStatus::Exited(_, code)) => Ended {
+                code: Some(code),
+                ..Ended::default()
+            },
+            _ => Ended::default(),
+        }
+    }
+}
+
+fn has_more(at: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(at, PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}

@@ -1,0 +1,320 @@
+//! The keeper's side of building a sandbox, up to the program running.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2, setgroups, write};
+
+use super::clock;
+use super::init::{self, Plan};
+use super::message::Report;
+use super::program::Inherited;
+use crate::error::{During, StepError};
+use crate::record::{Level, RunRecord, Strength};
+use crate::sandbox::cgroup::Group;
+use crate::sandbox::idmap::{self, Identity};
+use crate::sandbox::{libraries, sources};
+use crate::spec::{Access, InstanceSpec, Isolation, Network, Owner};
+use crate::sys::clone::{Side, SingleThread, clone};
+use crate::sys::pidfd;
+
+/// Building takes milliseconds; a mount source on a dead network file system takes for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A started instance, as its keeper holds it.
+pub(crate) struct Instance {
+    pub(crate) record: RunRecord,
+    pub(crate) group: Group,
+    pub(crate) init: OwnedFd,
+    pub(crate) output: OwnedFd,
+    pub(crate) errors: OwnedFd,
+    pub(crate) ended: OwnedFd,
+    pub(crate) guest: UnixStream,
+}
+
+/// Builds the sandbox and starts the program. On failure nothing is left.
+///
+/// # Errors
+/// The step that failed, wherever it ran.
+pub(crate) fn start(
+    single: &SingleThread,
+    spec: &InstanceSpec,
+    listener: Option<OwnedFd>,
+) -> Result<Instance, StepError> {
+    let identity = idmap::identity(spec.owner)?;
+    let files_of = match spec.owner {
+        Owner::Translated { of_uid, .. } => of_uid,
+        Owner::Caller | Owner::Own { .. } => identity.uid,
+    };
+    sources::check_owner(spec, files_of)?;
+    let writable = spec
+        .mounts
+        .iter()
+        .find(|mount| mount.access == Access::ReadWrite)
+        .map(|mount| mount.source.as_path());
+    let group = Group::create(&spec.id, &spec.limits, writable)
+        .map_err(|error| StepError::new("make the control group", spec.id.as_str(), chain(&error)))?;
+    match start_in(single, spec, identity, listener, &group) {
+        Ok(parts) => Ok(parts.into_instance(group)),
+        Err(error) => {
+            // Why it failed is what counts; what is left of an empty group hurts nobody.
+            let _ = group.remove();
+            Err(error)
+        }
+    }
+}
+
+struct Parts {
+    record: RunRecord,
+    init: OwnedFd,
+    output: OwnedFd,
+    errors: OwnedFd,
+    ended: OwnedFd,
+    guest: UnixStream,
+}
+
+impl Parts {
+    fn into_instance(self, group: Group) -> Instance {
+        Instance {
+            record: self.record,
+            group,
+            init: self.init,
+            output: self.output,
+            errors: self.errors,
+            ended: self.ended,
+            guest: self.guest,
+        }
+    }
+}
+
+fn start_in(
+    single: &SingleThread,
+    spec: &InstanceSpec,
+    identity: Identity,
+    listener: Option<OwnedFd>,
+    group: &Group,
+) -> Result<Parts, StepError> {
+    const PIPES: &str = "make the channels of the instance";
+    let namespaces = spec.isolation == Isolation::Namespaces;
+    let (libraries, sources) = if namespaces {
+        let libraries = libraries::mounts(spec)?;
+        let sources = if identity.privileged {
+            let translation = match spec.owner {
+                Owner::Translated { of_uid, of_gid, .. } => {
+                    Some(idmap::translation(single, identity, of_uid, of_gid)?)
+                }
+                Owner::Caller | Owner::Own { .. } => None,
+            };
+            Some(sources::open(spec, &libraries, translation.as_ref().map(AsFd::as_fd))?)
+        } else {
+            None
+        };
+        (libraries, sources)
+    } else {
+        (Vec::new(), None)
+    };
+    if identity.privileged {
+        // Groups of root would be the instance's too.
+        setgroups(&[]).during("leave the groups of the host")?;
+    }
+    let (output, output_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
+    let (errors, errors_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
+    let (ended, ended_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
+    let (report, report_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
+    let (go_inside, go) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
+    let (guest, guest_inside) = UnixStream::pair().during(PIPES)?;
+    for end in [&output, &errors, &ended] {
+        fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(PIPES)?;
+    }
+    let plan = Plan {
+        spec: spec.clone(),
+        identity,
+        libraries,
+        sources,
+        go: go_inside,
+        ended: ended_inside,
+        inherited: Inherited {
+            output: output_inside,
+            errors: errors_inside,
+            listener,
+            guest: guest_inside.into(),
+            report: report_inside,
+        },
+    };
+    let started_ms = clock::now_ms();
+    let (pid, init) = match clone(single, flags(spec), group.directory_fd())
+        .during("make the namespaces of the instance")?
+    {
+        Side::Child => {
+            drop((output, errors, ended, report, go, guest));
+            init::run(single, plan)
+        }
+        Side::Parent { pid, pidfd } => (pid, pidfd.ok_or(nix::errno::Errno::EBADF).during("watch the first process")?),
+    };
+    drop(plan);
+    let outcome = release(pid, identity, group, namespaces, &go, report);
+    let levels = match outcome {
+        Ok(levels) => levels,
+        Err(error) => {
+            // It may be gone already; then there is nothing to end.
+            let _ = pidfd::signal(init.as_fd(), libc::SIGKILL);
+            let _ = waitpid(Pid::from_raw(pid), None);
+            return Err(error);
+        }
+    };
+    let record = RunRecord {
+        id: spec.id.to_string(),
+        boot_id: clock::boot_id().during("read the boot's identity")?,
+        keeper: clock::process(own_pid()).during("read the keeper's start time")?,
+        init: clock::process(pid).during("read the first process's start time")?,
+        started_ms,
+        spec_digest: spec.digest(),
+        cgroups: group.paths(),
+        levels: walls(spec, identity)
+            .into_iter()
+            .chain(levels)
+            .chain(group.levels().iter().cloned())
+            .collect(),
+    };
+    Ok(Parts {
+        record,
+        init,
+        output,
+        errors,
+        ended,
+        guest,
+    })
+}
+
+fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+fn flags(spec: &InstanceSpec) -> u64 {
+    if spec.isolation == Isolation::Landlock {
+        return 0;
+    }
+    let mut flags =
+        libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    if spec.network == Network::Isolated {
+        flags |= libc::CLONE_NEWNET;
+    }
+    flags as u64
+}
+
+/// Gives init what it waits for, and listens until the program runs.
+fn release(
+    pid: i32,
+    identity: Identity,
+    group: &Group,
+    namespaces: bool,
+    go: &OwnedFd,
+    report: OwnedFd,
+) -> Result<Vec<Level>, StepError> {
+    if namespaces {
+        idmap::write_maps(pid, identity)?;
+    }
+    if group.directory_fd().is_none() {
+        group
+            .add(pid)
+            .map_err(|error| StepError::new("put the instance into its control group", "", chain(&error)))?;
+    }
+    write(go, b"g").during("release the first process")?;
+    listen(report)
+}
+
+/// Reads reports until the last copy of the pipe's other end is closed, which the program's execution does.
+fn listen(report: OwnedFd) -> Result<Vec<Level>, StepError> {
+    const STEP: &str = "hear from inside the sandbox";
+    let deadline = Instant::now() + PATIENCE;
+    let mut text = Vec::new();
+    let mut buffer = [0; 1024];
+    let mut pipe = std::fs::File::from(report);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut polled, left) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::TimedOut)).during(STEP),
+            ready => ready.during(STEP)?,
+        };
+        match pipe.read(&mut buffer).during(STEP)? {
+            0 => break,
+            count => text.extend_from_slice(&buffer[..count]),
+        }
+    }
+    let mut levels = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line).map_err(io::Error::from).during(STEP)? {
+            Report::Level(level) => levels.push(level),
+            Report::Failed(failure) => return Err(failure.into()),
+        }
+    }
+    // The program's execution is preceded by two reports; without them everything inside was killed.
+    if levels.is_empty() {
+        return Err(StepError::new(
+            STEP,
+            "",
+            io::Error::other("the first process ended without a word; it may have been out of memory"),
+        ));
+    }
+    Ok(levels)
+}
+
+/// The walls that are known from outside.
+fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
+    let level = |name: &str, strength, detail: String| Level {
+        name: name.to_owned(),
+        strength,
+        detail,
+    };
+    let namespaces = match spec.isolation {
+        Isolation::Namespaces => level(
+            "namespaces",
+            Strength::Hard,
+            "user, mount, pid, ipc, uts and cgroup, with a read-only root of its own".to_owned(),
+        ),
+        Isolation::Landlock => level(
+            "namespaces",
+            Strength::None,
+            "none: the root and the processes of the host are visible".to_owned(),
+        ),
+    };
+    let who = format!("uid {} on the host", identity.uid);
+    let identity = match spec.owner {
+        Owner::Caller => level("identity", Strength::Partial, format!("{who}, the starter's own")),
+        Owner::Own { .. } => level("identity", Strength::Hard, who),
+        Owner::Translated { of_uid, .. } => {
+            level("identity", Strength::Hard, format!("{who}, writing as uid {of_uid}"))
+        }
+    };
+    let network = match (spec.network, spec.isolation) {
+        (Network::Host, _) => level("network", Strength::Off, "the host's".to_owned()),
+        (Network::Isolated, Isolation::Namespaces) => {
+            level("network", Strength::Hard, "a namespace of its own with only loopback".to_owned())
+        }
+        (Network::Isolated, Isolation::Landlock) => level(
+            "network",
+            Strength::None,
+            "the host's: without namespaces there is no other".to_owned(),
+        ),
+    };
+    vec![namespaces, identity, network]
+}
+
+/// A library's error with its causes in one line: only the text crosses to the caller.
+fn chain(error: &dyn std::error::Error) -> io::Error {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    io::Error::other(text)
+}

@@ -1,0 +1,194 @@
+//! One sandboxed program per test: a spec with every wall up, real Node.js inside, and its end.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use runtime::error::StartError;
+use runtime::process::{Descriptors, Running, spawn};
+use runtime::record::ExitRecord;
+use runtime::spec::{
+    Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program,
+};
+use runtime::units::{Bytes, Pids};
+
+/// Host user of sandboxed programs when the tests run as root.
+pub const USER: u32 = 5000;
+
+/// A spec and the folder it lives in; whatever still runs is killed when this goes.
+pub struct Cell {
+    folder: tempfile::TempDir,
+    pub spec: InstanceSpec,
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub output: String,
+    pub errors: String,
+    pub exit: ExitRecord,
+}
+
+impl Cell {
+    /// A cell that runs `program` (JavaScript, CommonJS) with all walls up and no network.
+    pub fn new(program: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = tempfile::Builder::new().prefix("redhold-test-").tempdir().unwrap();
+        let root = nix::unistd::geteuid().is_root();
+        for name in ["run", "data", "code"] {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let mode = if name == "code" { 0o755 } else { 0o700 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            if root && name == "data" {
+                chown(&path, Some(USER), Some(USER)).unwrap();
+            }
+        }
+        let code = folder.path().join("code/program.cjs");
+        fs::write(&code, program).unwrap();
+        fs::set_permissions(&code, fs::Permissions::from_mode(0o644)).unwrap();
+        let node = node();
+        let spec = InstanceSpec {
+            id: format!("t-{}-{number}", std::process::id()).parse().unwrap(),
+            run_dir: folder.path().join("run"),
+            log: LogSpec {
+                file: folder.path().join("log"),
+                max_size: Bytes::mib(1),
+                keep: 2,
+            },
+            program: Program {
+                path: "/node/bin/node".into(),
+                args: vec!["/code/program.cjs".into()],
+                env: vec![("HOME".into(), "/data".into()), ("PATH".into(), "/node/bin".into())],
+                directory: "/data".into(),
+            },
+            mounts: vec![
+                mount(node, "/node", Access::ReadOnly),
+                mount(&folder.path().join("code"), "/code", Access::ReadOnly),
+                mount(&folder.path().join("data"), "/data", Access::ReadWrite),
+            ],
+            links: Vec::new(),
+            tmp_size: Bytes::mib(16),
+            hostname: "cell".into(),
+            isolation: Isolation::Namespaces,
+            owner: if root {
+                Owner::Own { uid: USER, gid: USER }
+            } else {
+                Owner::Caller
+            },
+            network: Network::Isolated,
+            limits: Limits {
+                pids: Some(Pids(128)),
+                ..Limits::default()
+            },
+            stop_grace_ms: 5000,
+        };
+        Self { folder, spec }
+    }
+
+    /// Where the program's files are on the host.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where everything of this cell is on the host.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts it.
+    pub fn start(&self) -> Result<Running, StartError> {
+        spawn(test_support::redhold!(), &self.spec, Descriptors::default())
+    }
+
+    /// Starts it and waits for its end.
+    pub fn run(&self) -> Outcome {
+        let running = self.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
+        self.end(&running)
+    }
+
+    /// Waits for the end of what was started.
+    pub fn end(&self, running: &Running) -> Outcome {
+        let exit = running.wait().unwrap_or_else(|error| panic!("{}", chain(&error)));
+        let text = |marks: [&str; 2]| {
+            let mut text = String::new();
+            for line in self.log().lines() {
+                let mut fields = line.splitn(3, ' ').skip(1);
+                if marks.contains(&fields.next().unwrap_or_default()) {
+                    text.push_str(fields.next().unwrap_or_default());
+                    text.push('\n');
+                }
+            }
+            text
+        };
+        Outcome {
+            output: text(["o", "O"]),
+            errors: text(["e", "E"]),
+            exit,
+        }
+    }
+
+    /// The newest log file as it is.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.spec.log.file).unwrap_or_default()
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        match runtime::process::adopt(&self.spec.run_dir) {
+            Ok(runtime::process::Adopted::Alive(running)) => {
+                let _ = running.kill();
+                let _ = running.wait();
+            }
+            Ok(runtime::process::Adopted::Lost(lost)) => {
+                let _ = lost.clean_up();
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Outcome {
+    /// The output of a program that ended well.
+    pub fn ok(self) -> String {
+        assert_eq!(self.exit.code, Some(0), "{self:#?}");
+        self.output
+    }
+}
+
+pub fn mount(source: &Path, target: &str, access: Access) -> Mount {
+    Mount {
+        source: source.to_owned(),
+        target: target.into(),
+        access,
+        optional: false,
+    }
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// The folder that holds `bin/node` of the real stack.
+pub fn node() -> &'static Path {
+    static NODE: OnceLock<PathBuf> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let bucket = test_support::data::shared().join("node-v1");
+        fs::read_dir(&bucket)
+            .expect("the store has a bucket of Node.js")
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.join("bin/node").is_file())
+            .expect("the store has a Node.js")
+    })
+}
