@@ -57,11 +57,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("policies.rs");
     let filters = compile(Path::new("policies/node.json"), &arch)?;
     let mut text = String::new();
-    writeln!(text, "pub(super) const NODE: [&[sock_filter]; {}] = [", filters.len())?;
+    writeln!(
+        text,
+        "pub(super) const NODE: [&[sock_filter]; {}] = [",
+        filters.len()
+    )?;
     for filter in &filters {
         writeln!(text, "    &[")?;
         for sock_filter { code, jt, jf, k } in filter {
-            writeln!(text, "        sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},")?;
+            writeln!(
+                text,
+                "        sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+            )?;
         }
         writeln!(text, "    ],")?;
     }
@@ -95,7 +102,11 @@ fn compile(path: &Path, arch: &str) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
                 }
             }
         }
-        let errno = if answer == Answer::NotPermitted { EPERM } else { ENOSYS };
+        let errno = if answer == Answer::NotPermitted {
+            EPERM
+        } else {
+            ENOSYS
+        };
         filters.push(assemble(&rules, errno, target)?);
     }
     let newest = number_of(&policy.reviewed_up_to, target)?;

@@ -177,7 +177,10 @@ impl InstanceSpec {
         use sha2::{Digest, Sha256};
         // A spec is plain data with text keys, so that writing it as JSON cannot fail.
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 

@@ -4,6 +4,7 @@ use crate::support::Cell;
 
 #[test]
 fn a_program_runs_behind_all_walls() {
-    let cell = Cell::new("console.log(process.getuid(), process.pid, process.cwd(), require('os').hostname())");
+    let cell =
+        Cell::new("console.log(process.getuid(), process.pid, process.cwd(), require('os').hostname())");
     assert_eq!(cell.run().ok(), "1000 2 /data cell\n");
 }

@@ -9,34 +9,35 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use runtime::error::StartError;
 use runtime::process::{Descriptors, Running, spawn};
 use runtime::record::ExitRecord;
-use runtime::spec::{
-    Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program,
-};
+use runtime::spec::{Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program};
 use runtime::units::{Bytes, Pids};
 
 /// Host user of sandboxed programs when the tests run as root.
-pub const USER: u32 = 5000;
+pub(crate) const USER: u32 = 5000;
 
 /// A spec and the folder it lives in; whatever still runs is killed when this goes.
-pub struct Cell {
+pub(crate) struct Cell {
     folder: tempfile::TempDir,
-    pub spec: InstanceSpec,
+    pub(crate) spec: InstanceSpec,
 }
 
 /// What a program said and how it ended.
 #[derive(Debug)]
-pub struct Outcome {
-    pub output: String,
-    pub errors: String,
-    pub exit: ExitRecord,
+pub(crate) struct Outcome {
+    pub(crate) output: String,
+    pub(crate) errors: String,
+    pub(crate) exit: ExitRecord,
 }
 
 impl Cell {
     /// A cell that runs `program` (JavaScript, CommonJS) with all walls up and no network.
-    pub fn new(program: &str) -> Self {
+    pub(crate) fn new(program: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = tempfile::Builder::new().prefix("redhold-test-").tempdir().unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("redhold-test-")
+            .tempdir()
+            .unwrap();
         let root = nix::unistd::geteuid().is_root();
         for name in ["run", "data", "code"] {
             let path = folder.path().join(name);
@@ -62,7 +63,10 @@ impl Cell {
             program: Program {
                 path: "/node/bin/node".into(),
                 args: vec!["/code/program.cjs".into()],
-                env: vec![("HOME".into(), "/data".into()), ("PATH".into(), "/node/bin".into())],
+                env: vec![
+                    ("HOME".into(), "/data".into()),
+                    ("PATH".into(), "/node/bin".into()),
+                ],
                 directory: "/data".into(),
             },
             mounts: vec![
@@ -90,28 +94,28 @@ impl Cell {
     }
 
     /// Where the program's files are on the host.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// Where everything of this cell is on the host.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Starts it.
-    pub fn start(&self) -> Result<Running, StartError> {
+    pub(crate) fn start(&self) -> Result<Running, StartError> {
         spawn(test_support::redhold!(), &self.spec, Descriptors::default())
     }
 
     /// Starts it and waits for its end.
-    pub fn run(&self) -> Outcome {
+    pub(crate) fn run(&self) -> Outcome {
         let running = self.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
         self.end(&running)
     }
 
     /// Waits for the end of what was started.
-    pub fn end(&self, running: &Running) -> Outcome {
+    pub(crate) fn end(&self, running: &Running) -> Outcome {
         let exit = running.wait().unwrap_or_else(|error| panic!("{}", chain(&error)));
         let text = |marks: [&str; 2]| {
             let mut text = String::new();
@@ -132,7 +136,7 @@ impl Cell {
     }
 
     /// The newest log file as it is.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.spec.log.file).unwrap_or_default()
     }
 }
@@ -154,13 +158,13 @@ impl Drop for Cell {
 
 impl Outcome {
     /// The output of a program that ended well.
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.exit.code, Some(0), "{self:#?}");
         self.output
     }
 }
 
-pub fn mount(source: &Path, target: &str, access: Access) -> Mount {
+pub(crate) fn mount(source: &Path, target: &str, access: Access) -> Mount {
     Mount {
         source: source.to_owned(),
         target: target.into(),
@@ -170,7 +174,7 @@ pub fn mount(source: &Path, target: &str, access: Access) -> Mount {
 }
 
 /// An error with its causes.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -181,7 +185,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The folder that holds `bin/node` of the real stack.
-pub fn node() -> &'static Path {
+pub(crate) fn node() -> &'static Path {
     static NODE: OnceLock<PathBuf> = OnceLock::new();
     NODE.get_or_init(|| {
         let bucket = test_support::data::shared().join("node-v1");

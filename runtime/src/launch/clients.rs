@@ -62,8 +62,8 @@ impl Clients {
     pub(crate) fn accept(&mut self) {
         while let Ok((stream, _)) = self.listener.accept() {
             let own = nix::unistd::geteuid().as_raw();
-            let allowed = getsockopt(&stream, PeerCredentials)
-                .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0);
+            let allowed =
+                getsockopt(&stream, PeerCredentials).is_ok_and(|peer| peer.uid() == own || peer.uid() == 0);
             if !allowed || stream.set_nonblocking(true).is_err() {
                 continue;
             }

@@ -29,8 +29,12 @@ pub(crate) fn boot_id() -> io::Result<String> {
 /// `NotFound` when there is none.
 pub(crate) fn process(pid: i32) -> io::Result<ProcessRef> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let start_ticks = start_ticks(&text)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/[pid]/stat without a start time"))?;
+    let start_ticks = start_ticks(&text).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "/proc/[pid]/stat without a start time",
+        )
+    })?;
     Ok(ProcessRef { pid, start_ticks })
 }
 

@@ -192,9 +192,22 @@ mod tests {
 
     #[test]
     fn messages_pass_and_the_last_state_stays() -> io::Result<()> {
-        let (guest, heard) = hear(&[b"{\"type\":\"state\",\"n\":1}\n{\"type\":\"st", b"ate\",\"n\":2}\n\n{}\n"])?;
-        assert_eq!(heard, ["{\"type\":\"state\",\"n\":1}", "{\"type\":\"state\",\"n\":2}", "{}"]);
-        assert_eq!(guest.state().map(RawValue::get), Some("{\"type\":\"state\",\"n\":2}"));
+        let (guest, heard) = hear(&[
+            b"{\"type\":\"state\",\"n\":1}\n{\"type\":\"st",
+            b"ate\",\"n\":2}\n\n{}\n",
+        ])?;
+        assert_eq!(
+            heard,
+            [
+                "{\"type\":\"state\",\"n\":1}",
+                "{\"type\":\"state\",\"n\":2}",
+                "{}"
+            ]
+        );
+        assert_eq!(
+            guest.state().map(RawValue::get),
+            Some("{\"type\":\"state\",\"n\":2}")
+        );
         assert!(guest.last_beat_ms().is_some());
         assert_eq!(guest.dropped, 0);
         Ok(())

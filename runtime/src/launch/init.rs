@@ -102,7 +102,8 @@ fn namespaces(plan: &mut Plan) -> Result<(), StepError> {
     become_identity(INSIDE, INSIDE)?;
     // Only now, because the group was changed meanwhile: the one that this process is in becomes the root that the
     // program sees (cgroup_namespaces(7)).
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).during("hide the control groups of the host")?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)
+        .during("hide the control groups of the host")?;
     let name = &plan.spec.hostname;
     nix::unistd::sethostname(name).during("name the host of the instance")?;
     network::prepare(plan.spec.network)?;
@@ -125,7 +126,10 @@ fn lesser(plan: &Plan) -> Result<(), StepError> {
 /// Leaves nothing open but what [`watch`] needs: neither what the keeper has of the host nor the far ends of the
 /// pipes, whose end the keeper waits for.
 fn strip(signals: &SignalFd, ended: &OwnedFd) -> io::Result<()> {
-    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    let null = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     for number in 0..3 {
         place(null.as_fd(), number)?;
     }
@@ -190,7 +194,8 @@ fn bury(program: i32) -> Option<Ended> {
 pub(crate) fn end_descendants() {
     let own = std::process::id();
     loop {
-        let children = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        let children =
+            std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
         for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
             let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
         }

@@ -28,7 +28,9 @@ use super::log::{Log, Pipe};
 use super::message::{Answer, Ended, take_order};
 use super::start::{Instance, start};
 use crate::error::{During, Failure, StepError};
-use crate::record::{CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RUN_FILE, Reply, Request, RunRecord};
+use crate::record::{
+    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RUN_FILE, Reply, Request, RunRecord,
+};
 use crate::spec::InstanceSpec;
 use crate::sys::clone::{Side, SingleThread, fork};
 use crate::sys::descriptors::{close_from, take_standard_input};
@@ -113,7 +115,10 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
         let written = Reserved::new(folder, RUN_FILE).and_then(|run| run.write(&instance.record));
-        match written.during_on("write the run record", folder).and(guest.during("open the guest channel")) {
+        match written
+            .during_on("write the run record", folder)
+            .and(guest.during("open the guest channel"))
+        {
             Ok(guest) => Ok((instance, guest)),
             Err(error) => {
                 end(&mut instance);
@@ -255,7 +260,10 @@ impl Keeper {
             let source = number.checked_sub(1).map_or(Source::Listener, Source::Client);
             sources.push((source, client, PollFlags::POLLIN));
         }
-        let mut polled: Vec<PollFd<'_>> = sources.iter().map(|(_, at, flags)| PollFd::new(*at, *flags)).collect();
+        let mut polled: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|(_, at, flags)| PollFd::new(*at, *flags))
+            .collect();
         let due = [self.kill_at, self.guest.deadline()].into_iter().flatten().min();
         let patience = due.map_or(PollTimeout::NONE, |due| {
             // Rounded up: a poll that ends too early would turn again at once.
@@ -318,7 +326,10 @@ impl Keeper {
         if let Ok(Some(oom)) = self.instance.group.read_oom()
             && self.oom.as_ref() != Some(&oom)
         {
-            let text = format!("out of memory: the kernel killed {} processes of this instance", oom.kills);
+            let text = format!(
+                "out of memory: the kernel killed {} processes of this instance",
+                oom.kills
+            );
             self.log.note(&text);
             self.clients.publish(&Event::Oom(oom.clone()));
             self.oom = Some(oom);
@@ -344,7 +355,9 @@ impl Keeper {
                     pids: stats.pids,
                 })
             }
-            Request::Subscribe => guest.state().map_or(Ok(Vec::new()), |state| line(&guest_line(state))),
+            Request::Subscribe => guest
+                .state()
+                .map_or(Ok(Vec::new()), |state| line(&guest_line(state))),
             Request::Collect => guest.collect().and_then(|()| line(&Reply::Done)),
             Request::Stop { .. } | Request::Kill => {
                 requests.push(request);
@@ -399,7 +412,10 @@ impl Keeper {
         }
         self.notice_oom();
         if self.guest.dropped > 0 {
-            let text = format!("{} messages of the program were not understood or too many", self.guest.dropped);
+            let text = format!(
+                "{} messages of the program were not understood or too many",
+                self.guest.dropped
+            );
             self.log.note(&text);
         }
         self.log.close();
@@ -417,7 +433,8 @@ impl Keeper {
         };
         let written = self.exit.write(&record);
         if let Err(error) = &written {
-            self.log.note(&format!("the exit record could not be written: {error}"));
+            self.log
+                .note(&format!("the exit record could not be written: {error}"));
         }
         self.clients.publish(&Event::Exit(record));
         if let Err(error) = self.instance.group.remove() {
@@ -437,7 +454,10 @@ impl Keeper {
             .try_clone()
             .map(fs::File::from)
             .and_then(|mut ended| ended.read_to_end(&mut text));
-        let status = waitpid(Pid::from_raw(self.instance.record.init.pid), Some(WaitPidFlag::__WALL));
+        let status = waitpid(
+            Pid::from_raw(self.instance.record.init.pid),
+            Some(WaitPidFlag::__WALL),
+        );
         if told.is_ok()
             && let Ok(ended) = serde_json::from_slice::<Ended>(&text)
         {

@@ -143,7 +143,8 @@ impl Log {
         match self.write(&ready) {
             Ok(()) => self.dropped = 0,
             Err((written, error)) => {
-                let kept = count(&ready[..written]).saturating_sub(u64::from(self.dropped > 0 && written > 0));
+                let kept =
+                    count(&ready[..written]).saturating_sub(u64::from(self.dropped > 0 && written > 0));
                 if written > 0 {
                     self.dropped = 0;
                 }
@@ -253,7 +254,10 @@ mod tests {
     /// The records without their times.
     fn records(folder: &tempfile::TempDir, name: &str) -> io::Result<Vec<String>> {
         let text = fs::read_to_string(folder.path().join(name))?;
-        let without = |line: &str| line.split_once(' ').map_or(String::new(), |(_, rest)| rest.to_owned());
+        let without = |line: &str| {
+            line.split_once(' ')
+                .map_or(String::new(), |(_, rest)| rest.to_owned())
+        };
         Ok(text.lines().map(without).collect())
     }
 
@@ -264,7 +268,10 @@ mod tests {
         log.feed(Pipe::Errors, b"error\n\n");
         log.feed(Pipe::Output, b"o\nthree");
         log.close();
-        assert_eq!(records(&folder, "log")?, ["o one", "e error", "e ", "o two", "o three"]);
+        assert_eq!(
+            records(&folder, "log")?,
+            ["o one", "e error", "e ", "o two", "o three"]
+        );
         Ok(())
     }
 
@@ -296,7 +303,10 @@ mod tests {
         }
         names.sort();
         assert_eq!(names, ["log", "log.1", "log.2"]);
-        assert_eq!(records(&folder, "log")?.last().map(String::as_str), Some("o line 499"));
+        assert_eq!(
+            records(&folder, "log")?.last().map(String::as_str),
+            Some("o line 499")
+        );
         Ok(())
     }
 
@@ -310,7 +320,10 @@ mod tests {
         log.reopen()?;
         log.feed(Pipe::Output, b"kept\n");
         let found = records(&folder, "log")?;
-        assert!(found[0].starts_with("e redhold: 3 log lines were lost: No space left"), "{found:?}");
+        assert!(
+            found[0].starts_with("e redhold: 3 log lines were lost: No space left"),
+            "{found:?}"
+        );
         assert_eq!(found[1..], ["o kept"]);
         Ok(())
     }

@@ -42,8 +42,10 @@ fn prepare(spec: &InstanceSpec, inherited: &Inherited) -> Result<StepError, Step
     nix::unistd::setsid().during("start a session for the program")?;
     signals::reset().during("reset the signals of the program")?;
     nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
-    nix::unistd::chdir(&spec.program.directory)
-        .during_on("enter the working directory of the program", &spec.program.directory)?;
+    nix::unistd::chdir(&spec.program.directory).during_on(
+        "enter the working directory of the program",
+        &spec.program.directory,
+    )?;
     let report = arrange(inherited).during("place the descriptors of the program")?;
     rlimits::set(&spec.limits)?;
     let level = landlock::restrict(spec)?;

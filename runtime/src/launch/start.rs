@@ -110,7 +110,11 @@ fn start_in(
                 }
                 Owner::Caller | Owner::Own { .. } => None,
             };
-            Some(sources::open(spec, &libraries, translation.as_ref().map(AsFd::as_fd))?)
+            Some(sources::open(
+                spec,
+                &libraries,
+                translation.as_ref().map(AsFd::as_fd),
+            )?)
         } else {
             None
         };
@@ -154,7 +158,12 @@ fn start_in(
             drop((output, errors, ended, report, go, guest));
             init::run(single, plan)
         }
-        Side::Parent { pid, pidfd } => (pid, pidfd.ok_or(nix::errno::Errno::EBADF).during("watch the first process")?),
+        Side::Parent { pid, pidfd } => (
+            pid,
+            pidfd
+                .ok_or(nix::errno::Errno::EBADF)
+                .during("watch the first process")?,
+        ),
     };
     drop(plan);
     let outcome = release(pid, identity, group, namespaces, &go, report);
@@ -199,8 +208,11 @@ fn flags(spec: &InstanceSpec) -> u64 {
     if spec.isolation == Isolation::Landlock {
         return 0;
     }
-    let mut flags =
-        libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    let mut flags = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS;
     if spec.network == Network::Isolated {
         flags |= libc::CLONE_NEWNET;
     }
@@ -251,7 +263,10 @@ fn listen(report: OwnedFd) -> Result<Vec<Level>, StepError> {
     }
     let mut levels = Vec::new();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match serde_json::from_slice(line).map_err(io::Error::from).during(STEP)? {
+        match serde_json::from_slice(line)
+            .map_err(io::Error::from)
+            .during(STEP)?
+        {
             Report::Level(level) => levels.push(level),
             Report::Failed(failure) => return Err(failure.into()),
         }
@@ -290,15 +305,19 @@ fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
     let identity = match spec.owner {
         Owner::Caller => level("identity", Strength::Partial, format!("{who}, the starter's own")),
         Owner::Own { .. } => level("identity", Strength::Hard, who),
-        Owner::Translated { of_uid, .. } => {
-            level("identity", Strength::Hard, format!("{who}, writing as uid {of_uid}"))
-        }
+        Owner::Translated { of_uid, .. } => level(
+            "identity",
+            Strength::Hard,
+            format!("{who}, writing as uid {of_uid}"),
+        ),
     };
     let network = match (spec.network, spec.isolation) {
         (Network::Host, _) => level("network", Strength::Off, "the host's".to_owned()),
-        (Network::Isolated, Isolation::Namespaces) => {
-            level("network", Strength::Hard, "a namespace of its own with only loopback".to_owned())
-        }
+        (Network::Isolated, Isolation::Namespaces) => level(
+            "network",
+            Strength::Hard,
+            "a namespace of its own with only loopback".to_owned(),
+        ),
         (Network::Isolated, Isolation::Landlock) => level(
             "network",
             Strength::None,

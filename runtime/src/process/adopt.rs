@@ -122,7 +122,9 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, AdoptE
         source,
     };
     match fs::read(path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|cause| error(cause.into())),
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|cause| error(cause.into())),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(error(cause)),
     }

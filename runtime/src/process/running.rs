@@ -11,7 +11,9 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use crate::error::RequestError;
 use crate::launch::{open_directory, process, socket_path};
-use crate::record::{CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, RUN_FILE, Reply, Request, RunRecord, Status};
+use crate::record::{
+    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, RUN_FILE, Reply, Request, RunRecord, Status,
+};
 
 /// A keeper answers within milliseconds; one that does not is stopped, frozen, or starved of processor time.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -24,7 +24,11 @@ pub struct Descriptors {
 ///
 /// # Errors
 /// The step that failed and on what; nothing is left of the instance then.
-pub fn spawn(executable: &Path, spec: &InstanceSpec, descriptors: Descriptors) -> Result<Running, StartError> {
+pub fn spawn(
+    executable: &Path,
+    spec: &InstanceSpec,
+    descriptors: Descriptors,
+) -> Result<Running, StartError> {
     let (mut here, there) = UnixStream::pair().map_err(StartError::Talk)?;
     let mut child = Command::new(executable)
         .arg(KEEPER)

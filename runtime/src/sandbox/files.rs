@@ -32,7 +32,10 @@ pub(crate) fn all(spec: &InstanceSpec) -> Vec<(PathBuf, String)> {
         ("group", format!("node:x:{INSIDE}:\nnogroup:x:65534:\n")),
         ("hostname", format!("{hostname}\n")),
         ("hosts", hosts(spec)),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
+        (
+            "nsswitch.conf",
+            "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
+        ),
     ];
     if spec.network == Network::Isolated {
         // No resolver is reachable: an empty list makes the C library give up at once instead of asking 127.0.0.1.
@@ -46,7 +49,10 @@ pub(crate) fn all(spec: &InstanceSpec) -> Vec<(PathBuf, String)> {
 
 /// The host's names are worth knowing where its network is reachable.
 fn hosts(spec: &InstanceSpec) -> String {
-    let own = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {}\n", spec.hostname);
+    let own = format!(
+        "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {}\n",
+        spec.hostname
+    );
     match spec.network {
         Network::Isolated => own,
         Network::Host => match fs::read_to_string("/etc/hosts") {

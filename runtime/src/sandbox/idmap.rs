@@ -31,8 +31,13 @@ pub(crate) struct Identity {
 /// # Errors
 /// When the caller lacks the right to that identity, or when it would be the host's root.
 pub(crate) fn identity(owner: Owner) -> Result<Identity, StepError> {
-    decide(owner, Uid::effective().as_raw(), Gid::effective().as_raw())
-        .map_err(|reason| StepError::new("take on the identity of the instance", "", io::Error::other(reason)))
+    decide(owner, Uid::effective().as_raw(), Gid::effective().as_raw()).map_err(|reason| {
+        StepError::new(
+            "take on the identity of the instance",
+            "",
+            io::Error::other(reason),
+        )
+    })
 }
 
 fn decide(owner: Owner, own_uid: u32, own_gid: u32) -> Result<Identity, &'static str> {
@@ -92,8 +97,14 @@ pub(crate) fn translation(
 }
 
 fn write_translation(pid: i32, identity: Identity, of_uid: u32, of_gid: u32) -> io::Result<OwnedFd> {
-    fs::write(format!("/proc/{pid}/uid_map"), format!("{of_uid} {} 1", identity.uid))?;
-    fs::write(format!("/proc/{pid}/gid_map"), format!("{of_gid} {} 1", identity.gid))?;
+    fs::write(
+        format!("/proc/{pid}/uid_map"),
+        format!("{of_uid} {} 1", identity.uid),
+    )?;
+    fs::write(
+        format!("/proc/{pid}/gid_map"),
+        format!("{of_gid} {} 1", identity.gid),
+    )?;
     Ok(fs::File::open(format!("/proc/{pid}/ns/user"))?.into())
 }
 

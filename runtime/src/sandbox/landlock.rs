@@ -22,11 +22,28 @@ const PRIVATE: [&str; 2] = ["/tmp", "/dev"];
 /// What a program on the host's own root may read beside the mounts of its spec: libraries, time zones,
 /// certificates, names, and what the C library and libuv look up.
 const SHARED: [&str; 12] = [
-    "/usr", "/lib", "/lib64", "/bin", "/etc/ssl", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf",
-    "/etc/nsswitch.conf", "/etc/localtime", "/proc",
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/etc/ssl",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/localtime",
+    "/proc",
 ];
 /// Devices such a program may use.
-const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm"];
+const DEVICES: [&str; 6] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/shm",
+];
 
 /// Restricts this thread and all its children, and says how far the kernel went along.
 ///
@@ -34,7 +51,11 @@ const DEVICES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 /// When a rule names a path that cannot be opened, or the kernel refuses the ruleset.
 pub(crate) fn restrict(spec: &InstanceSpec) -> Result<Level, StepError> {
     let status = apply(spec).map_err(|error| {
-        StepError::new("restrict files and signals by Landlock", "", std::io::Error::other(error))
+        StepError::new(
+            "restrict files and signals by Landlock",
+            "",
+            std::io::Error::other(error),
+        )
     })?;
     Ok(level(&status, spec.isolation))
 }
@@ -78,7 +99,11 @@ fn allowed(spec: &InstanceSpec) -> Vec<(PathBuf, Access)> {
             paths
         }
     };
-    paths.extend(spec.mounts.iter().map(|mount| (mount.target.clone(), mount.access)));
+    paths.extend(
+        spec.mounts
+            .iter()
+            .map(|mount| (mount.target.clone(), mount.access)),
+    );
     paths
 }
 
@@ -89,16 +114,20 @@ fn level(status: &RestrictionStatus, isolation: Isolation) -> Level {
         LandlockStatus::NotImplemented => "the kernel was built without it".to_owned(),
     };
     let (strength, detail) = match (&status.ruleset, isolation) {
-        (RulesetStatus::FullyEnforced, Isolation::Namespaces) => {
-            (Strength::Hard, format!("files, signals and abstract sockets, {kernel}"))
-        }
+        (RulesetStatus::FullyEnforced, Isolation::Namespaces) => (
+            Strength::Hard,
+            format!("files, signals and abstract sockets, {kernel}"),
+        ),
         (RulesetStatus::FullyEnforced, Isolation::Landlock) => (
             Strength::Partial,
-            format!("the only wall around files, {kernel}: names of files and processes of the host stay visible"),
+            format!(
+                "the only wall around files, {kernel}: names of files and processes of the host stay visible"
+            ),
         ),
-        (RulesetStatus::PartiallyEnforced, _) => {
-            (Strength::Partial, format!("this kernel knows less than was asked for, {kernel}"))
-        }
+        (RulesetStatus::PartiallyEnforced, _) => (
+            Strength::Partial,
+            format!("this kernel knows less than was asked for, {kernel}"),
+        ),
         _ => (Strength::None, kernel),
     };
     Level {

@@ -138,8 +138,7 @@ fn read(path: &Path) -> io::Result<Needs> {
         elf::ParseError::IOError(error) if error.kind() != io::ErrorKind::UnexpectedEof => error,
         other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
     };
-    let mut elf =
-        ElfStream::<AnyEndian, _>::open_stream(File::open(path)?).map_err(malformed)?;
+    let mut elf = ElfStream::<AnyEndian, _>::open_stream(File::open(path)?).map_err(malformed)?;
     let file = File::open(path)?;
     let segments = elf.segments().clone();
     let at = |address: u64| {
@@ -161,7 +160,12 @@ fn read(path: &Path) -> io::Result<Needs> {
     }
     let mut names = Vec::new();
     let mut strings = None;
-    for entry in elf.dynamic().map_err(malformed)?.into_iter().flat_map(|table| table.iter()) {
+    for entry in elf
+        .dynamic()
+        .map_err(malformed)?
+        .into_iter()
+        .flat_map(|table| table.iter())
+    {
         match entry.d_tag {
             elf::abi::DT_NEEDED => names.push(entry.d_val()),
             elf::abi::DT_STRTAB => strings = Some(entry.d_ptr()),
@@ -207,9 +211,16 @@ mod tests {
     fn a_program_names_its_loader_and_its_libraries() -> io::Result<()> {
         let own = read(&std::env::current_exe()?)?;
         assert!(own.loader.is_some_and(|loader| loader.is_absolute()));
-        assert!(own.libraries.iter().any(|name| name.starts_with("libc.so")), "{:?}", own.libraries);
+        assert!(
+            own.libraries.iter().any(|name| name.starts_with("libc.so")),
+            "{:?}",
+            own.libraries
+        );
         let text = read(Path::new("Cargo.toml"));
-        assert_eq!(text.map_err(|error| error.kind()), Err(io::ErrorKind::InvalidData));
+        assert_eq!(
+            text.map_err(|error| error.kind()),
+            Err(io::ErrorKind::InvalidData)
+        );
         Ok(())
     }
 }

@@ -93,7 +93,10 @@ struct Root {
 impl Root {
     fn open(&self, path: &Path, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
         let how = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(mode).resolve(how);
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(mode)
+            .resolve(how);
         openat2(&self.directory, path, how)
     }
 
@@ -314,7 +317,11 @@ mod tests {
             ("data", None),
             ("/a/../b", None),
         ] {
-            assert_eq!(relative(Path::new(path)).ok(), expected.map(PathBuf::from), "{path}");
+            assert_eq!(
+                relative(Path::new(path)).ok(),
+                expected.map(PathBuf::from),
+                "{path}"
+            );
         }
     }
 }

@@ -138,10 +138,17 @@ fn copy(
 /// The owner of what a writable source stands for must be whom the process is to write as: anything else is a
 /// mistake, or a trap.
 pub(crate) fn check_owner(spec: &InstanceSpec, uid: u32) -> Result<(), StepError> {
-    for mount in spec.mounts.iter().filter(|mount| mount.access == Access::ReadWrite) {
+    for mount in spec
+        .mounts
+        .iter()
+        .filter(|mount| mount.access == Access::ReadWrite)
+    {
         const STEP: &str = "give the instance a folder to write";
         let at = resolve(&mount.source, &spec.mounts).during_on(STEP, &mount.source)?;
-        let owner = fs::File::from(at).metadata().during_on(STEP, &mount.source)?.uid();
+        let owner = fs::File::from(at)
+            .metadata()
+            .during_on(STEP, &mount.source)?
+            .uid();
         if owner != uid {
             let reason = format!("it belongs to uid {owner}, not to uid {uid}");
             return Err(StepError::new(

@@ -56,7 +56,10 @@ fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
 /// The kernel's.
 pub(crate) fn place(from: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     // SAFETY: takes numbers only; callers place onto numbers that nothing else in the process owns.
-    answer(libc::c_long::from(unsafe { libc::dup2(from.as_raw_fd(), number) })).map(drop)
+    answer(libc::c_long::from(unsafe {
+        libc::dup2(from.as_raw_fd(), number)
+    }))
+    .map(drop)
 }
 
 /// A second descriptor for the same file with a number of at least `least`, closed by `execve(2)`.
@@ -82,8 +85,6 @@ pub(crate) fn take_standard_input() -> io::Result<OwnedFd> {
     place(null.as_fd(), 0)?;
     Ok(taken)
 }
-
-
 
 /// Sends `bytes` with `descriptors` riding on the first of them.
 ///

@@ -12,7 +12,12 @@ use super::answer;
 /// # Errors
 /// The kernel's: `EPERM` without CAP_NET_ADMIN over the network namespace.
 pub(crate) fn loopback_up() -> io::Result<()> {
-    let socket: OwnedFd = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket: OwnedFd = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     let mut name = [0; libc::IFNAMSIZ];
     for (to, from) in name.iter_mut().zip(b"lo") {
         *to = libc::c_char::from_ne_bytes([*from]);
