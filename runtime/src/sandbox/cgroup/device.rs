@@ -29,6 +29,11 @@ impl Device {
             .ok_or_else(|| about("on a device that the kernel does not list"))
     }
 
+    /// Major and minor number.
+    pub(super) fn number(&self) -> (u64, u64) {
+        (self.major, self.minor)
+    }
+
     /// `/sys/dev/block/M:m` leads to the device's folder; a partition's folder is inside its disk's.
     fn whole(number: &str) -> Option<Self> {
         let entry = fs::canonicalize(Path::new("/sys/dev/block").join(number)).ok()?;

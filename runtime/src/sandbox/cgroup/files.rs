@@ -35,6 +35,14 @@ pub enum CgroupError {
         /// Why.
         source: io::Error,
     },
+    /// The kernel refused a limit.
+    #[error("cannot limit {}", path.display())]
+    Set {
+        /// Which group.
+        path: PathBuf,
+        /// Which file and why.
+        source: cgroups_rs::fs::error::Error,
+    },
     /// A group could not be made.
     #[error("cannot make the control group {}", path.display())]
     Make {
@@ -113,6 +121,14 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
             value: value.to_owned(),
             source,
         })
+}
+
+/// The outcome of a call of cgroups-rs, with the group it was about.
+pub(super) fn set(group: &Path, outcome: cgroups_rs::fs::error::Result<()>) -> Result<(), CgroupError> {
+    outcome.map_err(|source| CgroupError::Set {
+        path: group.to_owned(),
+        source,
+    })
 }
 
 /// The number behind `key` in lines of `key number`.

@@ -5,6 +5,18 @@
 //! the otherwise empty v2 tree beside them. Every limit is read back, and what is lacking becomes a [`Level`] that
 //! says so. The caller itself stays outside of the group.
 //!
+//! cgroups-rs does what it does rightly: its controllers, pointed at one directory each, know file names and formats of
+//! both generations, and report what the kernel says. In the keeper they cost neither memory nor time that could be
+//! measured (2026-11: 0.5 ms against 0.8 ms for making and limiting a group with it alone and with all that is done
+//! here; 196 KiB against 188 KiB of anonymous memory). What it does wrongly or not at all is done with plain files:
+//! - where: it puts groups below the root of a tree, or enables controllers there and ignores whether that worked; it
+//!   knows no delegation and no constraint on inner processes (`place`);
+//! - whether: applying a set of limits drops every error about memory, so nothing of it is believed before it was read
+//!   back (`reading`);
+//! - swap on v2 (its one name for two different limits), `memory.oom.group`, `cgroup.kill` on a hybrid machine;
+//! - out of memory: its listener opens a v1 file on v2, and starts a thread on v1 (`oom`); the keeper has none;
+//! - removing: it sleeps at least 10 ms when a group is not empty at once.
+//!
 //! Modules: `layout` (where am I), `place` (where may I), `v1` and `v2` (limits), `reading` (what was read
 //! back), `oom` (events), `device`, `files`.
 
@@ -24,6 +36,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cgroups_rs::fs::MaxValue;
+use cgroups_rs::fs::pid::PidController;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::signal::{Signal, kill};
@@ -35,12 +49,13 @@ pub use self::layout::{Generation, Layout, Unified};
 pub use self::place::{Ground, delegate, ground, systemd_runs};
 
 use self::device::Device;
-use self::files::{keyed, read, read_number, write};
+use self::files::{keyed, read, read_number, set, write};
 use self::oom::Oom;
 use self::place::{FOLDER, Places, make_all};
 use self::reading::Reading;
 use crate::record::{Level, OomRecord};
 use crate::spec::{InstanceId, Limits};
+use crate::units::Pids;
 
 /// How long killed processes may take to leave before they count as undead. The kernel needs a few milliseconds,
 /// unless one hangs in a system call that cannot be interrupted.
@@ -336,7 +351,7 @@ impl Group {
         });
         let pids = limits.pids.map(|limit| {
             self.with("pids.max", "pids.max", places, "pids", |group, _| {
-                v1::pids(group, limit)
+                pids(group, limit)
             })
         });
         let io = limits.io.map(|rate| match writable.map(Device::under) {
@@ -400,6 +415,17 @@ impl Group {
             None => Reading::none(&places.why_lacking(controller)),
         }
     }
+}
+
+/// Tasks, threads included; the same on v1 and v2.
+fn pids(group: &Path, limit: Pids) -> Result<Reading, CgroupError> {
+    let controller = PidController::new(group.to_owned(), group.to_owned(), false);
+    set(group, controller.set_pid_max(MaxValue::Value(limit.0.into())))?;
+    Ok(Reading::count(
+        limit,
+        read_number(&group.join("pids.max"))?,
+        "pids.max",
+    ))
 }
 
 /// Removes a directory; the kernel may count a dead process for a moment after its number has left `cgroup.procs`.

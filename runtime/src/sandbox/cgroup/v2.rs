@@ -1,9 +1,14 @@
 //! The second generation of control groups: one tree, Documentation/admin-guide/cgroup-v2.rst.
+//! cgroups-rs sets what it sets rightly, the files themselves are read back.
 
 use std::path::Path;
 
+use cgroups_rs::fs::blkio::BlkIoController;
+use cgroups_rs::fs::cpu::CpuController;
+use cgroups_rs::fs::memory::MemController;
+
 use super::device::Device;
-use super::files::{CgroupError, number, read, read_number, write};
+use super::files::{CgroupError, number, read, read_number, set, write};
 use super::reading::{Reading, cpu_quota};
 use crate::units::{Bytes, CpuShare};
 
@@ -11,7 +16,11 @@ use crate::units::{Bytes, CpuShare};
 /// An out-of-memory kill takes the whole instance: half of a program is worse than none.
 pub(super) fn memory(group: &Path, limit: Bytes) -> Result<Reading, CgroupError> {
     let file = group.join("memory.max");
-    write(&file, &limit.0.to_string())?;
+    let controller = MemController::new(group.to_owned(), group.to_owned(), true);
+    set(
+        group,
+        controller.set_limit(i64::try_from(limit.0).unwrap_or(i64::MAX)),
+    )?;
     write(&group.join("memory.oom.group"), "1")?;
     let reading = Reading::bytes(limit, read_number(&file)?, "memory.max");
     let swap = group.join("memory.swap.max");
@@ -30,7 +39,11 @@ pub(super) fn memory(group: &Path, limit: Bytes) -> Result<Reading, CgroupError>
 pub(super) fn cpu(group: &Path, share: CpuShare) -> Result<Reading, CgroupError> {
     let (quota, period) = cpu_quota(share);
     let file = group.join("cpu.max");
-    write(&file, &format!("{quota} {period}"))?;
+    let controller = CpuController::new(group.to_owned(), group.to_owned(), true);
+    set(
+        group,
+        controller.set_cfs_quota_and_period(i64::try_from(quota).ok(), Some(period)),
+    )?;
     let text = read(&file)?;
     let mut numbers = text.split(' ').filter_map(number);
     match (numbers.next(), numbers.next()) {
@@ -43,14 +56,23 @@ pub(super) fn cpu(group: &Path, share: CpuShare) -> Result<Reading, CgroupError>
 /// (ext4, btrfs, XFS and f2fs do).
 pub(super) fn io(group: &Path, rate: Bytes, device: &Device) -> Result<Reading, CgroupError> {
     let file = group.join("io.max");
-    write(&file, &format!("{device} rbps={0} wbps={0}", rate.0))?;
+    let controller = BlkIoController::new(group.to_owned(), group.to_owned(), true);
+    let (major, minor) = device.number();
+    set(
+        group,
+        controller.throttle_read_bps_for_device(major, minor, rate.0),
+    )?;
+    set(
+        group,
+        controller.throttle_write_bps_for_device(major, minor, rate.0),
+    )?;
     let text = read(&file)?;
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(&device.to_string())?.strip_prefix(' '));
-    let set = |key: &str| line?.split(' ').find_map(|pair| number(pair.strip_prefix(key)?));
-    let most = set("rbps=")
+    let kept = |key: &str| line?.split(' ').find_map(|pair| number(pair.strip_prefix(key)?));
+    let most = kept("rbps=")
         .unwrap_or(u64::MAX)
-        .max(set("wbps=").unwrap_or(u64::MAX));
+        .max(kept("wbps=").unwrap_or(u64::MAX));
     Ok(Reading::bytes(rate, most, &format!("io.max for {device}")))
 }
