@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use seccompiler::{BpfProgram, TargetArch, sock_filter};
 use serde::Deserialize;
@@ -48,6 +48,20 @@ struct Condition {
     is_not: Option<u64>,
 }
 
+impl Answer {
+    fn errno(self) -> u32 {
+        match self {
+            Self::NotPermitted => EPERM,
+            Self::NoSuchCall => ENOSYS,
+        }
+    }
+}
+
+/// Whether a rule is about this architecture: some calls exist only on one.
+fn applies(rule: &Rule, arch: &str) -> bool {
+    rule.only_on.as_deref().is_none_or(|only| only == arch)
+}
+
 const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
 
@@ -55,7 +69,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=policies");
     let arch = std::env::var("CARGO_CFG_TARGET_ARCH")?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("policies.rs");
-    let filters = compile(Path::new("policies/node.json"), &arch)?;
+    let policy: Policy = serde_json::from_str(&std::fs::read_to_string("policies/node.json")?)?;
+    let target: TargetArch = arch.as_str().try_into()?;
+    let filters = compile(&policy, &arch, target)?;
     let mut text = String::new();
     writeln!(
         text,
@@ -73,14 +89,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(text, "    ],")?;
     }
     writeln!(text, "];")?;
+    writeln!(text, "pub(super) const DENIED: &[Denied] = &[")?;
+    for rule in &policy.rules {
+        for syscall in rule.syscalls.iter().filter(|_| applies(rule, &arch)) {
+            let number = number_of(syscall, target)?;
+            let (errno, always) = (rule.answer.errno(), rule.when.is_none());
+            writeln!(
+                text,
+                "    Denied {{ syscall: {syscall:?}, number: {number}, errno: {errno}, always: {always} }},"
+            )?;
+        }
+    }
+    writeln!(text, "];")?;
     std::fs::write(out, text)?;
     Ok(())
 }
 
 /// One filter per answer, because a filter of `seccompiler` has one; the first also bounds the syscall numbers.
-fn compile(path: &Path, arch: &str) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
-    let policy: Policy = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-    let target: TargetArch = arch.try_into()?;
+fn compile(policy: &Policy, arch: &str, target: TargetArch) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
     let mut filters = Vec::new();
     for answer in [Answer::NotPermitted, Answer::NoSuchCall] {
         let mut rules = Vec::new();
@@ -88,7 +114,7 @@ fn compile(path: &Path, arch: &str) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
             if rule.reason.is_empty() {
                 return Err(format!("a rule on {:?} gives no reason", rule.syscalls).into());
             }
-            if rule.only_on.as_deref().is_some_and(|only| only != arch) {
+            if !applies(rule, arch) {
                 continue;
             }
             for syscall in &rule.syscalls {

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -91,6 +93,45 @@ impl Cell {
             stop_grace_ms: 5000,
         };
         Self { folder, spec }
+    }
+
+    /// Runs `program` (Perl, for system calls that Node.js has no words for) with the host's `/usr` in view.
+    pub(crate) fn perl(program: &str) -> Self {
+        let mut cell = Self::new("");
+        fs::write(cell.path().join("code/program.pl"), program).unwrap();
+        cell.spec
+            .mounts
+            .push(mount(Path::new("/usr"), "/usr", Access::ReadOnly));
+        for name in ["bin", "lib", "lib64"] {
+            let path = PathBuf::from("/").join(name);
+            if path.is_symlink() {
+                cell.spec.links.push((path, format!("usr/{name}")));
+            } else if path.is_dir() {
+                cell.spec
+                    .mounts
+                    .push(mount(&path, path.to_str().unwrap(), Access::ReadOnly));
+            }
+        }
+        cell.spec.program.path = "/usr/bin/perl".into();
+        cell.spec.program.args = vec!["/code/program.pl".into()];
+        cell
+    }
+
+    /// The lesser mode: no namespaces, so every path inside is the host's own.
+    pub(crate) fn without_namespaces(&mut self) {
+        self.spec.isolation = Isolation::Landlock;
+        self.spec.network = Network::Host;
+        for mount in &mut self.spec.mounts {
+            mount.target = mount.source.clone();
+        }
+        self.spec.program.path = node().join("bin/node");
+        self.spec.program.args = vec![
+            self.path()
+                .join("code/program.cjs")
+                .to_string_lossy()
+                .into_owned(),
+        ];
+        self.spec.program.directory = self.data();
     }
 
     /// Where the program's files are on the host.
@@ -184,10 +225,43 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Runs the test as the user that it was started by, and when that is root a second time as an ordinary user: the
+/// walls must stand without root too, by the same code.
+pub(crate) fn everywhere<Body: Fn()>(body: Body) {
+    body();
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let test = std::any::type_name::<Body>()
+        .trim_start_matches("sandbox::")
+        .trim_end_matches("::{{closure}}");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(NODE, node())
+        .env("HOME", "/tmp")
+        .current_dir("/")
+        .uid(USER)
+        .gid(USER)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{test} without root:\n{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Tells the run without root where Node.js is: it may not take the lock of the store.
+const NODE: &str = "REDHOLD_TEST_NODE";
+
 /// The folder that holds `bin/node` of the real stack.
 pub(crate) fn node() -> &'static Path {
-    static NODE: OnceLock<PathBuf> = OnceLock::new();
-    NODE.get_or_init(|| {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        if let Some(given) = std::env::var_os(NODE) {
+            return given.into();
+        }
         let bucket = test_support::data::shared().join("node-v1");
         fs::read_dir(&bucket)
             .expect("the store has a bucket of Node.js")

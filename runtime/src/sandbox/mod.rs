@@ -20,5 +20,5 @@ pub(crate) mod mounts;
 pub(crate) mod network;
 pub mod probe;
 pub(crate) mod rlimits;
-pub(crate) mod seccomp;
+pub mod seccomp;
 pub(crate) mod sources;

@@ -6,14 +6,35 @@ use seccompiler::sock_filter;
 
 use crate::error::{During, StepError};
 
+/// A system call that the policy denies, for whoever checks that it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Its name.
+    pub syscall: &'static str,
+    /// Its number on this architecture.
+    pub number: u32,
+    /// What it answers.
+    pub errno: i32,
+    /// Whatever its arguments; otherwise only for some.
+    pub always: bool,
+}
+
 mod embedded {
     //! The filters as the build script wrote them.
     use seccompiler::sock_filter;
+
+    use super::Denied;
 
     include!(concat!(env!("OUT_DIR"), "/policies.rs"));
 }
 
 pub(crate) const FILTERS: [&[sock_filter]; 2] = embedded::NODE;
+
+/// Every rule of the policy that concerns this architecture, one entry per system call.
+#[must_use]
+pub fn denied() -> &'static [Denied] {
+    embedded::DENIED
+}
 
 /// Installs the filters on this thread, for it and all its children, for ever.
 ///

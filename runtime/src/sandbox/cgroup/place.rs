@@ -15,6 +15,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::AccessFlags;
+
 use super::files::{self, CgroupError};
 use super::layout::{Layout, Unified};
 use crate::spec::InstanceId;
@@ -69,15 +71,18 @@ impl Places {
     }
 }
 
-/// Makes a group; one that is there already is as good.
+/// Makes a group; one that is there already is as good, unless it is somebody else's (root's, seen without root).
 pub(super) fn make(path: &Path) -> Result<(), CgroupError> {
-    match fs::create_dir(path) {
-        Err(source) if source.kind() != ErrorKind::AlreadyExists => Err(CgroupError::Make {
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
-    }
+    let made = match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            nix::unistd::access(path, AccessFlags::W_OK | AccessFlags::X_OK).map_err(Into::into)
+        }
+        outcome => outcome,
+    };
+    made.map_err(|source| CgroupError::Make {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Makes the group in every tree under one name: `id`, or `id.2` and so on while a living group has it (another data
