@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 /// Why a command failed, as its exit code says it. The numbers are part of the command line's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,28 @@ impl Problem {
             hint: None,
             source: None,
             reported: false,
+        }
+    }
+
+    /// What the operating system refused, with a hint for the refusals that a person can do something about.
+    #[must_use]
+    pub fn io(message: impl Into<String>, error: io::Error) -> Self {
+        let (code, hint) = match error.kind() {
+            io::ErrorKind::StorageFull => (Code::Host, Some("free some space on that disk")),
+            io::ErrorKind::QuotaExceeded => (Code::Host, Some("free some space, your quota is used up")),
+            io::ErrorKind::ReadOnlyFilesystem => (
+                Code::Host,
+                Some("that file system is mounted read-only; choose a folder elsewhere"),
+            ),
+            io::ErrorKind::PermissionDenied => {
+                (Code::Failed, Some("see its owner and permissions with `ls -ld`"))
+            }
+            _ => (Code::Failed, None),
+        };
+        let problem = Self::new(code, message).because(error);
+        match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
         }
     }
 
@@ -147,8 +170,6 @@ impl Error for Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]

@@ -18,7 +18,7 @@ function compileCache(directory) {
 }
 
 // Before it loads a single node, Node-RED starts the bundled npm only to learn its version, and waits for it. The
-// version stands in npm's package.json: 0.05 to 0.1 s of CPU saved of 0.6. Every other call goes through, and after this one all do.
+// version stands in npm's package.json. Every other call goes through, and after this one all do.
 function answerNpmProbe() {
   const execFile = childProcess.execFile
   childProcess.execFile = function (file, args, ...rest) {

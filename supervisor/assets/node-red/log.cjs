@@ -42,7 +42,7 @@ function handle(message) {
   // red.js tells the address on which it listens; inside, that is a descriptor, and the host tells the true one.
   if (text.includes('//127.0.0.1:0/')) return
   record({
-    level: noise(text) ? 'debug' : level,
+    level,
     type: message.type,
     id: message.id,
     name: message.name || undefined,
@@ -50,11 +50,6 @@ function handle(message) {
     msg: text.slice(0, MESSAGE_LIMIT),
     stack: stack(message.msg),
   })
-}
-
-// Node-RED keeps a key of its own for the credentials unless it is given one, and warns about it at every start.
-function noise(text) {
-  return text.startsWith('\n\n---') && text.includes("'credentialSecret'")
 }
 
 function words(msg) {

@@ -12,17 +12,13 @@ const levers = require('./levers.cjs')
 
 levers.compileCache(values.cache)
 levers.answerNpmProbe()
-const allLoaded = require('./lazy.cjs').begin(values.modules)
 
 const red = path.join(values.modules, 'node-red')
 channel.open(require(path.join(red, 'package.json')).version)
 require('./check.cjs').project(values, channel.failed)
 
-const listen = levers.listenWhenReady(values.listen)
-require('./state.cjs').watch(values.modules, channel, () => {
-  allLoaded()
-  listen()
-})
+const listening = levers.listenWhenReady(values.listen)
+require('./state.cjs').watch(values.modules, channel, listening)
 require('./memory.cjs').watch(channel)
 if (values.warm) require('./warm.cjs').leaveWhenReady(channel)
 

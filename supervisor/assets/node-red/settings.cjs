@@ -31,8 +31,6 @@ const settings = {
   },
   editorTheme: {
     tours: false,
-    // Said, because Node-RED warns where it has to assume.
-    projects: { enabled: false },
     ...editorTheme,
   },
 }

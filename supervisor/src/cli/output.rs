@@ -7,7 +7,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::problem::Problem;
 
@@ -70,6 +70,11 @@ impl Output {
             json!({ "error": { "code": "failed", "message": error.to_string() } }).to_string()
         });
         write_line(&mut io::stdout().lock(), &text);
+    }
+
+    /// One event of a stream, as a JSON object on a line of its own, for `--json`.
+    pub fn event(&self, value: &Value) {
+        write_line(&mut io::stdout().lock(), &value.to_string());
     }
 
     /// A line said along the way.

@@ -1,0 +1,228 @@
+//! From the wish and the project to a running instance: who it is on the host, what it gets, how it is started.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use runtime::process::{self, Adopted, Descriptors, Running};
+use runtime::record::ExitRecord;
+use runtime::spec::{InstanceSpec, Isolation, Limits, LogSpec, Network, Owner};
+use runtime::store::Stack;
+use runtime::units::Bytes;
+
+use crate::dev::ending;
+use crate::dev::screen::{Said, Screen};
+use crate::dev::state::State;
+use crate::instances::{self, NpmSettings, PrepareError, Settings, StackPaths, Wanted};
+use crate::problem::{Code, Problem};
+
+/// First host uid, and gid, of instances that root starts on folders of its own; the project decides which of the
+/// [`UIDS`] it gets. Above every range that distributions, systemd (`524288..=1879048191` for containers) and
+/// subordinate ids hand out by default, and below the half of the range that some file systems refuse.
+const FIRST_UID: u32 = 1_900_000_000;
+
+/// How long one that is restarted may take to stop its flows.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How many there are.
+const UIDS: u32 = 65_536;
+
+/// How an instance is started.
+pub(super) struct Launcher<'a> {
+    pub(super) stack: &'a Stack,
+    pub(super) state: &'a State,
+    pub(super) folder: &'a Path,
+    pub(super) executable: PathBuf,
+    pub(super) isolation: Isolation,
+    pub(super) limits: Limits,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) npm: NpmSettings,
+    pub(super) settings: Settings,
+    pub(super) host_tools: bool,
+    pub(super) screen: &'a dyn Screen,
+}
+
+impl Launcher<'_> {
+    /// What is to run.
+    pub(super) fn spec(&self) -> Result<InstanceSpec, Problem> {
+        self.prepare(&self.state.run(), &self.state.log())
+    }
+
+    /// The same world for something else that runs before: its own run directory and log.
+    pub(super) fn errand(&self) -> Result<InstanceSpec, Problem> {
+        self.prepare(&self.state.errand(), &self.state.errand_log())
+    }
+
+    fn prepare(&self, run_dir: &Path, log: &Path) -> Result<InstanceSpec, Problem> {
+        let wanted = Wanted {
+            id: self.state.id.clone(),
+            stack: StackPaths {
+                node_dir: &self.stack.node_dir,
+                modules: &self.stack.modules,
+                cache: self
+                    .stack
+                    .cache_dir
+                    .is_dir()
+                    .then_some(self.stack.cache_dir.as_path()),
+            },
+            data: self.folder,
+            files: None,
+            read_only: false,
+            run_dir,
+            log: LogSpec {
+                file: log.to_path_buf(),
+                max_size: Bytes::mib(4),
+                keep: 1,
+            },
+            limits: self.limits.clone(),
+            isolation: self.isolation,
+            owner: owner(self.folder, self.state)?,
+            network: Network::Host,
+            env: self.env.clone(),
+            npm: self.npm.clone(),
+            host_tools: self.host_tools,
+            settings: self.settings.clone(),
+        };
+        instances::prepare(&wanted).map_err(unprepared)
+    }
+
+    /// Finds what an earlier `redhold dev`, killed before it could stop it, left running here. The same is taken
+    /// over; anything else is stopped.
+    pub(super) fn adopt(&self) -> Result<Option<Running>, Problem> {
+        let found = process::adopt(&self.state.run()).map_err(|error| not_ended(error.into()))?;
+        match found {
+            Adopted::Alive(running) => {
+                if running.record().spec_digest == self.spec()?.digest() {
+                    return Ok(Some(running));
+                }
+                let said = "it was left running with other options: restarting it";
+                self.screen.show(Said::Note(said));
+                running.stop(GRACE).map_err(|error| not_ended(error.into()))?;
+                running.wait().map_err(|error| not_ended(error.into()))?;
+                running.forget().map_err(|error| not_ended(error.into()))?;
+            }
+            Adopted::Ended(exit) => {
+                if !exit.stopping {
+                    let said = format!("while nobody watched, Node-RED {}", ending::why(&exit));
+                    self.screen.show(Said::Warning(&said));
+                }
+            }
+            Adopted::Lost(lost) => lost.clean_up().map_err(|error| not_ended(error.into()))?,
+            Adopted::Nothing => {}
+        }
+        Ok(None)
+    }
+
+    /// Starts a new one.
+    pub(super) fn start(&self) -> Result<Running, Problem> {
+        let spec = self.spec()?;
+        let listener = self.listen()?;
+        let descriptors = Descriptors {
+            listener: Some(listener),
+        };
+        process::spawn(&self.executable, &spec, descriptors).map_err(|error| {
+            Problem::new(Code::Host, "cannot start Node-RED in its sandbox")
+                .because(error)
+                .hint("`redhold doctor` says what this machine lacks")
+        })
+    }
+
+    /// How an instance ended whose keeper is gone without a word.
+    pub(super) fn lost(&self) -> Result<Option<ExitRecord>, Problem> {
+        match process::adopt(&self.state.run()) {
+            Ok(Adopted::Ended(exit)) => Ok(Some(exit)),
+            Ok(Adopted::Lost(lost)) => {
+                lost.clean_up().map_err(|error| not_ended(error.into()))?;
+                Ok(None)
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(Problem::new(Code::Failed, "cannot tell how Node-RED ended").because(error)),
+        }
+    }
+
+    /// The socket on which requests wait until the instance takes them.
+    fn listen(&self) -> Result<OwnedFd, Problem> {
+        let path = self.state.socket();
+        let _ = fs::remove_file(&path);
+        let cannot = |error| Problem::io(format!("cannot listen on {}", path.display()), error);
+        let listener = UnixListener::bind(&path).map_err(cannot)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+        Ok(listener.into())
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.state.socket()
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.state.log()
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    /// Of Node-RED and Node.js.
+    pub(super) fn versions(&self) -> (String, String) {
+        (
+            self.stack.node_red_version.clone(),
+            self.stack.node_version.clone(),
+        )
+    }
+}
+
+/// Whose files the instance writes. It never runs as root: for root's own folders an identity of its own stands in,
+/// and the files stay root's.
+fn owner(folder: &Path, state: &State) -> Result<Owner, Problem> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(Owner::Caller);
+    }
+    let about = fs::metadata(folder)
+        .map_err(|error| Problem::io(format!("cannot open {}", folder.display()), error))?;
+    Ok(match (about.uid(), about.gid()) {
+        (uid @ 1.., gid @ 1..) => Owner::Own { uid, gid },
+        (of_uid, of_gid) => {
+            let own = FIRST_UID + state.number() % UIDS;
+            Owner::Translated {
+                uid: own,
+                gid: own,
+                of_uid,
+                of_gid,
+            }
+        }
+    })
+}
+
+fn not_ended(error: Box<dyn std::error::Error + Send + Sync>) -> Problem {
+    Problem::new(
+        Code::Failed,
+        "cannot deal with the Node-RED that was left running here",
+    )
+    .because(error)
+}
+
+fn unprepared(error: PrepareError) -> Problem {
+    let (code, hint) = match &error {
+        PrepareError::Memory(_, least) => (
+            Code::Usage,
+            format!("give it --memory {}M or more", least.as_mib()),
+        ),
+        PrepareError::Reserved { .. } | PrepareError::Unusable(_) => {
+            (Code::Usage, "leave it out of the --env-file".to_owned())
+        }
+        PrepareError::Library(_) => (
+            Code::Host,
+            "`redhold doctor` says which package has it".to_owned(),
+        ),
+        _ => (Code::Failed, String::new()),
+    };
+    let problem = Problem::new(code, "cannot prepare Node-RED").because(error);
+    if hint.is_empty() {
+        problem
+    } else {
+        problem.hint(hint)
+    }
+}
