@@ -42,7 +42,7 @@ function handle(message) {
   // red.js tells the address on which it listens; inside, that is a descriptor, and the host tells the true one.
   if (text.includes('//127.0.0.1:0/')) return
   record({
-    level,
+    level: noise(text) ? 'debug' : level,
     type: message.type,
     id: message.id,
     name: message.name || undefined,
@@ -50,6 +50,14 @@ function handle(message) {
     msg: text.slice(0, MESSAGE_LIMIT),
     stack: stack(message.msg),
   })
+}
+
+// What Node-RED warns about at every start although it is as it should be: it keeps a key of its own for the
+// credentials, there are no credentials yet, and projects are left to the host.
+const NOISE = [/^\s*-{9}[^]*'credentialSecret'/, /^Encrypted credentials not found$/, /^Projects disabled /]
+
+function noise(text) {
+  return NOISE.some((each) => each.test(text))
 }
 
 function words(msg) {

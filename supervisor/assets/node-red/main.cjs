@@ -12,15 +12,19 @@ const levers = require('./levers.cjs')
 
 levers.compileCache(values.cache)
 levers.answerNpmProbe()
+const allLoaded = require('./lazy.cjs').begin(values.modules)
 
 const red = path.join(values.modules, 'node-red')
 channel.open(require(path.join(red, 'package.json')).version)
 require('./check.cjs').project(values, channel.failed)
 
-const listening = levers.listenWhenReady(values.listen)
-require('./state.cjs').watch(values.modules, channel, listening)
+const listen = levers.listenWhenReady(values.listen)
+require('./state.cjs').watch(values.modules, channel, () => {
+  allLoaded()
+  listen()
+})
 require('./memory.cjs').watch(channel)
-if (values.warm) require('./warm.cjs').leaveWhenReady(channel)
+if (values.warm) require('./warm.cjs').leaveWhenReady(values.modules, channel)
 
 process.argv[1] = path.join(red, 'red.js')
 Module.runMain()

@@ -31,6 +31,8 @@ const settings = {
   },
   editorTheme: {
     tours: false,
+    // Said, because Node-RED warns where it has to assume.
+    projects: { enabled: false },
     ...editorTheme,
   },
 }

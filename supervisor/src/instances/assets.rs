@@ -1,6 +1,7 @@
 //! The files that an instance loads at its start, carried in the binary and written into its run directory.
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -11,10 +12,12 @@ use super::PrepareError;
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
 pub const WELCOME_FLOW: &str = include_str!("../../assets/node-red/welcome.json");
 
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 13] = [
     ("main.cjs", include_str!("../../assets/node-red/main.cjs")),
     ("channel.cjs", include_str!("../../assets/node-red/channel.cjs")),
     ("check.cjs", include_str!("../../assets/node-red/check.cjs")),
+    ("got.cjs", include_str!("../../assets/node-red/got.cjs")),
+    ("lazy.cjs", include_str!("../../assets/node-red/lazy.cjs")),
     ("levers.cjs", include_str!("../../assets/node-red/levers.cjs")),
     ("log.cjs", include_str!("../../assets/node-red/log.cjs")),
     ("memory.cjs", include_str!("../../assets/node-red/memory.cjs")),
@@ -51,8 +54,19 @@ pub(super) fn write(directory: &Path, settings: &Value, ca: Option<&Path>) -> Re
         .chain(certificates.as_deref().map(|text| ("ca.pem", text)));
     for (name, text) in files {
         let path = directory.join(name);
-        fs::write(&path, text).map_err(failed(&path))?;
-        fs::set_permissions(&path, Permissions::from_mode(0o644)).map_err(failed(&path))?;
+        replace(&path, text).map_err(failed(&path))?;
     }
     fs::set_permissions(directory, Permissions::from_mode(0o755)).map_err(failed(directory))
+}
+
+/// A file that says the same already is left alone: an instance that is taken over may be reading it. These files
+/// are made anew for each run, so they need not outlive a crash of the machine.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    fs::write(&new, text)?;
+    fs::set_permissions(&new, Permissions::from_mode(0o644))?;
+    fs::rename(&new, path)
 }

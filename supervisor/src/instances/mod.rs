@@ -1,8 +1,9 @@
 //! From what a person wants to a runtime spec: paths inside, generated settings, start levers.
 //!
-//! Nothing here starts a process. [`prepare`] writes the guest's files into the run directory and returns plain data for `runtime::process::spawn`.
+//! Only [`cache`] starts a process, once per stack. [`prepare`] writes the guest's files into the run directory and returns plain data for `runtime::process::spawn`.
 
 mod assets;
+pub mod cache;
 mod env;
 mod flags;
 mod libraries;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use assets::WELCOME_FLOW;
 pub use env::{NpmSettings, reserved};
+use settings::Purpose;
 pub use settings::Settings;
 
 /// Size of the private `/tmp`: uploads, npm's cache, and what flows put there.
@@ -35,7 +37,7 @@ pub struct StackPaths<'a> {
     pub node_dir: &'a Path,
     /// The `node_modules` that holds `node-red` and everything it needs.
     pub modules: &'a Path,
-    /// A published compile cache, or none yet.
+    /// A compile cache that [`cache::find`] or [`cache::warm`] gave, or none.
     pub cache: Option<&'a Path>,
 }
 
@@ -135,6 +137,10 @@ struct Inside {
 /// # Errors
 /// When the wish contradicts itself, the host lacks a library, or the run directory cannot be written.
 pub fn prepare(wanted: &Wanted<'_>) -> Result<InstanceSpec, PrepareError> {
+    prepare_for(wanted, Purpose::Serve)
+}
+
+fn prepare_for(wanted: &Wanted<'_>, purpose: Purpose) -> Result<InstanceSpec, PrepareError> {
     let files = wanted.files.unwrap_or(wanted.data);
     for path in [wanted.data, files, wanted.run_dir] {
         if !path.is_absolute() {
@@ -147,7 +153,7 @@ pub fn prepare(wanted: &Wanted<'_>) -> Result<InstanceSpec, PrepareError> {
     let arguments = flags::arguments(wanted, &inside)?;
     assets::write(
         &guest,
-        &settings::document(wanted, &inside),
+        &settings::document(wanted, &inside, purpose),
         wanted.npm.ca.as_deref(),
     )?;
     Ok(InstanceSpec {
@@ -160,7 +166,7 @@ pub fn prepare(wanted: &Wanted<'_>) -> Result<InstanceSpec, PrepareError> {
             env: env::environment(wanted, &inside),
             directory: inside.data.clone(),
         },
-        mounts: mounts(wanted, &inside, &guest)?,
+        mounts: mounts(wanted, &inside, &guest, purpose)?,
         links: libraries::links(wanted.host_tools),
         tmp_size: TMP_SIZE,
         hostname: wanted.id.as_str().to_owned(),
@@ -194,7 +200,12 @@ fn inside(wanted: &Wanted<'_>, guest: &Path) -> Inside {
     }
 }
 
-fn mounts(wanted: &Wanted<'_>, inside: &Inside, guest: &Path) -> Result<Vec<Mount>, PrepareError> {
+fn mounts(
+    wanted: &Wanted<'_>,
+    inside: &Inside,
+    guest: &Path,
+    purpose: Purpose,
+) -> Result<Vec<Mount>, PrepareError> {
     let mount = |source: &Path, target: &Path, access| Mount {
         source: source.to_path_buf(),
         target: target.to_path_buf(),
@@ -210,7 +221,11 @@ fn mounts(wanted: &Wanted<'_>, inside: &Inside, guest: &Path) -> Result<Vec<Moun
     mounts.push(mount(wanted.stack.node_dir, &inside.node, Access::ReadOnly));
     mounts.push(mount(wanted.stack.modules, &inside.modules, Access::ReadOnly));
     if let (Some(source), Some(target)) = (wanted.stack.cache, &inside.cache) {
-        mounts.push(mount(source, target, Access::ReadOnly));
+        let access = match purpose {
+            Purpose::Serve => Access::ReadOnly,
+            Purpose::Warm => Access::ReadWrite,
+        };
+        mounts.push(mount(source, target, access));
     }
     mounts.push(mount(guest, &inside.guest, Access::ReadOnly));
     if wanted.isolation == Isolation::Namespaces {

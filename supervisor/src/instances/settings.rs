@@ -41,8 +41,17 @@ impl Default for Settings {
     }
 }
 
+/// What the run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody's flows.
+    Serve,
+    /// Filling the compile cache: see `cache`.
+    Warm,
+}
+
 /// The document for `settings.cjs` and `main.cjs`.
-pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside) -> Value {
+pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -> Value {
     let settings = &wanted.settings;
     json!({
         "modules": inside.modules,
@@ -56,7 +65,11 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside) -> Value {
         "functionTimeout": settings.function_timeout,
         "paletteInstall": settings.palette_install && !wanted.read_only,
         "logLevel": settings.log_level,
-        "listen": { "fd": 3 },
+        "listen": match purpose {
+            Purpose::Serve => json!({ "fd": 3 }),
+            Purpose::Warm => json!("/tmp/warm.sock"),
+        },
+        "warm": purpose == Purpose::Warm,
         "nodesExcludes": settings.nodes_excludes,
         "extra": settings.extra,
     })

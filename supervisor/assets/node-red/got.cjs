@@ -1,0 +1,12 @@
+'use strict'
+// Stands for the package `got` while Node-RED starts: see lazy.cjs.
+
+const Module = require('node:module')
+const path = require('node:path')
+
+const { modules } = require('./settings.json')
+const { standIn } = require('./lazy.cjs')
+
+const from = Module.createRequire(path.join(modules, '@node-red/nodes/package.json'))
+
+exports.got = standIn(() => from('got').got)
