@@ -8,8 +8,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use npm::{Client, FetchError, Hasher, Integrity, PackageName, Version};
-use tokio::sync::mpsc;
+use npm::{Client, Download, FetchError, Hasher, Integrity, PackageName, Version};
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::store::error::StoreError;
@@ -46,6 +46,41 @@ impl From<&Artifact> for Wanted {
     }
 }
 
+/// Tells that the work is no longer wanted. Work that is told so ends in order, its threads awaited; work that is
+/// dropped leaves a thread behind for as long as one write takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Cancel(Option<watch::Receiver<bool>>);
+
+impl Cancel {
+    /// Whoever holds the sender can cancel.
+    pub(crate) fn by(sender: &watch::Sender<bool>) -> Self {
+        Self(Some(sender.subscribe()))
+    }
+
+    /// Nobody can cancel.
+    pub(crate) const fn never() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(|told| *told.borrow())
+    }
+
+    /// Runs until it is done or cancelled.
+    async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let Some(told) = &self.0 else {
+            return Ok(work.await);
+        };
+        let mut told = told.clone();
+        tokio::select! {
+            biased;
+            // An error says that the one who could cancel is gone, and with it the work.
+            _ = told.wait_for(|cancelled| *cancelled) => Err(StoreError::BrokenOff),
+            done = work => Ok(done),
+        }
+    }
+}
+
 /// The file with what came so far and its hash. Nobody else writes to it: it is locked.
 struct Writer {
     file: File,
@@ -63,10 +98,11 @@ pub(crate) async fn fetch(
     client: &Client,
     wanted: &Wanted,
     progress: &dyn Progress,
+    cancel: &Cancel,
 ) -> Result<File, StoreError> {
     let path = layout.blob(&wanted.integrity);
     let label = format!("{}@{}", wanted.name, wanted.version);
-    let file = open_locked(&path).await?;
+    let file = cancel.or(open_locked(&path)).await??;
     let algorithm = wanted.integrity.algorithm();
     let limit = wanted.size.unwrap_or(MAX_UNKNOWN);
     let io_error = StoreError::io("write", &path);
@@ -84,7 +120,7 @@ pub(crate) async fn fetch(
     }
     loop {
         if Some(writer.len) != wanted.size {
-            writer = match download(client, wanted, writer, progress, &label, &io_error).await {
+            writer = match download(client, wanted, writer, progress, cancel, &io_error).await {
                 Ok(writer) => writer,
                 Err(error) => {
                     if !error.resumable() {
@@ -119,97 +155,99 @@ async fn download(
     wanted: &Wanted,
     mut writer: Writer,
     progress: &dyn Progress,
-    label: &str,
+    cancel: &Cancel,
     io_error: &impl Fn(io::Error) -> StoreError,
 ) -> Result<Writer, StoreError> {
+    let label = &format!("{}@{}", wanted.name, wanted.version);
     let limit = wanted.size.unwrap_or(MAX_UNKNOWN);
     let mut retry = client.retry();
     loop {
-        let mut coming = match client.tarball(&wanted.name, &wanted.version, writer.len).await {
+        let asked = client.tarball(&wanted.name, &wanted.version, writer.len);
+        let mut coming = match cancel.or(asked).await? {
             Ok(coming) => coming,
             Err(error) => {
-                retry.wait(error).await?;
+                cancel.or(retry.wait(error)).await??;
                 continue;
             }
         };
-        if coming.start != writer.len {
-            progress.lost(label, writer.len);
-            let fresh = Hasher::new(wanted.integrity.algorithm());
-            writer.restart(fresh).map_err(io_error)?;
-        }
-        let wrong_size = |got| FetchError::Size {
-            package: label.to_owned(),
-            url: coming_url(&coming),
+        let wrong_size = |url: &str, got| FetchError::Size {
+            package: label.clone(),
+            url: url.to_owned(),
             got,
             expected: limit,
         };
         if let (Some(total), Some(size)) = (coming.total, wanted.size)
             && total != size
         {
-            return Err(wrong_size(total).into());
+            return Err(wrong_size(coming.url(), total).into());
         }
+        if coming.start != writer.len {
+            progress.lost(label, writer.len);
+            let fresh = Hasher::new(wanted.integrity.algorithm());
+            writer.restart(fresh).map_err(io_error)?;
+        }
+        let before = writer.len;
         let (to_disk, from_network) = mpsc::channel(QUEUE);
-        let mut expected = writer.len;
         let work = blocking(move || writer.absorb(from_network));
-        let feed = async {
-            let mut failure = None;
-            loop {
-                match coming.chunk().await {
-                    Ok(Some(chunk)) => {
-                        let count = chunk.len() as u64;
-                        expected += count;
-                        // More than was promised: stop here, whatever may follow.
-                        if expected > limit {
-                            break;
-                        }
-                        // The disk's side ends early only with an error of its own, which comes out below.
-                        if to_disk.send(chunk).await.is_err() {
-                            break;
-                        }
-                        retry.progressed();
-                        progress.received(label, count);
-                    }
-                    Ok(None) => break,
-                    Err(error) => {
-                        failure = Some(error);
-                        break;
-                    }
-                }
-            }
-            drop(to_disk);
-            failure
-        };
-        let (failure, absorbed) = tokio::join!(feed, work);
-        let (back, outcome) = absorbed?;
+        let feed = feed(&mut coming, to_disk, limit - before.min(limit), cancel, |count| {
+            progress.received(label, count);
+        });
+        // Both to their ends, whatever becomes of either: the file must not be held by a forgotten thread.
+        let (fed, absorbed) = tokio::join!(feed, work);
+        let (back, written) = absorbed?;
         writer = back;
-        outcome.map_err(io_error)?;
-        if expected > limit {
-            return Err(FetchError::Size {
-                package: label.to_owned(),
-                url: coming_url(&coming),
-                got: expected,
-                expected: limit,
-            }
-            .into());
+        written.map_err(io_error)?;
+        if writer.len > before {
+            retry.progressed();
         }
-        match failure {
-            Some(error) => retry.wait(error).await?,
-            None if wanted.size.is_some_and(|size| size != writer.len) => {
-                return Err(FetchError::Size {
-                    package: label.to_owned(),
-                    url: coming_url(&coming),
-                    got: writer.len,
-                    expected: limit,
-                }
-                .into());
+        match fed {
+            Fed::Cancelled => return Err(StoreError::BrokenOff),
+            Fed::Broken(error) => cancel.or(retry.wait(error)).await??,
+            Fed::TooMuch => return Err(wrong_size(coming.url(), limit + 1).into()),
+            Fed::Whole if wanted.size.is_some_and(|size| size != writer.len) => {
+                return Err(wrong_size(coming.url(), writer.len).into());
             }
-            None => return Ok(writer),
+            Fed::Whole => return Ok(writer),
         }
     }
 }
 
-fn coming_url(coming: &npm::Download) -> String {
-    coming.url().to_owned()
+/// How a body ended.
+enum Fed {
+    Whole,
+    TooMuch,
+    Broken(FetchError),
+    Cancelled,
+}
+
+/// Hands a body to the disk's side, at most `room` bytes of it.
+async fn feed(
+    coming: &mut Download,
+    to_disk: mpsc::Sender<bytes::Bytes>,
+    mut room: u64,
+    cancel: &Cancel,
+    received: impl Fn(u64),
+) -> Fed {
+    loop {
+        match cancel.or(coming.chunk()).await {
+            Err(_) => return Fed::Cancelled,
+            Ok(Err(error)) => return Fed::Broken(error),
+            Ok(Ok(None)) => return Fed::Whole,
+            Ok(Ok(Some(chunk))) => {
+                let count = chunk.len() as u64;
+                // More than was promised: stop here, whatever may follow.
+                let Some(left) = room.checked_sub(count) else {
+                    return Fed::TooMuch;
+                };
+                room = left;
+                // The disk's side ends early only with an error of its own, which its end tells.
+                if to_disk.send(chunk).await.is_err() {
+                    return Fed::Whole;
+                }
+                received(count);
+            }
+        }
+    }
 }
 
 /// Opens a blob's file, made if need be, once nobody else has it.

@@ -15,7 +15,7 @@ use npm::tarball::{Limits, TarballError};
 use npm::{Client, Integrity};
 use tokio::sync::watch;
 
-use crate::store::blob::{self, Wanted, blocking};
+use crate::store::blob::{self, Cancel, blocking};
 use crate::store::error::StoreError;
 use crate::store::layout::{self, Layout};
 use crate::store::lease::{Attempt, Exclusive};
@@ -116,7 +116,7 @@ impl StackStore {
             packages: jobs.len() + usize::from(!node_here),
             bytes: fetched + if node_here { 0 } else { node.artifact.size },
         });
-        let (cancel, cancelled) = watch::channel(false);
+        let (cancel, _) = watch::channel(false);
         let mut work: Vec<Work<'_>> = Vec::with_capacity(jobs.len() + 1);
         // The largest first, so that no long one is left for the end.
         if !node_here {
@@ -124,7 +124,7 @@ impl StackStore {
                 node,
                 client,
                 progress,
-                cancelled.clone(),
+                Cancel::by(&cancel),
             )));
         }
         for job in &jobs {
@@ -133,7 +133,7 @@ impl StackStore {
                 &staging.path,
                 client,
                 progress,
-                cancelled.clone(),
+                Cancel::by(&cancel),
             )));
         }
         let mut running = stream::iter(work).buffer_unordered(PARALLEL);
@@ -170,11 +170,9 @@ impl StackStore {
         staging: &Path,
         client: &Client,
         progress: &dyn Progress,
-        cancelled: watch::Receiver<bool>,
+        cancel: Cancel,
     ) -> Result<Vec<Line>, StoreError> {
-        let mut file = self
-            .blob_or_cancel(job.artifact, client, progress, cancelled)
-            .await?;
+        let mut file = blob::fetch(&self.layout, client, &job.artifact.into(), progress, &cancel).await?;
         let limits = Limits::exactly(job.artifact.unpacked, job.artifact.files);
         let root = staging.to_path_buf();
         let prefixes: Vec<String> = job
@@ -196,30 +194,15 @@ impl StackStore {
         Ok(lines)
     }
 
-    async fn blob_or_cancel(
-        &self,
-        artifact: &Artifact,
-        client: &Client,
-        progress: &dyn Progress,
-        mut cancelled: watch::Receiver<bool>,
-    ) -> Result<File, StoreError> {
-        let wanted = Wanted::from(artifact);
-        tokio::select! {
-            biased;
-            _ = cancelled.wait_for(|cancelled| *cancelled) => Err(StoreError::BrokenOff),
-            file = blob::fetch(&self.layout, client, &wanted, progress) => file,
-        }
-    }
-
     /// The same as work of a stack; its files are listed in its own manifest.
     async fn ensure_node_or_cancel(
         &self,
         node: &NodeArtifact,
         client: &Client,
         progress: &dyn Progress,
-        cancelled: watch::Receiver<bool>,
+        cancel: Cancel,
     ) -> Result<Vec<Line>, StoreError> {
-        self.make_node(node, client, progress, cancelled).await?;
+        self.make_node(node, client, progress, cancel).await?;
         Ok(Vec::new())
     }
 
@@ -234,8 +217,7 @@ impl StackStore {
         progress: &dyn Progress,
     ) -> Result<PathBuf, StoreError> {
         self.make_buckets()?;
-        let (_cancel, cancelled) = watch::channel(false);
-        self.make_node(node, client, progress, cancelled).await?;
+        self.make_node(node, client, progress, Cancel::never()).await?;
         blob::remove(&self.layout.blob(&node.artifact.integrity));
         Ok(self.layout.node(node))
     }
@@ -245,7 +227,7 @@ impl StackStore {
         node: &NodeArtifact,
         client: &Client,
         progress: &dyn Progress,
-        cancelled: watch::Receiver<bool>,
+        cancel: Cancel,
     ) -> Result<(), StoreError> {
         let target = self.layout.node(node);
         let staging = loop {
@@ -255,13 +237,11 @@ impl StackStore {
             match Staging::claim(&self.layout.staging_node(node))? {
                 Some(staging) if !target.exists() => break staging,
                 Some(_) => {}
-                None if *cancelled.borrow() => return Err(StoreError::BrokenOff),
+                None if cancel.is_cancelled() => return Err(StoreError::BrokenOff),
                 None => tokio::time::sleep(POLL).await,
             }
         };
-        let mut file = self
-            .blob_or_cancel(&node.artifact, client, progress, cancelled)
-            .await?;
+        let mut file = blob::fetch(&self.layout, client, &(&node.artifact).into(), progress, &cancel).await?;
         let limits = Limits::exactly(node.artifact.unpacked, node.artifact.files);
         let root = staging.path.clone();
         // Headers and documents are more than a third of the archive, and nothing here compiles.

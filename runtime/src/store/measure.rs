@@ -7,7 +7,7 @@ use npm::tarball::{self, Limits};
 use npm::{Algorithm, Client, Hasher, Integrity, PackageName, Version};
 
 use crate::store::StackStore;
-use crate::store::blob::{self, Wanted, blocking};
+use crate::store::blob::{self, Cancel, Wanted, blocking};
 use crate::store::error::StoreError;
 use crate::store::fetch::{refused, rewind};
 use crate::store::lock::Artifact;
@@ -36,7 +36,14 @@ impl StackStore {
         progress: &dyn Progress,
     ) -> Result<(), StoreError> {
         self.make_buckets()?;
-        let mut file = blob::fetch(&self.layout, client, &Wanted::from(artifact), progress).await?;
+        let mut file = blob::fetch(
+            &self.layout,
+            client,
+            &Wanted::from(artifact),
+            progress,
+            &Cancel::never(),
+        )
+        .await?;
         let limits = Limits::exactly(artifact.unpacked, artifact.files);
         let root = dir.to_path_buf();
         blocking(move || unpack(&mut file, &limits, &root, "", |_| true))
@@ -65,7 +72,7 @@ impl StackStore {
             integrity: integrity.clone(),
             size: None,
         };
-        let mut file = blob::fetch(&self.layout, client, &wanted, progress).await?;
+        let mut file = blob::fetch(&self.layout, client, &wanted, progress, &Cancel::never()).await?;
         let (name, version) = (name.clone(), version.clone());
         let label = format!("{name}@{version}");
         let measured = blocking(move || {

@@ -10,7 +10,7 @@ use npm::Client;
 use npm::tarball::Limits;
 
 use crate::store::StackStore;
-use crate::store::blob::{self, Wanted, blocking};
+use crate::store::blob::{self, Cancel, Wanted, blocking};
 use crate::store::error::StoreError;
 use crate::store::fetch::{Staging, refused, remove_tree};
 use crate::store::layout;
@@ -164,7 +164,14 @@ impl StackStore {
         client: &Client,
         progress: &dyn Progress,
     ) -> Result<Vec<Line>, StoreError> {
-        let mut file = blob::fetch(&self.layout, client, &Wanted::from(artifact), progress).await?;
+        let mut file = blob::fetch(
+            &self.layout,
+            client,
+            &Wanted::from(artifact),
+            progress,
+            &Cancel::never(),
+        )
+        .await?;
         let staging = self
             .layout
             .tmp()

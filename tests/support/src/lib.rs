@@ -7,6 +7,8 @@ pub mod client;
 pub mod data;
 pub mod dev;
 pub mod eventually;
+pub mod package;
+pub mod registry;
 pub mod skip;
 pub mod websocket;
 
