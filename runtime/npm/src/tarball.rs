@@ -302,13 +302,8 @@ impl Told {
             match extension.key_bytes() {
                 b"path" => self.path = Some(utf8(extension.value_bytes())?.to_owned()),
                 b"size" => {
-                    self.size = Some(
-                        extension
-                            .value()
-                            .ok()
-                            .and_then(|size| size.parse().ok())
-                            .unwrap_or(u64::MAX),
-                    )
+                    let size = extension.value().ok().and_then(|size| size.parse().ok());
+                    self.size = Some(size.unwrap_or(u64::MAX));
                 }
                 _ => {}
             }

@@ -197,7 +197,7 @@ mod tests {
     const HASH: &str =
         "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==";
 
-    fn lock(packages: serde_json::Value) -> String {
+    fn lock(packages: &serde_json::Value) -> String {
         serde_json::json!({ "lockfileVersion": 3, "packages": packages }).to_string()
     }
 
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn each_machine_gets_what_it_needs() {
-        let text = lock(serde_json::json!({
+        let text = lock(&serde_json::json!({
             "": { "dependencies": { "a": "1" } },
             "node_modules/a": { "version": "1.0.0", "integrity": HASH,
                 "dependencies": { "b": "2", "npm": "1" }, "optionalDependencies": { "@n/x64": "1", "@n/arm64": "1", "@n/musl": "1", "@n/wasm": "1" } },
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn aliases_keep_their_place() {
-        let text = lock(serde_json::json!({
+        let text = lock(&serde_json::json!({
             "": { "dependencies": { "alias": "npm:real@1" } },
             "node_modules/alias": { "name": "real", "version": "1.0.0", "integrity": HASH },
         }));
@@ -264,7 +264,7 @@ mod tests {
             (serde_json::json!({ "link": true }), "is a link"),
         ] {
             let text =
-                lock(serde_json::json!({ "": { "dependencies": { "a": "1" } }, "node_modules/a": entry }));
+                lock(&serde_json::json!({ "": { "dependencies": { "a": "1" } }, "node_modules/a": entry }));
             let error = closure(&text, Arch::X64).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }

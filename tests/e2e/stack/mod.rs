@@ -170,7 +170,10 @@ impl World {
 }
 
 fn only(dir: &Path) -> PathBuf {
-    let entries: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(entries.len(), 1, "{entries:?}");
     entries[0].clone()
 }
@@ -194,7 +197,11 @@ fn a_stack_is_fetched_once_and_opened_without_a_network() {
     let first = world.fetched();
     assert_said(
         &first,
-        &["fetching tiny: 4 packages", "fetched tiny", "tiny is ready: Node-RED 5.0.0"],
+        &[
+            "fetching tiny: 4 packages",
+            "fetched tiny",
+            "tiny is ready: Node-RED 5.0.0",
+        ],
     );
     assert_eq!(world.registry.requests().len(), 4);
     world.assert_whole();
@@ -211,9 +218,18 @@ fn a_stack_is_fetched_once_and_opened_without_a_network() {
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let field = |stack: &Value, name: &str| stack[name].as_str().unwrap().to_owned();
     let states = listed.as_array().unwrap().iter();
-    let states: Vec<_> = states.map(|stack| (field(stack, "name"), field(stack, "state"))).collect();
-    let expected = [("node-red-5", "absent"), ("node-red-4.1", "absent"), ("tiny", "ready")];
-    assert_eq!(states, expected.map(|(name, state)| (name.to_owned(), state.to_owned())));
+    let states: Vec<_> = states
+        .map(|stack| (field(stack, "name"), field(stack, "state")))
+        .collect();
+    let expected = [
+        ("node-red-5", "absent"),
+        ("node-red-4.1", "absent"),
+        ("tiny", "ready"),
+    ];
+    assert_eq!(
+        states,
+        expected.map(|(name, state)| (name.to_owned(), state.to_owned()))
+    );
 }
 
 #[test]
@@ -223,7 +239,10 @@ fn unknown_stacks_are_answered_with_the_known_ones() {
     assert_eq!(said.status.code(), Some(2));
     assert_said(&said, &["there is no stack `3.1`", "node-red-5, node-red-4.1"]);
     let said = world.run(&["stack", "verify", "5"]);
-    assert_said(&said, &["stack node-red-5 is not here", "redhold stack fetch node-red-5"]);
+    assert_said(
+        &said,
+        &["stack node-red-5 is not here", "redhold stack fetch node-red-5"],
+    );
 }
 
 /// The real thing: the default stack from the registry that this machine is configured for, in an empty store.
@@ -241,7 +260,9 @@ fn the_default_stack_is_real() {
     let field = |name: &str| fetched[0][name].as_str().unwrap().to_owned();
     let run = |script: &str, option: &str| {
         let mut command = Command::new(field("executable"));
-        command.arg(Path::new(&field("path")).join("node_modules").join(script)).arg(option);
+        command
+            .arg(Path::new(&field("path")).join("node_modules").join(script))
+            .arg(option);
         command.env_clear().env("HOME", data.path()).output().unwrap()
     };
     let red = run("node-red/red.js", "--help");

@@ -9,7 +9,9 @@ fn ranges(world: &World, package: &Packed) -> Vec<Option<String>> {
     let path = tarball_path(package);
     let requests = world.registry.requests();
     let asked = requests.iter().filter(|request| request.target == path);
-    asked.map(|request| request.headers.get("range").cloned()).collect()
+    asked
+        .map(|request| request.headers.get("range").cloned())
+        .collect()
 }
 
 const ALWAYS: usize = usize::MAX;
@@ -17,21 +19,30 @@ const ALWAYS: usize = usize::MAX;
 #[test]
 fn a_broken_connection_is_resumed_where_it_broke() {
     let world = World::new();
-    world.registry.fault(world.large(), Fault::HangUp { after: 60_000, times: 2 });
+    world.registry.fault(
+        world.large(),
+        Fault::HangUp {
+            after: 60_000,
+            times: 2,
+        },
+    );
     world.fetched();
     world.assert_whole();
     let ranges = ranges(&world, world.large());
-    assert!(
-        matches!(&ranges[..], [None, Some(_), Some(_)]),
-        "{ranges:?}"
-    );
+    assert!(matches!(&ranges[..], [None, Some(_), Some(_)]), "{ranges:?}");
 }
 
 #[test]
 fn a_server_that_knows_no_ranges_is_asked_from_the_start() {
     let world = World::new();
     world.registry.without_ranges();
-    world.registry.fault(world.large(), Fault::HangUp { after: 60_000, times: 1 });
+    world.registry.fault(
+        world.large(),
+        Fault::HangUp {
+            after: 60_000,
+            times: 1,
+        },
+    );
     world.fetched();
     world.assert_whole();
 }
@@ -40,7 +51,13 @@ fn a_server_that_knows_no_ranges_is_asked_from_the_start() {
 fn broken_off() -> (World, Output) {
     let world = World::new();
     world.npmrc(&format!("registry={}\nfetch-retries=0\n", world.registry.url()));
-    world.registry.fault(world.large(), Fault::HangUp { after: 60_000, times: ALWAYS });
+    world.registry.fault(
+        world.large(),
+        Fault::HangUp {
+            after: 60_000,
+            times: ALWAYS,
+        },
+    );
     let said = world.fetch();
     assert_eq!(said.status.code(), Some(1), "{}", text(&said));
     world.registry.behave();
@@ -52,7 +69,10 @@ fn broken_off() -> (World, Output) {
 fn the_next_run_takes_over_what_came() {
     let (world, said) = broken_off();
     let url = world.registry.url();
-    assert_said(&said, &["cannot fetch large@2.0.0", &url, "kept for the next attempt"]);
+    assert_said(
+        &said,
+        &["cannot fetch large@2.0.0", &url, "kept for the next attempt"],
+    );
     assert!(world.remains().iter().all(|path| path.starts_with("blobs-v1/")));
     assert!(!text(&world.run(&["stack", "list", "--json"])).contains("tiny"));
 
@@ -80,14 +100,32 @@ fn damaged_remains_of_an_earlier_run_do_not_matter() {
 #[test]
 fn passing_trouble_is_waited_out_and_lasting_trouble_is_told() {
     let world = World::new();
-    world.registry.fault(&world.packages[0], Fault::Status { status: 500, times: 2 });
-    world.registry.fault(world.large(), Fault::Status { status: 429, times: 1 });
+    world.registry.fault(
+        &world.packages[0],
+        Fault::Status {
+            status: 500,
+            times: 2,
+        },
+    );
+    world.registry.fault(
+        world.large(),
+        Fault::Status {
+            status: 429,
+            times: 1,
+        },
+    );
     world.fetched();
     world.assert_whole();
 
     let world = World::new();
     world.npmrc(&format!("registry={}\nfetch-retries=1\n", world.registry.url()));
-    world.registry.fault(&world.packages[0], Fault::Status { status: 503, times: ALWAYS });
+    world.registry.fault(
+        &world.packages[0],
+        Fault::Status {
+            status: 503,
+            times: ALWAYS,
+        },
+    );
     let said = world.fetch();
     assert_eq!(said.status.code(), Some(1));
     assert_said(&said, &["answered 503 instead of giving node-red@5.0.0", "hint:"]);
@@ -100,7 +138,10 @@ fn a_package_that_is_not_there_is_named() {
     world.add(Package::new("absent", "1.0.0").pack());
     let said = world.fetch();
     assert_eq!(said.status.code(), Some(1));
-    assert_said(&said, &["absent@1.0.0 is not at", &world.registry.url(), "`registry`"]);
+    assert_said(
+        &said,
+        &["absent@1.0.0 is not at", &world.registry.url(), "`registry`"],
+    );
 }
 
 #[test]
@@ -152,7 +193,13 @@ fn credentials_in_an_address_are_not_printed() {
     let world = World::new();
     let url = world.registry.url().replace("http://", "http://me:s3cr3t@");
     world.npmrc(&format!("registry={url}\nfetch-retries=0\n"));
-    world.registry.fault(&world.packages[0], Fault::Status { status: 500, times: ALWAYS });
+    world.registry.fault(
+        &world.packages[0],
+        Fault::Status {
+            status: 500,
+            times: ALWAYS,
+        },
+    );
     let said = world.fetch();
     assert_said(&said, &["answered 500"]);
     assert!(!text(&said).contains("s3cr3t"), "{}", text(&said));
@@ -173,11 +220,17 @@ fn a_proxy_is_used_where_one_is_set() {
     // npm's own setting wins over the environment, and an exception over both.
     fs::remove_dir_all(world.data()).unwrap();
     world.npmrc(&format!("registry=http://registry.invalid/\nproxy={proxy}\n"));
-    let said = world.fetch_command().env("HTTP_PROXY", "http://127.0.0.1:9").output().unwrap();
+    let said = world
+        .fetch_command()
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
+        .output()
+        .unwrap();
     assert!(said.status.success(), "{}", text(&said));
     fs::remove_dir_all(world.data()).unwrap();
     let except = "noproxy=registry.invalid\nfetch-retries=0\n";
-    world.npmrc(&format!("registry=http://registry.invalid/\nproxy={proxy}\n{except}"));
+    world.npmrc(&format!(
+        "registry=http://registry.invalid/\nproxy={proxy}\n{except}"
+    ));
     assert_said(&world.fetch(), &["cannot fetch", "registry.invalid", "`proxy`"]);
 }
 

@@ -91,18 +91,34 @@ fn a_bomb_is_refused_at_the_limit() {
     assert!(bomb.bytes.len() < 1 << 20);
     let begun = Instant::now();
     assert_bad(
-        &Packed { unpacked: 10_000, ..bomb },
+        &Packed {
+            unpacked: 10_000,
+            ..bomb
+        },
         &["more than the 10000 bytes"],
     );
     assert!(begun.elapsed() < Duration::from_secs(20));
 
     let many = (0..200).fold(bad(), |package, index| package.file(&format!("f{index}"), b""));
-    assert_bad(&Packed { files: 10, ..many.pack() }, &["more than the 10 files"]);
+    assert_bad(
+        &Packed {
+            files: 10,
+            ..many.pack()
+        },
+        &["more than the 10 files"],
+    );
 }
 
 #[test]
 fn a_lock_cannot_lead_out_of_the_store() {
-    for place in ["../../evil", "/etc/evil", "a/../../b", "node-red/../..", ".bin", "a/node_modules/"] {
+    for place in [
+        "../../evil",
+        "/etc/evil",
+        "a/../../b",
+        "node-red/../..",
+        ".bin",
+        "a/node_modules/",
+    ] {
         let world = World::new();
         let mut lock: Value = serde_json::from_slice(&fs::read(world.lock()).unwrap()).unwrap();
         lock["packages"][2]["path"] = place.into();

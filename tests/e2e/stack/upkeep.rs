@@ -35,7 +35,10 @@ fn a_fetch_killed_at_any_moment_leaves_nothing_to_repair() {
             fs::remove_dir_all(world.data()).unwrap();
         }
     }
-    assert!(at_work >= 8, "only {at_work} runs were still at work when they were killed");
+    assert!(
+        at_work >= 8,
+        "only {at_work} runs were still at work when they were killed"
+    );
     world.fetched();
     world.assert_whole();
 }
@@ -45,13 +48,17 @@ fn several_fetches_at_once_do_the_work_once() {
     let world = World::new();
     world.registry.slow(Duration::from_millis(5));
     let children: Vec<Child> = (0..3).map(|_| world.spawn_fetch()).collect();
-    let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+    let outputs = children
+        .into_iter()
+        .map(|child| child.wait_with_output().unwrap());
     let outputs: Vec<Output> = outputs.collect();
     for output in &outputs {
         assert!(output.status.success(), "{}", text(output));
         assert_said(output, &["tiny is ready"]);
     }
-    let waited = outputs.iter().filter(|output| text(output).contains("waiting for it"));
+    let waited = outputs
+        .iter()
+        .filter(|output| text(output).contains("waiting for it"));
     assert_eq!(waited.count(), 2);
     assert_eq!(world.registry.requests().len(), 4);
     world.assert_whole();
@@ -120,8 +127,14 @@ fn prune_leaves_what_is_used() {
 #[test]
 fn a_full_disk_is_told_beforehand_with_numbers() {
     let mut world = World::new();
-    let huge = Packed { unpacked: 3 << 30, ..Package::new("huge", "1.0.0").pack() };
-    let many = (0..2000).map(|index| Packed { name: format!("huge-{index}"), ..huge.clone() });
+    let huge = Packed {
+        unpacked: 3 << 30,
+        ..Package::new("huge", "1.0.0").pack()
+    };
+    let many = (0..2000).map(|index| Packed {
+        name: format!("huge-{index}"),
+        ..huge.clone()
+    });
     world.packages.extend(many);
     world.write_lock();
     let said = world.fetch();
@@ -134,12 +147,20 @@ fn a_full_disk_is_told_beforehand_with_numbers() {
 #[test]
 fn a_disk_that_fills_up_leaves_nothing_behind() {
     let mut world = World::new();
-    let filler = Package::new("filler", "1.0.0").file("zeroes", &vec![0; 6 << 20]).pack();
+    let filler = Package::new("filler", "1.0.0")
+        .file("zeroes", &vec![0; 6 << 20])
+        .pack();
     world.registry.publish(&filler);
     world.add(filler);
     let data = world.data();
     fs::create_dir(&data).unwrap();
-    let small = mount(Some("redhold-test"), &data, Some("tmpfs"), MsFlags::empty(), Some("size=9m"));
+    let small = mount(
+        Some("redhold-test"),
+        &data,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("size=9m"),
+    );
     if small.is_err() {
         return skipped("a_disk_that_fills_up_leaves_nothing_behind", "the right to mount");
     }
