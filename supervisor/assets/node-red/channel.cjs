@@ -1,7 +1,7 @@
-'use strict'
 // The guest's side of the channel to its keeper, descriptor 4: JSON lines, and an empty line as heartbeat.
 //
 // Nothing here may hold up or end Node-RED: a keeper that is gone or slow costs messages, never the instance.
+'use strict'
 
 const net = require('node:net')
 

@@ -1,6 +1,6 @@
-'use strict'
 // Looks at the project before Node-RED does. A flow file that cannot be read makes Node-RED start with no flows at
 // all, and the next deploy then writes over what the person had; so it is said here, and nothing is started.
+'use strict'
 
 const fs = require('node:fs')
 const path = require('node:path')

@@ -1,5 +1,5 @@
-'use strict'
 // Stands for the package `got` while Node-RED starts: see lazy.cjs.
+'use strict'
 
 const Module = require('node:module')
 const path = require('node:path')

@@ -1,5 +1,5 @@
-'use strict'
 // What makes a start fast and a listener inherited. Each changes one call of Node.js, and no more than that.
+'use strict'
 
 const childProcess = require('node:child_process')
 const fs = require('node:fs')

@@ -1,9 +1,9 @@
-'use strict'
 // Node-RED's log as records: one line each on standard output, a record separator (RFC 7464) and a JSON object.
 //
 // What user code prints passes as it is. It is told apart by the separator, which is taken out of text that goes
 // through console or process.stdout; a node that writes descriptor 1 by itself could forge a record, but then it
 // could as well ask Node-RED to log one.
+'use strict'
 
 const MARK = '\x1e'
 const LEVELS = { 10: 'fatal', 20: 'error', 30: 'warn', 40: 'info', 50: 'debug', 60: 'trace', 98: 'audit', 99: 'metric' }

@@ -1,7 +1,7 @@
-'use strict'
 // Starts Node-RED: what must happen before its own code runs, then red.js as if it had been started itself.
 //
 // Loaded as the main module and not with --require, because worker threads and forked children inherit --require.
+'use strict'
 
 const path = require('node:path')
 const Module = require('node:module')

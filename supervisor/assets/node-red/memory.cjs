@@ -1,5 +1,5 @@
-'use strict'
 // Gives memory back when nothing happens. V8 keeps what a burst of work took until it has a reason to collect.
+'use strict'
 
 const v8 = require('node:v8')
 const vm = require('node:vm')

@@ -1,6 +1,6 @@
-'use strict'
 // Says what of a person's settings file is plain data. The file is a program, so this runs it where it can do
 // nothing: in the sandbox, without a network, over a read-only folder. One line of JSON comes out.
+'use strict'
 
 const wanted = new Set()
 const env = process.env

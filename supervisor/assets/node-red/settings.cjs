@@ -1,5 +1,5 @@
-'use strict'
 // Node-RED's settings. The values come from settings.json beside this file; nothing here is generated.
+'use strict'
 
 const values = require('./settings.json')
 const log = require('./log.cjs')

@@ -1,5 +1,5 @@
-'use strict'
 // Says what Node-RED's flows do: ready, safe, missing, stopped or failed, and each deploy.
+'use strict'
 
 const path = require('node:path')
 

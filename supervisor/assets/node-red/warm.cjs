@@ -1,5 +1,5 @@
-'use strict'
 // The run that fills a stack's compile cache: an empty project, nobody's code, and an end as soon as flows run.
+'use strict'
 
 const Module = require('node:module')
 const path = require('node:path')
