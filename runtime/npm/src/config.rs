@@ -65,6 +65,21 @@ pub enum ConfigError {
     },
 }
 
+/// What may be told to a program that must not see credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// The default registry, where one was set.
+    pub registry: Option<Url>,
+    /// Proxy for `http:` addresses; it may hold a password.
+    pub http_proxy: Option<Url>,
+    /// Proxy for `https:` addresses; it may hold a password.
+    pub https_proxy: Option<Url>,
+    /// Hosts that are reached without a proxy, separated by commas.
+    pub no_proxy: String,
+    /// File with the certificates that are trusted instead of, or besides, the usual ones.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// The value of an `Authorization` header. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Authorization(pub(crate) String);
@@ -202,6 +217,23 @@ impl Config {
             return Ok(as_folder(url));
         }
         self.default_registry()
+    }
+
+    /// Where packages come from and through what, without credentials.
+    ///
+    /// # Errors
+    /// When a setting is no address.
+    pub fn addresses(&self) -> Result<Addresses, ConfigError> {
+        let proxies = self.proxies()?;
+        Ok(Addresses {
+            registry: self.address("registry")?.map(as_folder),
+            http_proxy: proxies.http,
+            https_proxy: proxies.https,
+            no_proxy: proxies.except,
+            ca_file: self
+                .path("cafile")
+                .or_else(|| self.env.get("NODE_EXTRA_CA_CERTS").map(PathBuf::from)),
+        })
     }
 
     /// Credentials for an address: those configured for it or for the nearest folder above it.

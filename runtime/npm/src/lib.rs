@@ -16,7 +16,7 @@ pub use packument::{Dist, Manifest, Packument, PackumentError};
 pub mod tarball;
 
 mod config;
-pub use config::{Config, ConfigError, Places};
+pub use config::{Addresses, Config, ConfigError, Places};
 
 mod error;
 pub use error::{FetchError, shown};

@@ -33,6 +33,7 @@ const UIDS: u32 = 65_536;
 /// How an instance is started.
 pub(super) struct Launcher<'a> {
     pub(super) stack: &'a Stack,
+    pub(super) cache: Option<PathBuf>,
     pub(super) state: &'a State,
     pub(super) folder: &'a Path,
     pub(super) executable: PathBuf,
@@ -51,6 +52,25 @@ impl Launcher<'_> {
         self.prepare(&self.state.run(), &self.state.log())
     }
 
+    /// Makes sure that the stack's code was compiled once. Without that a start only takes longer.
+    pub(super) fn warm(&mut self) -> Result<(), Problem> {
+        self.cache = instances::cache::find(self.stack, &self.limits);
+        if self.cache.is_none() && self.isolation == Isolation::Namespaces {
+            self.screen.show(Said::Note(
+                "compiling Node-RED once, for this and every later start",
+            ));
+            let owner = owner(self.folder, self.state)?;
+            match instances::cache::warm(&self.executable, self.stack, &self.limits, self.isolation, owner) {
+                Ok(cache) => self.cache = Some(cache),
+                Err(error) => {
+                    let problem = Problem::new(Code::Failed, "Node-RED will start slower").because(error);
+                    self.screen.show(Said::Warning(&problem.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The same world for something else that runs before: its own run directory and log.
     pub(super) fn errand(&self) -> Result<InstanceSpec, Problem> {
         self.prepare(&self.state.errand(), &self.state.errand_log())
@@ -62,11 +82,7 @@ impl Launcher<'_> {
             stack: StackPaths {
                 node_dir: &self.stack.node_dir,
                 modules: &self.stack.modules,
-                cache: self
-                    .stack
-                    .cache_dir
-                    .is_dir()
-                    .then_some(self.stack.cache_dir.as_path()),
+                cache: self.cache.as_deref(),
             },
             data: self.folder,
             files: None,

@@ -132,6 +132,7 @@ async fn work(
         .map_err(|error| Problem::io("cannot write to the data directory", error))?;
     let mut launcher = Launcher {
         stack: &stack,
+        cache: None,
         state: &state,
         folder: &project.path,
         executable: PathBuf::from("/proc/self/exe"),
@@ -143,7 +144,7 @@ async fn work(
             ..Limits::default()
         },
         env,
-        npm: NpmSettings::default(),
+        npm: npm_settings(stacks, screen.as_ref()),
         settings: Settings {
             flow_file: project.flow_file.clone(),
             safe: wish.safe,
@@ -163,6 +164,7 @@ async fn work(
         }
         None => project.furnish(WELCOME_FLOW)?,
     }
+    launcher.warm()?;
     launcher.settings.extra = import::settings(&project)?;
     modules::install(&project, &launcher, &mut signals, screen.as_ref()).await?;
 
@@ -199,6 +201,17 @@ fn open_project(wish: &Wish, home: Option<&Path>, screen: &dyn Screen) -> Result
     })?;
     let state = State::of(&wish.data_dir, &project.path)?;
     Ok((project, state))
+}
+
+/// The registry and the proxies of this machine, for the editor's palette.
+fn npm_settings(stacks: &Stacks, screen: &dyn Screen) -> NpmSettings {
+    stacks.addresses().map_or_else(
+        |problem| {
+            screen.show(Said::Warning(&format!("the palette gets no registry: {problem}")));
+            NpmSettings::default()
+        },
+        NpmSettings::from,
+    )
 }
 
 /// The variables of the `--env-file`.

@@ -6,6 +6,9 @@
 
 use std::path::PathBuf;
 
+use npm::Addresses;
+use url::Url;
+
 use super::{Inside, PrepareError, Wanted};
 
 /// How the palette manager reaches the npm registry. Addresses only: a token belongs into the project's `.npmrc`,
@@ -22,6 +25,19 @@ pub struct NpmSettings {
     pub no_proxy: Option<String>,
     /// Host file with further certificate authorities (PEM).
     pub ca: Option<PathBuf>,
+}
+
+impl From<Addresses> for NpmSettings {
+    fn from(host: Addresses) -> Self {
+        let text = |url: Option<Url>| url.map(String::from);
+        Self {
+            registry: text(host.registry),
+            proxy: text(host.http_proxy),
+            https_proxy: text(host.https_proxy),
+            no_proxy: Some(host.no_proxy).filter(|hosts| !hosts.is_empty()),
+            ca: host.ca_file,
+        }
+    }
 }
 
 /// Why a person's environment may not name this variable, if so.
@@ -116,7 +132,7 @@ pub(super) fn environment(wanted: &Wanted<'_>, inside: &Inside) -> Vec<(String, 
 
 /// The address without a user name and password in it.
 fn without_password(address: &str) -> String {
-    match url::Url::parse(address) {
+    match Url::parse(address) {
         Ok(mut url) if !url.username().is_empty() || url.password().is_some() => {
             let cleared = url.set_username("").and_then(|()| url.set_password(None));
             if cleared.is_ok() {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use npm::{Client, Config, Places};
+use npm::{Addresses, Client, Config, Places};
 use runtime::store::{Arch, Change, Stack, StackLock, StackStore, State};
 use serde::Serialize;
 
@@ -68,6 +68,13 @@ pub fn host_arch() -> Result<Arch, Problem> {
         )
         .hint("Redhold runs on x86_64 and aarch64")
     })
+}
+
+/// npm's configuration, as a person standing here has it.
+fn config() -> Result<Config, Problem> {
+    let places = Places::here()
+        .map_err(|error| Problem::new(Code::Failed, "there is no current folder").because(error))?;
+    Config::load(&places).map_err(config_problem)
 }
 
 impl Stacks {
@@ -214,6 +221,14 @@ impl Stacks {
             .map_err(store_problem)
     }
 
+    /// The registry and proxies that npm's configuration names.
+    ///
+    /// # Errors
+    /// When npm's configuration cannot be used.
+    pub fn addresses(&self) -> Result<Addresses, Problem> {
+        config()?.addresses().map_err(config_problem)
+    }
+
     /// The client of the configured registries.
     ///
     /// # Errors
@@ -222,10 +237,7 @@ impl Stacks {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let places = Places::here()
-            .map_err(|error| Problem::new(Code::Failed, "there is no current folder").because(error))?;
-        let config = Config::load(&places).map_err(config_problem)?;
-        let client = Client::new(config).map_err(fetch_problem)?;
+        let client = Client::new(config()?).map_err(fetch_problem)?;
         Ok(self.client.get_or_init(|| client))
     }
 
