@@ -31,7 +31,8 @@ use crate::error::{During, Failure, StepError};
 use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RUN_FILE, Reply, Request, RunRecord,
 };
-use crate::spec::InstanceSpec;
+use crate::spec::{Access, InstanceSpec};
+use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
 use crate::sys::descriptors::{close_from, take_standard_input};
 use crate::sys::pidfd;
@@ -130,6 +131,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
         Ok((instance, guest)) => Ok(Keeper {
             folder: folder.clone(),
             _directory: directory,
+            _leases: leases(spec),
             stop_grace: Duration::from_millis(spec.stop_grace_ms),
             instance,
             log,
@@ -161,10 +163,26 @@ fn end(instance: &mut Instance) {
     let _ = instance.group.remove();
 }
 
+/// Holds every folder that the instance is shown read-only. The starter holds them too until it hears that the
+/// instance runs. A folder that cannot be held (on a network filesystem without locks, say) is none that the store
+/// would have made.
+fn leases(spec: &InstanceSpec) -> Vec<Lease> {
+    let shown = spec
+        .mounts
+        .iter()
+        .filter(|mount| mount.access == Access::ReadOnly);
+    let folders = shown.filter(|mount| mount.source.is_dir());
+    folders
+        .filter_map(|mount| Lease::shared(&mount.source).ok().flatten())
+        .collect()
+}
+
 struct Keeper {
     folder: std::path::PathBuf,
     /// Held locked for as long as this keeper lives.
     _directory: Flock<fs::File>,
+    /// Holds on the folders that the instance is shown: whoever removes unused stacks sees that these are used.
+    _leases: Vec<Lease>,
     stop_grace: Duration,
     instance: Instance,
     log: Log,

@@ -86,9 +86,7 @@ impl StackStore {
                 drop(staging);
                 return Err(self.after_failure(lock, arch, error));
             }
-            for artifact in lock.artifacts(arch) {
-                blob::remove(&self.layout.blob(&artifact.integrity));
-            }
+            self.forget_archives(lock, arch);
             progress.finished();
         }
     }
@@ -270,8 +268,11 @@ impl StackStore {
         Ok(())
     }
 
-    /// Removes what dead processes left half made. What is alive is held and stays.
-    pub(crate) fn sweep(&self) -> Result<(), StoreError> {
+    /// Removes what dead processes left half made. What is alive is held and stays. Fetching does it by itself.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn sweep(&self) -> Result<(), StoreError> {
         let tmp = self.layout.tmp();
         for name in layout::names(&tmp)? {
             let path = tmp.join(name);
@@ -315,6 +316,17 @@ impl StackStore {
         Bytes(packages + archives + node)
     }
 
+    /// Removes what was fetched of this lock's archives and is not unpacked yet.
+    pub fn forget_archives(&self, lock: &StackLock, arch: Arch) {
+        for artifact in lock.artifacts(arch) {
+            let path = self.layout.blob(&artifact.integrity);
+            // Somebody else may be fetching the same package for another stack.
+            if let Ok(Attempt::Held(_held)) = Exclusive::attempt(&path) {
+                blob::remove(&path);
+            }
+        }
+    }
+
     /// Leaves behind only what the next attempt can use, and says what a full disk lacks.
     fn after_failure(&self, lock: &StackLock, arch: Arch, error: StoreError) -> StoreError {
         let full = error.out_of_space();
@@ -322,13 +334,7 @@ impl StackStore {
             .node(arch)
             .is_some_and(|node| self.layout.node(node).exists());
         if !error.resumable() {
-            for artifact in lock.artifacts(arch) {
-                let path = self.layout.blob(&artifact.integrity);
-                // Somebody else may be fetching the same package for another stack.
-                if let Ok(Attempt::Held(_held)) = Exclusive::attempt(&path) {
-                    blob::remove(&path);
-                }
-            }
+            self.forget_archives(lock, arch);
         }
         if full {
             return StoreError::Full {

@@ -6,7 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A shared hold on a folder of the store. Whoever removes folders leaves held ones alone.
 #[derive(Debug)]
@@ -66,9 +66,20 @@ impl Exclusive {
     }
 }
 
-/// Whether anybody holds the folder.
+/// Whether anybody holds the stack in this folder.
 pub(crate) fn in_use(dir: &Path) -> io::Result<bool> {
-    Ok(matches!(Exclusive::attempt(dir)?, Attempt::Busy))
+    for held in held_on(dir) {
+        if matches!(Exclusive::attempt(&held)?, Attempt::Busy) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Where a stack is held: on its folder by whoever opened it, on `node_modules` by the keepers of instances that
+/// are shown only that.
+pub(crate) fn held_on(dir: &Path) -> [PathBuf; 2] {
+    [dir.to_path_buf(), dir.join("node_modules")]
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

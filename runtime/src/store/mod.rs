@@ -98,8 +98,8 @@ pub struct Stored {
 }
 
 impl Stack {
-    /// The folders whose leases keep the stack: a process that outlives this value takes its own on them, with
-    /// [`Lease::shared`].
+    /// The folders whose leases keep the stack: a process that outlives this value takes its own with
+    /// [`Lease::shared`], on these or on [`modules`](Self::modules).
     #[must_use]
     pub fn directories(&self) -> [&Path; 2] {
         [&self.dir, &self.node_dir]

@@ -75,15 +75,17 @@ pub(crate) fn unpack(
 
 /// Makes the folders between `root` and `parent`, each for everybody to read.
 fn make_folders(root: &Path, parent: &Path) -> io::Result<()> {
-    let relative = parent.strip_prefix(root).map_err(io::Error::other)?;
-    let mut path = root.to_path_buf();
-    for part in relative.components() {
-        path.push(part);
-        match fs::create_dir(&path) {
-            Ok(()) => fs::set_permissions(&path, Permissions::from_mode(0o755))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+    match fs::create_dir(parent) {
+        Ok(()) => fs::set_permissions(parent, Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Never above the root: when that is gone, the work was broken off.
+            let above = parent
+                .parent()
+                .filter(|above| above.starts_with(root) && *above != root);
+            make_folders(root, above.ok_or(error)?)?;
+            make_folders(root, parent)
         }
+        Err(error) => Err(error),
     }
-    Ok(())
 }

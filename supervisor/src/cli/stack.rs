@@ -111,19 +111,34 @@ pub fn run(command: &Stack, global: &Global, output: &Output) -> Result<(), Prob
     let stacks = Stacks::new(&paths::data_dir(global.data_dir.as_deref())?);
     match &command.command {
         Command::List => list(&stacks, output),
-        Command::Fetch(command) => block_on(fetch(command, &stacks, output)),
-        Command::Lock(command) => block_on(lock(command, &stacks, output)),
-        Command::Verify(command) => block_on(verify(command, &stacks, output)),
+        Command::Fetch(command) => block_on(&stacks, fetch(command, &stacks, output)),
+        Command::Lock(command) => block_on(&stacks, lock(command, &stacks, output)),
+        Command::Verify(command) => block_on(&stacks, verify(command, &stacks, output)),
         Command::Prune(command) => prune(command, &stacks, output),
     }
 }
 
-fn block_on(work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs to the end or to the first Ctrl-C, after which nothing half made is left.
+fn block_on(stacks: &Stacks, work: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Problem::new(Code::Failed, "cannot start the network machinery").because(error))?
-        .block_on(work)
+        .map_err(|error| Problem::new(Code::Failed, "cannot start the network machinery").because(error))?;
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = work => outcome,
+            // Where no signal can be heard, Ctrl-C ends the process, and the next run clears up.
+            Ok(()) = tokio::signal::ctrl_c() => Err(Problem::new(Code::Interrupted, "broken off")
+                .hint("what came is kept; the same command goes on from there")),
+        }
+    });
+    // Waits for the threads that were unpacking.
+    drop(runtime);
+    if outcome.is_err() {
+        // What cannot be removed now, the next run names or removes.
+        let _ = stacks.store().sweep();
+    }
+    outcome
 }
 
 fn list(stacks: &Stacks, output: &Output) -> Result<(), Problem> {

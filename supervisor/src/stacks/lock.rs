@@ -62,8 +62,12 @@ impl Stacks {
         let bundled = packages.iter().find(|package| package.path.as_str() == "npm");
         let bundled = bundled.map_or(npm.version, |package| package.artifact.version.clone());
         let name = order.name.clone().unwrap_or_else(|| format!("node-red-{red}"));
-        StackLock::new(name, red, bundled, node, packages)
-            .map_err(|error| Problem::new(Code::Failed, "the lock cannot be put together").because(error))
+        let lock = StackLock::new(name, red, bundled, node, packages)
+            .map_err(|error| Problem::new(Code::Failed, "the lock cannot be put together").because(error))?;
+        for arch in Arch::ALL {
+            self.store.forget_archives(&lock, arch);
+        }
+        Ok(lock)
     }
 
     async fn measure_node(

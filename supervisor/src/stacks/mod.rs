@@ -100,9 +100,12 @@ impl Stacks {
     /// # Errors
     /// When none is meant, with those there are.
     pub fn resolve(&self, wanted: Option<&str>) -> Result<StackLock, Problem> {
-        let Some(wanted) = wanted else {
-            return Ok(self.offered()?.swap_remove(0));
-        };
+        let mut builtin = StackLock::builtin_names();
+        // Parsing a lock costs more than opening its stack: only the one that is meant.
+        if let Some(name) = builtin.find(|name| wanted.is_none_or(|wanted| wanted == *name)) {
+            return built_in(name);
+        }
+        let wanted = wanted.unwrap_or_default();
         let mut known = self.offered()?;
         let stored = self.store.list().map_err(store_problem)?;
         known.extend(stored.into_iter().map(|stored| stored.lock));
@@ -113,9 +116,8 @@ impl Stacks {
         };
         let beginning = |lock: &&StackLock| {
             let version = lock.node_red().to_string();
-            version
-                .strip_prefix(wanted.trim_start_matches("node-red-"))
-                .is_some_and(|rest| rest.starts_with('.'))
+            let rest = version.strip_prefix(wanted.trim_start_matches("node-red-"));
+            rest.is_some_and(|rest| rest.starts_with('.'))
         };
         let found = known.iter().find(exact).or_else(|| known.iter().find(beginning));
         found.cloned().ok_or_else(|| {
@@ -132,14 +134,7 @@ impl Stacks {
     /// # Errors
     /// When the binary is damaged.
     pub fn offered(&self) -> Result<Vec<StackLock>, Problem> {
-        StackLock::builtin_names()
-            .filter_map(|name| Some((name, StackLock::builtin(name)?)))
-            .map(|(name, lock)| {
-                lock.map_err(|error| {
-                    Problem::new(Code::Failed, format!("the built-in lock {name} is damaged")).because(error)
-                })
-            })
-            .collect()
+        StackLock::builtin_names().map(built_in).collect()
     }
 
     /// Reads a lock file.
@@ -274,6 +269,19 @@ impl Stacks {
             }
         }
         Ok(all)
+    }
+}
+
+fn built_in(name: &str) -> Result<StackLock, Problem> {
+    match StackLock::builtin(name) {
+        Some(Ok(lock)) => Ok(lock),
+        Some(Err(error)) => {
+            Err(Problem::new(Code::Failed, format!("the built-in lock {name} is damaged")).because(error))
+        }
+        None => Err(Problem::new(
+            Code::Failed,
+            format!("there is no built-in lock {name}"),
+        )),
     }
 }
 

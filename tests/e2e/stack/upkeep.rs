@@ -44,6 +44,27 @@ fn a_fetch_killed_at_any_moment_leaves_nothing_to_repair() {
 }
 
 #[test]
+fn ctrl_c_clears_up_and_the_next_run_goes_on() {
+    let world = World::new();
+    world.registry.slow(Duration::from_millis(30));
+    let child = world.spawn_fetch();
+    eventually("the fetch to begin", Duration::from_secs(10), || {
+        let begun = world.remains().iter().any(|path| path.starts_with("tmp-v1/"));
+        begun.then_some(()).ok_or("nothing is unpacked")
+    });
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let said = child.wait_with_output().unwrap();
+    assert_eq!(said.status.code(), Some(130), "{}", text(&said));
+    assert_said(&said, &["broken off", "goes on from there"]);
+    let left = world.remains();
+    assert!(left.iter().all(|path| path.starts_with("blobs-v1/")), "{left:?}");
+    world.registry.slow(Duration::ZERO);
+    world.fetched();
+    world.assert_whole();
+}
+
+#[test]
 fn several_fetches_at_once_do_the_work_once() {
     let world = World::new();
     world.registry.slow(Duration::from_millis(5));
@@ -108,13 +129,14 @@ fn verify_names_each_damage_and_repair_mends_it() {
 fn prune_leaves_what_is_used() {
     let world = World::new();
     world.fetched();
-    // A lease is a shared lock on the folder.
-    let lease = File::open(world.stack_dir()).unwrap();
-    lease.lock_shared().unwrap();
-    assert_said(&world.run(&["stack", "prune"]), &["nothing to remove"]);
-    world.assert_whole();
-    assert_said(&world.run(&["stack", "list"]), &["tiny", "in use"]);
-    drop(lease);
+    // A lease is a shared lock, on the stack's folder or on the one inside that instances are shown.
+    for folder in [world.stack_dir(), world.stack_dir().join("node_modules")] {
+        let lease = File::open(folder).unwrap();
+        lease.lock_shared().unwrap();
+        assert_said(&world.run(&["stack", "prune", "--all"]), &["nothing to remove"]);
+        world.assert_whole();
+        assert_said(&world.run(&["stack", "list"]), &["tiny", "in use"]);
+    }
 
     let said = world.run(&["stack", "prune", "--dry-run"]);
     assert_said(&said, &["would remove stack tiny-", "would remove node "]);
