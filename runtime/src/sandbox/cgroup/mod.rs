@@ -17,49 +17,38 @@
 //! - out of memory: its listener opens a v1 file on v2, and starts a thread on v1 (`oom`); the keeper has none;
 //! - removing: it sleeps at least 10 ms when a group is not empty at once.
 //!
-//! Modules: `layout` (where am I), `place` (where may I), `v1` and `v2` (limits), `reading` (what was read
-//! back), `oom` (events), `device`, `files`.
+//! Modules: `layout` (where am I), `place` (where may I), `setting` (`v1`, `v2`, `device`) and `reading` (what was read
+//! back), `oom` (events), `ending` (kill, remove), `files`, `patience`.
 
 mod device;
+mod ending;
 mod files;
 mod layout;
 mod oom;
+mod patience;
 mod place;
 mod reading;
+mod setting;
 mod v1;
 mod v2;
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use cgroups_rs::fs::MaxValue;
-use cgroups_rs::fs::pid::PidController;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::signal::{Signal, kill};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
-use nix::unistd::Pid;
 
 pub use self::files::CgroupError;
 pub use self::layout::{Generation, Layout, Unified};
 pub use self::place::{Ground, delegate, ground, systemd_runs};
 
-use self::device::Device;
-use self::files::{keyed, read, read_number, set, write};
+use self::files::{keyed, read, read_number, write};
 use self::oom::Oom;
-use self::place::{FOLDER, Places, make_all};
-use self::reading::Reading;
+use self::place::{FOLDER, make_all};
 use crate::record::{Level, OomRecord};
 use crate::spec::{InstanceId, Limits};
-use crate::units::Pids;
-
-/// How long killed processes may take to leave before they count as undead. The kernel needs a few milliseconds,
-/// unless one hangs in a system call that cannot be interrupted.
-const DEATH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One instance's control groups.
 #[derive(Debug)]
@@ -103,7 +92,7 @@ impl Group {
             oom: None,
             memory_limit: limits.memory.map(|limit| limit.0),
         };
-        if let Err(error) = group.set(limits, writable, &places) {
+        if let Err(error) = group.set_all(limits, writable, &places) {
             // A half-made group must not stay; why it was half-made is what counts.
             let _ = group.remove();
             return Err(error);
@@ -207,40 +196,6 @@ impl Group {
         }))
     }
 
-    /// Kills everything in the group and waits until it is gone: milliseconds, at most two seconds.
-    ///
-    /// # Errors
-    /// [`CgroupError::Undead`] when something does not die.
-    pub fn kill_all(&self) -> Result<(), CgroupError> {
-        let deadline = Instant::now() + DEATH_PATIENCE;
-        // Where it exists (Linux 5.14) this gets frozen processes too, and ones that are just being forked.
-        let at_once = self
-            .file("cgroup.kill")
-            .is_some_and(|file| write(&file, "1").is_ok());
-        if !at_once && let Some(file) = self.file("pids.max") {
-            // Otherwise it is a race with whoever forks, unless forking is over.
-            let _ = write(&file, "0");
-        }
-        loop {
-            let members = self.members()?;
-            if members.is_empty() {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                return Err(CgroupError::Undead {
-                    path: self.directories.first().cloned().unwrap_or_default(),
-                    left: members.len(),
-                });
-            }
-            for pid in members {
-                // The number cannot have been given to another process unless it left the group just now, and the
-                // kernel hands out all other numbers before it uses one again.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
     /// Stops every process of the group where it stands, or lets it go on. Only where there is a v2 tree: the v1
     /// freezer makes processes that cannot be killed.
     ///
@@ -274,24 +229,6 @@ impl Group {
         }
     }
 
-    /// Kills what is left and removes the directories, and the folder around them when it was the last.
-    ///
-    /// # Errors
-    /// When something does not die or a directory does not go.
-    pub fn remove(&self) -> Result<(), CgroupError> {
-        self.kill_all()?;
-        let mut outcome = Ok(());
-        for directory in &self.directories {
-            if let Err(error) = remove_one(directory) {
-                outcome = Err(error);
-            } else if let Some(folder) = directory.parent() {
-                // Fails while another instance lives there, as it should.
-                let _ = fs::remove_dir(folder);
-            }
-        }
-        outcome
-    }
-
     /// Whether the kernel offers this control file for the group.
     pub(crate) fn offers(&self, name: &str) -> bool {
         self.file(name).is_some()
@@ -304,146 +241,5 @@ impl Group {
             .iter()
             .map(|directory| directory.join(name))
             .find(|file| file.exists())
-    }
-
-    /// Process numbers in any of the directories.
-    fn members(&self) -> Result<BTreeSet<i32>, CgroupError> {
-        let mut members = BTreeSet::new();
-        for directory in &self.directories {
-            match read(&directory.join("cgroup.procs")) {
-                Ok(text) => members.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
-                Err(CgroupError::Read { source, .. })
-                    if source.kind() == ErrorKind::NotFound
-                        || source.raw_os_error() == Some(libc::ENODEV) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // A process of another pid namespace shows as 0; signalling 0 would hit ourselves.
-        members.remove(&0);
-        Ok(members)
-    }
-
-    /// Sets and reads back.
-    fn set(&mut self, limits: &Limits, writable: Option<&Path>, places: &Places) -> Result<(), CgroupError> {
-        let memory = limits.memory.map(|limit| {
-            self.with(
-                "memory.limit_in_bytes",
-                "memory.max",
-                places,
-                "memory",
-                |group, second| match second {
-                    false => v1::memory(group, limit),
-                    true => v2::memory(group, limit),
-                },
-            )
-        });
-        let cpu = limits.cpu.map(|share| {
-            self.with(
-                "cpu.cfs_quota_us",
-                "cpu.max",
-                places,
-                "cpu",
-                |group, second| match second {
-                    false => v1::cpu(group, share),
-                    true => v2::cpu(group, share),
-                },
-            )
-        });
-        let pids = limits.pids.map(|limit| {
-            self.with("pids.max", "pids.max", places, "pids", |group, _| {
-                pids(group, limit)
-            })
-        });
-        let io = limits.io.map(|rate| match writable.map(Device::under) {
-            None => Reading::none("no writable folder was named"),
-            Some(Err(why)) => Reading::none(&why),
-            Some(Ok(device)) => self.with(
-                "blkio.throttle.write_bps_device",
-                "io.max",
-                places,
-                "blkio",
-                |group, second| match second {
-                    false => v1::io(group, rate, &device),
-                    true => v2::io(group, rate, &device),
-                },
-            ),
-        });
-        self.levels = [("memory", memory), ("cpu", cpu), ("pids", pids), ("io", io)]
-            .into_iter()
-            .map(|(name, reading)| {
-                let reading = reading.unwrap_or_else(Reading::off);
-                Level {
-                    name: name.to_owned(),
-                    strength: reading.strength,
-                    detail: reading.detail,
-                }
-            })
-            .collect();
-        for directory in &self.directories {
-            if let Some(oom) = Oom::of(directory)? {
-                self.oom = Some(oom);
-            }
-        }
-        if let [only] = self.directories.as_slice()
-            && only.join("cgroup.controllers").exists()
-        {
-            self.unified = File::open(only).ok();
-        }
-        Ok(())
-    }
-
-    /// Uses the v1 or the v2 way, by which file is there; a refusal becomes a named lack.
-    fn with(
-        &self,
-        first: &str,
-        second: &str,
-        places: &Places,
-        controller: &str,
-        set: impl Fn(&Path, bool) -> Result<Reading, CgroupError>,
-    ) -> Reading {
-        let found = self.directories.iter().find_map(|directory| {
-            match (directory.join(first).exists(), directory.join(second).exists()) {
-                (true, _) => Some((directory, false)),
-                (false, true) => Some((directory, true)),
-                (false, false) => None,
-            }
-        });
-        match found {
-            Some((directory, second)) => {
-                set(directory, second).unwrap_or_else(|error| Reading::none(&error.in_words()))
-            }
-            None => Reading::none(&places.why_lacking(controller)),
-        }
-    }
-}
-
-/// Tasks, threads included; the same on v1 and v2.
-fn pids(group: &Path, limit: Pids) -> Result<Reading, CgroupError> {
-    let controller = PidController::new(group.to_owned(), group.to_owned(), false);
-    set(group, controller.set_pid_max(MaxValue::Value(limit.0.into())))?;
-    Ok(Reading::count(
-        limit,
-        read_number(&group.join("pids.max"))?,
-        "pids.max",
-    ))
-}
-
-/// Removes a directory; the kernel may count a dead process for a moment after its number has left `cgroup.procs`.
-fn remove_one(directory: &Path) -> Result<(), CgroupError> {
-    let deadline = Instant::now() + DEATH_PATIENCE;
-    loop {
-        match fs::remove_dir(directory) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(source) => {
-                return Err(CgroupError::Remove {
-                    path: directory.to_owned(),
-                    source,
-                });
-            }
-        }
     }
 }

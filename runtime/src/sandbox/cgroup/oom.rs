@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use nix::poll::PollFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::files::{self, CgroupError, keyed};
+use super::patience::ask;
 
 /// How long a v1 kill may take to show in the counts after its event.
 const COUNT_PATIENCE: Duration = Duration::from_millis(20);
@@ -79,14 +81,11 @@ impl Oom {
         match self {
             Self::Counter { event, control, seen } => {
                 let fired = event.read().is_ok();
-                let mut kills = counted(control)?;
-                let mut waited = Duration::ZERO;
-                while fired && kills == seen.get() && waited < COUNT_PATIENCE {
-                    let step = Duration::from_millis(1);
-                    std::thread::sleep(step);
-                    waited += step;
-                    kills = counted(control)?;
-                }
+                let most = if fired { COUNT_PATIENCE } else { Duration::ZERO };
+                let kills = ask(most, || match counted(control) {
+                    Ok(kills) if kills == seen.get() => ControlFlow::Continue(Ok(kills)),
+                    other => ControlFlow::Break(other),
+                })?;
                 seen.set(kills);
                 Ok(kills)
             }
