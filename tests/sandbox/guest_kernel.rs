@@ -58,7 +58,7 @@ fn cgroup_v2_in_a_guest_kernel() {
 fn script() -> String {
     let test = std::env::current_exe().expect("the path of this test");
     let test = test.display();
-    let node = super::limits::node();
+    let node = crate::support::node();
     let node = node.display();
     format!(
         r#"#!/bin/bash
@@ -69,14 +69,15 @@ mount -t sysfs none /sys
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t tmpfs none /run
 chmod 1777 /run
-'{test}' limits:: --test-threads=1 --color never
+'{test}' limits:: groups:: --test-threads=1 --color never
 echo "RESULT root=$?"
 delegated=/sys/fs/cgroup/delegated
 echo '+memory +cpu +pids +io' > /sys/fs/cgroup/cgroup.subtree_control
 mkdir $delegated
 chown 5000 $delegated $delegated/cgroup.procs $delegated/cgroup.threads $delegated/cgroup.subtree_control
 echo $$ > $delegated/cgroup.procs
-setpriv --reuid 5000 --regid 5000 --clear-groups '{test}' limits:: --test-threads=1 --color never
+export REDHOLD_TEST_DELEGATED=1
+setpriv --reuid 5000 --regid 5000 --clear-groups '{test}' limits:: groups:: --test-threads=1 --color never
 echo "RESULT delegated=$?"
 echo o > /proc/sysrq-trigger
 sleep 5

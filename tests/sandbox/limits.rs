@@ -1,119 +1,24 @@
-//! Limits against the real kernel, with real Node.js programs that try to use up everything.
+//! Limits of whole instances against the real kernel: Node.js programs that try to use up everything.
 //!
 //! The same tests run on this machine's control groups and, through `guest_kernel`, on v2 as root and on v2 as an
-//! unprivileged user with a delegated group.
+//! ordinary user with a delegated group.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollTimeout, poll};
-use runtime::record::{Level, Strength};
-use runtime::sandbox::cgroup::{Generation, Group, Layout};
-use runtime::spec::Limits;
+use runtime::process::Running;
+use runtime::record::{Event, Level, OomRecord, Strength};
+use runtime::spec::{Access, Limits};
 use runtime::units::{Bytes, CpuShare, Pids};
 use test_support::eventually::{eventually, let_pass};
 
+use crate::support::{Cell, everywhere, mount};
+
 const MEMORY: Bytes = Bytes::mib(150);
-
-/// The Node.js of the shared stack; the guest, whose files are read-only, is told where it is.
-pub(crate) fn node() -> PathBuf {
-    std::env::var_os("REDHOLD_TEST_NODE").map_or_else(
-        || {
-            let versions = test_support::data::shared().join("node-v1");
-            let mut found = std::fs::read_dir(versions).expect("Node.js was fetched with the stack");
-            found
-                .find_map(|version| Some(version.ok()?.path().join("bin/node")).filter(|node| node.is_file()))
-                .expect("a fetched Node.js has bin/node")
-        },
-        PathBuf::from,
-    )
-}
-
-/// A Node.js program in a group of its own; killed and removed in the end.
-struct Program {
-    group: Group,
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Program {
-    /// Held back until the group has it: it begins with the first line of its input.
-    fn start(id: &str, limits: &Limits, program: &str) -> Self {
-        let group = group(id, limits);
-        let held = format!("process.stdin.once('data', () => {{ {program} }}); console.log('held')");
-        let mut child = Command::new(node())
-            .args(["-e", &held])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node starts");
-        group
-            .add(i32::try_from(child.id()).unwrap())
-            .expect("the child joins its group");
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let mut program = Self {
-            group,
-            child,
-            input,
-            output,
-        };
-        assert_eq!(program.line(), "held");
-        program.say("go");
-        program
-    }
-
-    /// A neighbour that answers each line with the same line.
-    fn neighbour(id: &str) -> Self {
-        let mut neighbour = Self::start(
-            id,
-            &limits(),
-            "console.log('here'); process.stdin.on('data', (text) => process.stdout.write(text))",
-        );
-        assert_eq!(neighbour.line(), "here");
-        neighbour
-    }
-
-    fn say(&mut self, line: &str) {
-        self.input.write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// Time from question to answer: the best of five, because other tests want the processor too.
-    fn latency(&mut self) -> Duration {
-        let once = |program: &mut Self| {
-            let begun = Instant::now();
-            program.say("ping");
-            assert_eq!(program.line(), "ping");
-            begun.elapsed()
-        };
-        (0..5).map(|_| once(self)).min().unwrap()
-    }
-
-    fn end(mut self) -> ExitStatus {
-        self.group.kill_all().expect("everything dies");
-        let status = self.child.wait().unwrap();
-        let paths = self.group.paths();
-        self.group.remove().expect("the group goes");
-        for path in paths {
-            assert!(!Path::new(&path).exists(), "{path} is left");
-        }
-        status
-    }
-}
-
-fn group(id: &str, limits: &Limits) -> Group {
-    Group::create(&id.parse().unwrap(), limits, None).expect("a group is made")
-}
 
 fn limits() -> Limits {
     Limits {
@@ -124,203 +29,275 @@ fn limits() -> Limits {
     }
 }
 
-fn level<'a>(levels: &'a [Level], name: &str) -> &'a Level {
+fn cell(program: &str, limits: Limits) -> Cell {
+    let mut cell = Cell::new(program);
+    cell.spec.limits = limits;
+    cell
+}
+
+/// Whether groups can be made: as root, and where `guest_kernel` has delegated some.
+fn limited() -> bool {
+    nix::unistd::geteuid().is_root() || std::env::var_os("REDHOLD_TEST_DELEGATED").is_some()
+}
+
+fn level<'a>(running: &'a Running, name: &str) -> &'a Level {
+    let levels = &running.record().levels;
     levels
         .iter()
         .find(|level| level.name == name)
         .expect("every limit has a level")
 }
 
-#[test]
-fn each_limit_is_read_back_as_asked() {
-    let group = group("t-levels", &limits());
-    for (name, detail) in [("memory", "150 MiB"), ("cpu", "1 core"), ("pids", "64 tasks")] {
-        let level = level(group.levels(), name);
-        assert_eq!(level.strength, Strength::Hard, "{level:?}");
-        assert!(level.detail.starts_with(detail), "{level:?}");
-    }
-    assert_eq!(level(group.levels(), "io").strength, Strength::Off);
-    group.remove().unwrap();
+/// Another instance, which must not notice anything.
+struct Neighbour {
+    cell: Cell,
+    running: Running,
 }
 
-#[test]
-fn an_io_limit_names_the_disk_or_why_there_is_none() {
-    let wanted = Limits {
-        io: Some(Bytes::mib(8)),
-        ..Limits::default()
-    };
-    let group = Group::create(&"t-io".parse().unwrap(), &wanted, Some(Path::new("/proc"))).unwrap();
-    let nowhere = level(group.levels(), "io");
-    assert_eq!(nowhere.strength, Strength::None);
-    assert!(nowhere.detail.contains("/proc is on no disk"), "{nowhere:?}");
-    assert_eq!(level(group.levels(), "memory").strength, Strength::Off);
-    group.remove().unwrap();
-
-    let here = std::env::current_exe().unwrap();
-    let group = Group::create(&"t-io".parse().unwrap(), &wanted, here.parent()).unwrap();
-    let disk = level(group.levels(), "io");
-    match Layout::of_self().unwrap().generation() {
-        // v1 does not see buffered writes.
-        Generation::Hybrid | Generation::Legacy => {
-            assert_eq!(disk.strength, Strength::Partial, "{disk:?}");
-            assert!(disk.detail.starts_with("8 MiB (blkio.throttle"), "{disk:?}");
-        }
-        // The guest's files are the host's: no disk of its own.
-        _ => assert!(
-            disk.detail.contains("on no disk") || disk.detail.starts_with("8 MiB (io.max"),
-            "{disk:?}"
-        ),
-    }
-    group.remove().unwrap();
-}
-
-#[test]
-fn a_memory_hog_is_killed_and_named_at_once() {
-    let mut neighbour = Program::neighbour("t-hog-neighbour");
-    let mut hog = Program::start(
-        "t-hog",
-        &limits(),
-        "const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))",
-    );
-    let (source, flags) = hog.group.oom_source().expect("memory is watched");
-    let mut wait = [PollFd::new(source, flags)];
-    let mut events = 0;
-    let oom = loop {
-        // v2 also reports that the limit was reached, before anything is killed for it.
-        assert_eq!(
-            poll(&mut wait, PollTimeout::from(30_000u16)),
-            Ok(1),
-            "silence after {events} events"
+impl Neighbour {
+    fn start() -> Self {
+        let cell = cell(
+            "require('net').createServer((c) => c.pipe(c)).listen('/data/n.sock')",
+            limits(),
         );
-        events += 1;
-        if let Some(oom) = hog.group.read_oom().unwrap() {
-            break oom;
+        let running = cell.start().unwrap();
+        let neighbour = Self { cell, running };
+        eventually("the neighbour answers", Duration::from_secs(20), || {
+            neighbour.ask()
+        });
+        neighbour
+    }
+
+    fn ask(&self) -> std::io::Result<Duration> {
+        let begun = Instant::now();
+        let mut stream = UnixStream::connect(self.cell.data().join("n.sock"))?;
+        stream.write_all(b"ping")?;
+        stream.read_exact(&mut [0; 4])?;
+        Ok(begun.elapsed())
+    }
+
+    /// It still answers, and soon: the best of five, because other tests want the processor too.
+    fn is_well(&self) {
+        let best = (0..5)
+            .map(|_| self.ask().expect("the neighbour answers"))
+            .min()
+            .unwrap();
+        assert!(best < Duration::from_millis(500), "the neighbour took {best:?}");
+        assert_eq!(self.running.status().unwrap().run, *self.running.record());
+        self.running.kill().unwrap();
+        assert_eq!(self.cell.end(&self.running).exit.oom, None);
+    }
+}
+
+/// Nothing of its groups is left; the keeper removes them after it has announced the end.
+fn assert_gone(running: &Running) {
+    let paths = &running.record().cgroups;
+    assert!(!paths.is_empty(), "it had no group");
+    eventually("its groups are removed", Duration::from_secs(5), || {
+        match paths.iter().find(|path| Path::new(path).exists()) {
+            None => Ok(()),
+            Some(left) => Err(left.clone()),
         }
-    };
-    let named = Instant::now();
-    let status = hog.child.wait().unwrap();
-    assert!(
-        named.elapsed() < Duration::from_secs(1),
-        "named {:?} before its death",
-        named.elapsed()
+    });
+}
+
+#[test]
+fn a_memory_hog_is_killed_and_named() {
+    let neighbour = Neighbour::start();
+    let hog = cell(
+        "setTimeout(() => { const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1)) }, 300)",
+        limits(),
     );
-    assert_eq!(status.signal(), Some(9));
-    // v2 counts the victim once more when it kills the group around it.
-    assert!((1..=2).contains(&oom.kills), "{oom:?}");
-    assert_eq!(oom.limit, Some(MEMORY.0));
-    let peak = oom.peak.expect("the peak is known");
-    assert!(peak <= MEMORY.0 && peak > MEMORY.0 / 10 * 9, "{oom:?}");
-    assert_eq!(neighbour.group.read_oom().unwrap(), None);
-    assert!(neighbour.latency() < Duration::from_millis(500));
-    neighbour.end();
-    hog.end();
+    let running = hog.start().unwrap();
+    let mut named: Option<(Instant, OomRecord)> = None;
+    for line in BufReader::new(running.subscribe().unwrap()).lines() {
+        match serde_json::from_str(&line.unwrap()).unwrap() {
+            Event::Oom(oom) if named.is_none() => named = Some((Instant::now(), oom)),
+            Event::Exit(_) => break,
+            _ => {}
+        }
+    }
+    let (when, oom) = named.expect("its end was announced");
+    assert!(
+        when.elapsed() < Duration::from_secs(1),
+        "announced {:?} before its end",
+        when.elapsed()
+    );
+    let outcome = hog.end(&running);
+    assert_eq!(outcome.exit.signal, Some(9), "{outcome:?}");
+    let kept = outcome.exit.oom.expect("its record says why");
+    assert_eq!((kept.limit, oom.limit), (Some(MEMORY.0), Some(MEMORY.0)));
+    let peak = kept.peak.expect("its record says how much");
+    assert!(peak <= MEMORY.0 && peak > MEMORY.0 / 10 * 9, "{kept:?}");
+    assert!(hog.log().contains("out of memory"), "{}", hog.log());
+    assert_gone(&running);
+    neighbour.is_well();
 }
 
 #[test]
 fn a_fork_bomb_meets_its_limit_and_nobody_else_does() {
-    let mut neighbour = Program::neighbour("t-bomb-neighbour");
-    let mut bomb = Program::start(
-        "t-bomb",
-        &limits(),
+    let neighbour = Neighbour::start();
+    let mut bomb = cell(
         "const { spawn } = require('child_process'); let started = 0, refused = 0;
-         const one = () => { const c = spawn('sleep', ['1000'], { stdio: 'ignore' });
+         const one = () => { const c = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
            c.on('error', (e) => { refused += e.code === 'EAGAIN'; }); if (c.pid) started++; };
          for (let i = 0; i < 200; i++) one();
-         setTimeout(() => console.log(started, refused), 100)",
+         setTimeout(() => console.log('counted', started, refused), 100)",
+        limits(),
     );
-    let line = bomb.line();
-    let counts: Vec<u32> = line.split(' ').map(|count| count.parse().unwrap()).collect();
+    let sleep = fs::canonicalize("/bin/sleep").unwrap();
+    bomb.spec
+        .mounts
+        .push(mount(&sleep, "/bin/sleep", Access::ReadOnly));
+    let running = bomb.start().unwrap();
+    let line = eventually("it has forked", Duration::from_secs(20), || {
+        let log = bomb.log();
+        log.split_once("counted ")
+            .map(|(_, rest)| rest.trim().to_owned())
+            .ok_or(log)
+    });
+    let counts: Vec<u64> = line.split(' ').map(|count| count.parse().unwrap()).collect();
     assert!((20..64).contains(&counts[0]), "started, refused: {line}");
     assert_eq!(counts[0] + counts[1], 200, "{line}");
-    let pids = bomb.group.stats().pids.unwrap();
-    assert!((counts[0].into()..=64).contains(&pids), "{pids} tasks");
+    let pids = running.status().unwrap().pids.expect("tasks are counted");
+    assert!((counts[0]..=64).contains(&pids), "{pids} tasks");
     assert!(
         Command::new("true").status().unwrap().success(),
         "the host forks no more"
     );
-    assert!(neighbour.latency() < Duration::from_millis(500));
-    neighbour.end();
-    assert_eq!(bomb.end().signal(), Some(9));
+    running.kill().unwrap();
+    assert_eq!(bomb.end(&running).exit.signal, Some(9));
+    assert_gone(&running);
+    neighbour.is_well();
 }
 
 #[test]
 fn a_burner_gets_its_share_and_no_more() {
-    let mut neighbour = Program::neighbour("t-burn-neighbour");
+    let neighbour = Neighbour::start();
     let quarter = Limits {
         cpu: Some(CpuShare(250)),
         ..limits()
     };
-    let burner = Program::start("t-burn", &quarter, "for (;;);");
-    let used = || burner.group.stats().cpu_us.expect("processor time is counted");
+    let burner = cell("console.log('burning'); for (;;);", quarter);
+    let running = burner.start().unwrap();
+    eventually("it burns", Duration::from_secs(20), || {
+        burner
+            .log()
+            .contains("burning")
+            .then_some(())
+            .ok_or_else(|| burner.log())
+    });
+    let used = || {
+        running
+            .status()
+            .unwrap()
+            .cpu_us
+            .expect("processor time is counted")
+    };
     let (before, begun) = (used(), Instant::now());
     let_pass(Duration::from_secs(3));
     let share = Duration::from_micros(used() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
     // A busy machine may give it less than its quota; nothing may give it much more.
     assert!((0.05..0.40).contains(&share), "{share} of a core");
-    let throttled = burner.group.stats().throttled_us.expect("throttling is counted");
-    assert!(throttled > 0, "it never waited");
-    assert!(neighbour.latency() < Duration::from_millis(500));
-    neighbour.end();
-    burner.end();
+    running.kill().unwrap();
+    let exit = burner.end(&running).exit;
+    assert!(exit.cpu_us.expect("its record says how much") >= before);
+    assert_gone(&running);
+    neighbour.is_well();
 }
 
+/// Every control file is tried, by each path under which it could be visible inside.
 #[test]
-fn nothing_survives_even_while_it_forks_or_is_frozen() {
-    // Each process starts the next one and ends: there is always one that the last list did not have.
-    let runaway = "const { spawn } = require('child_process');
-         const loop = 'sh -c \"$0\" \"$0\" & sh -c \"$0\" \"$0\"';
-         spawn('sh', ['-c', loop, loop], { detached: true, stdio: 'ignore' }); console.log('running')";
-    let mut program = Program::start("t-runaway", &limits(), runaway);
-    assert_eq!(program.line(), "running");
-    let full = |group: &Group| match group.stats().pids {
-        Some(pids) if pids > 20 => Ok(()),
-        pids => Err(pids),
-    };
-    eventually("it fills its group", Duration::from_secs(20), || {
-        full(&program.group)
-    });
-    program.end();
-
-    let program = Program::start("t-frozen", &limits(), "setInterval(() => {}, 10)");
-    if Layout::of_self().unwrap().v2.is_some() {
-        assert!(program.group.freeze(true).unwrap());
-    }
-    program.end();
-}
-
-#[test]
-fn a_lost_keeper_s_group_is_emptied_by_its_paths() {
-    let mut program = Program::start("t-lost", &limits(), "setInterval(() => {}, 1000)");
-    let again = Group::from_paths(&program.group.paths()).unwrap();
-    assert_eq!(again.read_oom().unwrap(), None);
-    again.remove().unwrap();
-    assert_eq!(program.child.wait().unwrap().signal(), Some(9));
-    // Those that are gone are no mistake: another host may have cleaned up.
-    Group::from_paths(&program.group.paths())
-        .unwrap()
-        .remove()
+fn no_instance_changes_its_limits() {
+    let program = "const fs = require('fs');
+         const attempt = (path) => { try { fs.writeFileSync(path, '4000000000', { flag: 'r+' }); return 'written'; }
+           catch (e) { return e.code; } };
+         const wait = () => {
+           if (!fs.existsSync('/data/ready')) return setTimeout(wait, 20);
+           const paths = fs.readFileSync('/data/paths', 'utf8').trim().split('\\n');
+           const roots = ['', '/proc/1/root', '/proc/self/root', '/proc/2/root', '/proc/self/cwd/../..'];
+           for (const path of paths) for (const root of roots)
+             if (attempt(root + path) === 'written') console.log('written', root + path);
+           console.log('tried', paths.length);
+           setInterval(() => {}, 1000);
+         };
+         wait();";
+    let cell = cell(program, limits());
+    let running = cell.start().unwrap();
+    let files: Vec<String> = running
+        .record()
+        .cgroups
+        .iter()
+        .flat_map(|path| fs::read_dir(path).unwrap())
+        .map(|entry| entry.unwrap().path().to_string_lossy().into_owned())
+        .collect();
+    assert!(files.len() > 10, "{files:?}");
+    let limit = |name: &str| files.iter().find(|file| file.ends_with(name));
+    let memory = limit("/memory.max")
+        .or_else(|| limit("/memory.limit_in_bytes"))
         .unwrap();
-    for foreign in [
-        "/sys/fs/cgroup",
-        "/tmp",
-        "/sys/fs/cgroup/redhold/../x",
-        "redhold/x",
-        "/tmp/redhold",
-    ] {
-        assert!(Group::from_paths(&[foreign.to_owned()]).is_err(), "{foreign}");
+    fs::write(cell.data().join("paths"), files.join("\n")).unwrap();
+    fs::write(cell.data().join("ready"), "").unwrap();
+    if nix::unistd::geteuid().is_root() {
+        // Written by root into the folder of another user.
+        for name in ["paths", "ready"] {
+            std::os::unix::fs::chown(cell.data().join(name), Some(crate::support::USER), None).unwrap();
+        }
     }
+    let before = fs::read_to_string(memory).unwrap();
+    let tried = format!("tried {}", files.len());
+    eventually("it has tried", Duration::from_secs(20), || {
+        let log = cell.log();
+        log.contains(&tried).then_some(()).ok_or(log)
+    });
+    assert_eq!(fs::read_to_string(memory).unwrap(), before);
+    running.kill().unwrap();
+    assert!(!cell.end(&running).output.contains("written"));
 }
 
 #[test]
-fn a_name_in_use_is_not_taken_over() {
-    let mut first = Program::neighbour("t-twice");
-    let second = group("t-twice", &limits());
-    assert!(
-        second.paths().iter().all(|path| path.ends_with("/t-twice.2")),
-        "{:?}",
-        second.paths()
-    );
-    second.remove().unwrap();
-    assert!(first.latency() < Duration::from_millis(500));
-    first.end();
+fn each_limit_is_named_with_what_the_kernel_keeps() {
+    let cell = cell("setInterval(() => {}, 1000)", limits());
+    let running = cell.start().unwrap();
+    for (name, detail) in [("memory", "150 MiB"), ("cpu", "1 core"), ("pids", "64 tasks")] {
+        let level = level(&running, name);
+        assert_eq!(level.strength, Strength::Hard, "{level:?}");
+        assert!(level.detail.starts_with(detail), "{level:?}");
+    }
+    assert_eq!(level(&running, "io").strength, Strength::Off);
+    eventually("its memory is counted", Duration::from_secs(20), || {
+        let status = running.status().unwrap();
+        let enough = status.memory.is_some_and(|memory| memory > Bytes::mib(5).0);
+        if enough && status.memory_peak >= status.memory {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    });
+    running.kill().unwrap();
+    cell.end(&running);
+    assert_gone(&running);
+}
+
+/// Without the right to make groups an instance still runs behind its walls, and each lack is said.
+#[test]
+fn what_cannot_be_limited_is_named() {
+    everywhere(|| {
+        if limited() {
+            return;
+        }
+        let cell = cell("console.log('runs')", limits());
+        let running = cell.start().unwrap();
+        for name in ["memory", "cpu", "pids"] {
+            let level = level(&running, name);
+            assert_eq!(level.strength, Strength::None, "{level:?}");
+            assert!(
+                level.detail.contains("cgroup") || level.detail.contains("control group"),
+                "{level:?}"
+            );
+        }
+        assert_eq!(level(&running, "namespaces").strength, Strength::Hard);
+        assert_eq!(running.record().cgroups, [""; 0]);
+        assert_eq!(cell.end(&running).ok(), "runs\n");
+    });
 }

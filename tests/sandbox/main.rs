@@ -2,6 +2,7 @@
 
 mod escape;
 mod filesystem;
+mod groups;
 mod guest_kernel;
 mod keeper;
 mod limits;
