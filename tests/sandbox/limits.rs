@@ -271,7 +271,7 @@ fn each_limit_is_named_with_what_the_kernel_keeps() {
         if enough && status.memory_peak >= status.memory {
             Ok(())
         } else {
-            Err(status)
+            Err((status.memory, status.memory_peak))
         }
     });
     running.kill().unwrap();
