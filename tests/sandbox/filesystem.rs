@@ -230,7 +230,7 @@ fn set_user_id_and_device_files_are_inert() {
             r#"use strict;
             print -u "/data/id" ? "set-user-id " : "plain ", `/data/id -u`;
             print open(my $fh, "<", "/data/null") ? "opened\n" : "$!\n" if -e "/data/null";
-            print `mknod /data/made c 1 3 2>&1` =~ /Operation not permitted/ ? "refused\n" : "made\n";"#,
+            print `/usr/bin/mknod /data/made c 1 3 2>&1` =~ /Operation not permitted/ ? "refused\n" : "made\n";"#,
         );
         let id = cell.data().join("id");
         fs::copy("/usr/bin/id", &id).unwrap();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use serde::Serialize;
 
@@ -20,6 +21,22 @@ pub(crate) struct Reserved {
     name: &'static str,
 }
 
+/// Puts a record in place at once but not durably: it says what runs, and after a crash of the machine nothing does.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn publish(folder: &Path, name: &str, record: &impl Serialize) -> io::Result<()> {
+    let hidden = folder.join(format!(".{name}"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&hidden)?;
+    file.write_all(&serde_json::to_vec(record)?)?;
+    std::fs::rename(&hidden, folder.join(name))
+}
+
 impl Reserved {
     /// # Errors
     /// The kernel's: `ENOSPC` when there is no room even now.
@@ -32,9 +49,10 @@ impl Reserved {
             .mode(0o600)
             .open(&hidden)?;
         // Some file systems cannot reserve; there the record takes its chance.
-        match fallocate(&file, FallocateFlags::empty(), 0, ROOM) {
-            Err(error @ (nix::errno::Errno::ENOSPC | nix::errno::Errno::EDQUOT)) => return Err(error.into()),
-            _ => {}
+        if let Err(error @ (Errno::ENOSPC | Errno::EDQUOT)) =
+            fallocate(&file, FallocateFlags::empty(), 0, ROOM)
+        {
+            return Err(error.into());
         }
         Ok(Self {
             file,

@@ -184,7 +184,7 @@ fn bury(program: i32) -> Option<Ended> {
             outcome = Some(Ended {
                 code: ended.1,
                 signal: ended.2,
-                cpu_us: 0,
+                cpu_us: None,
             });
         }
     }
@@ -206,10 +206,8 @@ pub(crate) fn end_descendants() {
     }
 }
 
-fn used_us() -> u64 {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
-        return 0;
-    };
+fn used_us() -> Option<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
     let both = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    u64::try_from(both).unwrap_or(0)
+    u64::try_from(both).ok()
 }

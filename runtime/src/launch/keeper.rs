@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 use super::clients::{Clients, line, open_directory};
 use super::clock::now_ms;
-use super::exit::Reserved;
+use super::exit::{Reserved, publish};
 use super::guest::Guest;
 use super::log::{Log, Pipe};
 use super::message::{Answer, Ended, take_order};
@@ -115,10 +115,10 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let clients = Clients::listen(directory.as_fd()).during_on("listen on the control socket", folder)?;
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
-        let written = Reserved::new(folder, RUN_FILE).and_then(|run| run.write(&instance.record));
+        let written = publish(folder, RUN_FILE, &instance.record);
         match written
             .during_on("write the run record", folder)
-            .and(guest.during("open the guest channel"))
+            .and_then(|()| guest.during("open the guest channel"))
         {
             Ok(guest) => Ok((instance, guest)),
             Err(error) => {
@@ -446,7 +446,7 @@ impl Keeper {
             stopping: self.stopping,
             started_ms: self.instance.record.started_ms,
             ended_ms: now_ms(),
-            cpu_us: stats.cpu_us.or((ended.cpu_us > 0).then_some(ended.cpu_us)),
+            cpu_us: stats.cpu_us.or(ended.cpu_us),
             memory_peak: stats.memory_peak,
         };
         let written = self.exit.write(&record);

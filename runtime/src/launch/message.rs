@@ -48,7 +48,7 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
     /// Processor time of everything inside that was waited for, in microseconds.
-    pub(crate) cpu_us: u64,
+    pub(crate) cpu_us: Option<u64>,
 }
 
 /// Sends the order.

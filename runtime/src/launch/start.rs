@@ -11,11 +11,12 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2, setgroups, write};
 
 use super::clock;
+use super::exit::publish;
 use super::init::{self, Plan};
 use super::message::Report;
 use super::program::Inherited;
 use crate::error::{During, StepError};
-use crate::record::{Level, RunRecord, Strength};
+use crate::record::{Level, RUN_FILE, RunRecord, Strength};
 use crate::sandbox::cgroup::Group;
 use crate::sandbox::idmap::{self, Identity};
 use crate::sandbox::{libraries, sources};
@@ -166,29 +167,22 @@ fn start_in(
         ),
     };
     drop(plan);
-    let outcome = release(pid, identity, group, namespaces, &go, report);
-    let levels = match outcome {
-        Ok(levels) => levels,
+    let outcome = describe(spec, identity, group, pid, started_ms).and_then(|mut record| {
+        // Before anything runs that could outlive this keeper: whoever finds it killed half-way must find the rest.
+        publish(&spec.run_dir, RUN_FILE, &record).during_on("write the run record", &spec.run_dir)?;
+        let levels = release(pid, identity, group, namespaces, &go, report)?;
+        record.levels.extend(levels);
+        record.levels.extend(group.levels().iter().cloned());
+        Ok(record)
+    });
+    let record = match outcome {
+        Ok(record) => record,
         Err(error) => {
             // It may be gone already; then there is nothing to end.
             let _ = pidfd::signal(init.as_fd(), libc::SIGKILL);
             let _ = waitpid(Pid::from_raw(pid), None);
             return Err(error);
         }
-    };
-    let record = RunRecord {
-        id: spec.id.to_string(),
-        boot_id: clock::boot_id().during("read the boot's identity")?,
-        keeper: clock::process(own_pid()).during("read the keeper's start time")?,
-        init: clock::process(pid).during("read the first process's start time")?,
-        started_ms,
-        spec_digest: spec.digest(),
-        cgroups: group.paths(),
-        levels: walls(spec, identity)
-            .into_iter()
-            .chain(levels)
-            .chain(group.levels().iter().cloned())
-            .collect(),
     };
     Ok(Parts {
         record,
@@ -200,8 +194,24 @@ fn start_in(
     })
 }
 
-fn own_pid() -> i32 {
-    nix::unistd::getpid().as_raw()
+fn describe(
+    spec: &InstanceSpec,
+    identity: Identity,
+    group: &Group,
+    pid: i32,
+    started_ms: u64,
+) -> Result<RunRecord, StepError> {
+    let own = nix::unistd::getpid().as_raw();
+    Ok(RunRecord {
+        id: spec.id.to_string(),
+        boot_id: clock::boot_id().during("read the boot's identity")?,
+        keeper: clock::process(own).during("read the keeper's start time")?,
+        init: clock::process(pid).during("read the first process's start time")?,
+        started_ms,
+        spec_digest: spec.digest(),
+        cgroups: group.paths(),
+        levels: walls(spec, identity),
+    })
 }
 
 fn flags(spec: &InstanceSpec) -> u64 {

@@ -7,13 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use crate::error::RequestError;
 use crate::launch::{open_directory, process, socket_path};
 use crate::record::{
-    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, RUN_FILE, Reply, Request, RunRecord, Status,
+    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, ProcessRef, RUN_FILE, Reply, Request, RunRecord, Status,
 };
+use crate::sys::pidfd;
 
 /// A keeper answers within milliseconds; one that does not is stopped, frozen, or starved of processor time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,28 +100,19 @@ impl Running {
     /// # Errors
     /// [`RequestError::Gone`] when the keeper was lost and left no exit record.
     pub fn wait(&self) -> Result<ExitRecord, RequestError> {
-        loop {
-            if let Ok(stream) = self.subscribe() {
-                for line in BufReader::new(stream).lines() {
-                    match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
-                        Some(Event::Exit(record)) => return Ok(record),
-                        Some(_) => {}
-                        None => break,
-                    }
+        if let Ok(stream) = self.subscribe() {
+            for line in BufReader::new(stream).lines() {
+                match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
+                    Some(Event::Exit(record)) => return Ok(record),
+                    Some(_) => {}
+                    None => break,
                 }
-            }
-            match fs::read(self.run_dir.join(EXIT_FILE)) {
-                Ok(text) => {
-                    return serde_json::from_slice(&text).map_err(|error| self.gone(error.into()));
-                }
-                Err(error) if is_alive(&self.record) => {
-                    // It was cut off, or the record is about to be written: look again.
-                    drop(error);
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                Err(error) => return Err(self.gone(error)),
             }
         }
+        // The keeper has closed its socket, or this reader was too slow for it: its own end is the last word.
+        wait_for(&self.record.keeper).map_err(|error| self.gone(error))?;
+        let text = fs::read(self.run_dir.join(EXIT_FILE)).map_err(|error| self.gone(error))?;
+        serde_json::from_slice(&text).map_err(|error| self.gone(error.into()))
     }
 
     /// Removes the records of an instance that has ended, after its end was noted elsewhere.
@@ -180,9 +173,22 @@ pub(super) fn connect(run_dir: &Path, record: &RunRecord) -> io::Result<UnixStre
     Ok(stream)
 }
 
-/// Whether the keeper lives, zombies not counted: one has no socket and no locks any more.
-fn is_alive(record: &RunRecord) -> bool {
-    process(record.keeper.pid).is_ok_and(|found| found == record.keeper)
+/// Waits until a process has ended, without being its parent.
+fn wait_for(wanted: &ProcessRef) -> io::Result<()> {
+    let Ok(descriptor) = pidfd::open(wanted.pid) else {
+        return Ok(());
+    };
+    // Compared after the descriptor was opened: from now on it cannot become another's.
+    if !process(wanted.pid).is_ok_and(|found| found == *wanted) {
+        return Ok(());
+    }
+    loop {
+        let mut polled = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            outcome => return outcome.map(drop).map_err(Into::into),
+        }
+    }
 }
 
 fn send(stream: &mut UnixStream, request: &Request) -> io::Result<()> {

@@ -48,7 +48,9 @@ pub(crate) fn mounts(spec: &InstanceSpec) -> Result<Vec<Mount>, StepError> {
         return Ok(Vec::new());
     };
     let real_loader = std::fs::canonicalize(&loader).during_on(STEP, &loader)?;
-    let home = real_loader.parent().unwrap_or(Path::new("/lib")).to_owned();
+    let home = real_loader
+        .parent()
+        .map_or_else(|| PathBuf::from("/lib"), Path::to_owned);
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut wanted = needs.libraries;
     while let Some(name) = wanted.pop() {

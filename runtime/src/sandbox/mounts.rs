@@ -186,7 +186,7 @@ impl Root {
     fn link(&self, link: &Path, target: &str) -> Result<(), StepError> {
         const STEP: &str = "make a link for the instance";
         let inside = relative(link).during_on(STEP, link)?;
-        let parent = self.folder(link.parent().unwrap_or(Path::new("/")))?;
+        let parent = self.folder(link.parent().unwrap_or(link))?;
         let name = inside.file_name().ok_or(Errno::EINVAL).during_on(STEP, link)?;
         symlinkat(target, &parent, name).during_on(STEP, link)
     }
