@@ -10,7 +10,7 @@ use crate::support::{Cell, everywhere, mount};
 /// Runs Perl that prints `name: answer` lines; every answer must be among the refusals.
 fn refused(program: &str, refusals: &[&str]) {
     let text = format!(
-        "use strict; $| = 1;\n\
+        "$| = 1;\n\
          sub attempt {{ my ($name, $act) = @_; $! = 0; my $r = eval {{ $act->() }}; \
          print \"$name: \", ($r ? 'DONE' : \"$!\"), \"\\n\" }}\n{program}"
     );
@@ -34,8 +34,8 @@ fn the_executables_of_node_and_of_the_keeper_cannot_be_overwritten() {
                 attempt("append exe $pid", sub { open(my $f, '>>', "/proc/$pid/exe") });
             }
             # Opened for reading first, then again through the descriptor.
-            attempt('reopen', sub { open(my $f, '<', '/proc/1/exe') && open(my $g, '+<', '/proc/self/fd/' . fileno($f)) });
-            attempt('reopen own', sub { open(my $f, '<', '/proc/self/exe') && open(my $g, '+<', '/proc/self/fd/' . fileno($f)) });"#,
+            attempt('reopen', sub { open(F, '<', '/proc/1/exe') && open(G, '+<', '/proc/self/fd/' . fileno(F)) });
+            attempt('reopen own', sub { open(F, '<', '/proc/self/exe') && open(G, '+<', '/proc/self/fd/' . fileno(F)) });"#,
             &["Permission denied", "Read-only file system", "Text file busy"],
         );
     });
@@ -80,8 +80,8 @@ fn control_groups_and_kernel_helpers_cannot_be_reached() {
                 '/sys/kernel/uevent_helper', '/proc/sys/kernel/usermodehelper/bset') {
                 attempt($file, sub { open(my $f, '>', $file) });
             }
-            attempt('own oom score', sub { open(my $f, '>', '/proc/self/oom_score_adj') && syswrite($f, '-1000') });
-            attempt('own map', sub { open(my $f, '>', '/proc/self/uid_map') && syswrite($f, '0 0 1') });"#,
+            attempt('own oom score', sub { open(F, '>', '/proc/self/oom_score_adj') && syswrite(F, '-1000') });
+            attempt('own map', sub { open(F, '>', '/proc/self/uid_map') && syswrite(F, '0 0 1') });"#,
             &[
                 "Operation not permitted",
                 "Permission denied",
@@ -98,7 +98,7 @@ fn namespaces_cannot_be_entered_or_made() {
         refused(
             r#"for my $kind ('user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup') {
                 attempt("open init's $kind", sub { open(my $f, '<', "/proc/1/ns/$kind") });
-                attempt("enter own $kind", sub { open(my $f, '<', "/proc/self/ns/$kind") && syscall(308, fileno($f), 0) == 0 });
+                attempt("enter own $kind", sub { open(F, '<', "/proc/self/ns/$kind") && syscall(308, fileno(F), 0) == 0 });
             }
             attempt('unshare user', sub { syscall(272, 0x10000000) == 0 });
             attempt('unshare mount', sub { syscall(272, 0x20000) == 0 });

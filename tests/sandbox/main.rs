@@ -1,5 +1,6 @@
 //! The walls, tried against the real kernel.
 
+mod adoption;
 mod escape;
 mod filesystem;
 mod groups;

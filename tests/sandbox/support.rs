@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use runtime::error::StartError;
 use runtime::process::{Descriptors, Running, spawn};
-use runtime::record::ExitRecord;
+use runtime::record::{ExitRecord, ProcessRef};
 use runtime::spec::{Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program};
 use runtime::units::{Bytes, Pids};
 
@@ -212,6 +212,31 @@ pub(crate) fn mount(source: &Path, target: &str, access: Access) -> Mount {
         access,
         optional: false,
     }
+}
+
+/// Whether the process is still there; a zombie is not.
+pub(crate) fn process_is(wanted: &ProcessRef) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", wanted.pid)) else {
+        return false;
+    };
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = rest.split(' ').collect();
+    fields[0] != "Z" && fields[19] == wanted.start_ticks.to_string()
+}
+
+/// Processes in the control groups of an instance, and keepers that hold something of its folder open.
+pub(crate) fn ours(id: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().map(Result::unwrap) {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let groups = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+        if groups.contains(&format!("/redhold/{id}\n")) {
+            found.push(pid);
+        }
+    }
+    found
 }
 
 /// An error with its causes.

@@ -1,7 +1,8 @@
 //! The control socket: who asks, what they ask, and what they are told.
 //!
-//! Only root and the keeper's own user are heard. Nobody is waited for: a connection that sends too much, or does not
-//! read, is closed.
+//! Only root and the keeper's own user are heard. Nobody is waited for: a connection that sends too much is closed, and
+//! a subscriber that does not keep up misses messages of the program, which are many and untrusted, but none of the
+//! keeper's own, which are few.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,6 +19,9 @@ use crate::record::{CONTROL_SOCKET, Reply, Request};
 const MOST: usize = 32;
 /// Longest request.
 const LONGEST: usize = 4096;
+/// Most that waits for one connection beyond what the kernel holds (some two hundred kilobytes): a message of the
+/// program and a good number of events.
+const MOST_UNSENT: usize = 128 * 1024;
 
 /// The socket and its connections.
 pub(crate) struct Clients {
@@ -28,6 +32,8 @@ pub(crate) struct Clients {
 struct Client {
     stream: UnixStream,
     line: Vec<u8>,
+    /// What the kernel did not take yet: at most one message of the program, and events of the keeper.
+    unsent: Vec<u8>,
     subscribed: bool,
     gone: bool,
 }
@@ -52,10 +58,27 @@ impl Clients {
         })
     }
 
-    /// What to poll: the listener, then each connection.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let connections = self.connected.iter().map(|client| client.stream.as_fd());
-        std::iter::once(self.listener.as_fd()).chain(connections)
+    /// What to poll, and whether for writing too: the listener, then each connection.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        let connections = self
+            .connected
+            .iter()
+            .map(|client| (client.stream.as_fd(), !client.unsent.is_empty()));
+        std::iter::once((self.listener.as_fd(), false)).chain(connections)
+    }
+
+    /// Whether somebody has not taken everything yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.connected
+            .iter()
+            .any(|client| !client.unsent.is_empty() && !client.gone)
+    }
+
+    /// Sends what waits, as far as the kernel takes it.
+    pub(crate) fn flush(&mut self) {
+        for client in &mut self.connected {
+            client.flush();
+        }
     }
 
     /// Takes in whoever waits.
@@ -70,6 +93,7 @@ impl Clients {
             let mut client = Client {
                 stream,
                 line: Vec::new(),
+                unsent: Vec::new(),
                 subscribed: false,
                 gone: false,
             };
@@ -119,14 +143,26 @@ impl Clients {
         client.gone |= client.line.len() > LONGEST;
     }
 
-    /// Tells every subscriber, in the same bytes.
+    /// Tells every subscriber of something that the keeper knows.
     pub(crate) fn publish(&mut self, event: &impl Serialize) {
+        self.tell(event, true);
+    }
+
+    /// Passes a message of the program on to every subscriber that keeps up.
+    pub(crate) fn pass_on(&mut self, message: &impl Serialize) {
+        self.tell(message, false);
+    }
+
+    fn tell(&mut self, event: &impl Serialize, must: bool) {
         if !self.connected.iter().any(|client| client.subscribed) {
             return;
         }
         if let Ok(line) = line(event) {
             for client in self.connected.iter_mut().filter(|client| client.subscribed) {
-                client.send_line(&line);
+                client.flush();
+                if must || client.unsent.is_empty() {
+                    client.send_line(&line);
+                }
             }
         }
     }
@@ -145,11 +181,21 @@ impl Client {
         }
     }
 
-    /// The kernel holds some two hundred kilobytes for a reader that is slow; one that is slower is cut off.
     fn send_line(&mut self, line: &[u8]) {
-        if !line.is_empty() && !matches!(self.stream.write(line), Ok(count) if count == line.len()) {
-            self.gone = true;
+        self.unsent.extend_from_slice(line);
+        self.flush();
+        self.gone |= self.unsent.len() > MOST_UNSENT;
+    }
+
+    fn flush(&mut self) {
+        while !self.unsent.is_empty() && !self.gone {
+            match self.stream.write(&self.unsent) {
+                Ok(count @ 1..) => drop(self.unsent.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                _ => self.gone = true,
+            }
         }
+        self.unsent.shrink_to(0);
     }
 }
 

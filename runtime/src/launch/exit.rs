@@ -66,7 +66,7 @@ impl Reserved {
     ///
     /// # Errors
     /// The kernel's.
-    pub(crate) fn write(mut self, record: &impl Serialize) -> io::Result<()> {
+    pub(crate) fn write(&mut self, record: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_vec(record)?;
         self.file.write_all(&text)?;
         self.file.set_len(text.len() as u64)?;

@@ -137,8 +137,10 @@ impl Guest {
 
     /// Milliseconds of silence when the loop has just got stuck, 0 when it has just come back, else nothing.
     pub(crate) fn turn(&mut self) -> Option<u64> {
+        // A program that has closed its end, or has ended, is not stuck.
+        self.stream.as_ref()?;
         let silence = self.beat?.0.elapsed();
-        let stuck = silence >= PATIENCE && self.stream.is_some();
+        let stuck = silence >= PATIENCE;
         if stuck == std::mem::replace(&mut self.stuck, stuck) {
             return None;
         }

@@ -42,6 +42,9 @@ const CHUNK: usize = 16 * 1024;
 /// What is still taken from the pipes after the end: descendants that got away may hold them open and go on writing.
 const LAST_WORDS: usize = 4 * 1024 * 1024;
 
+/// How long the keeper outlives its instance for the sake of subscribers that read slowly.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// Leaves the starter, takes its order, and keeps the instance until it ends.
 pub(crate) fn run() -> ExitCode {
     // Whatever the starter forgot to close would outlive it here.
@@ -245,6 +248,7 @@ impl Keeper {
             for source in &ready {
                 self.serve(*source);
             }
+            self.clients.flush();
             self.clients.sweep();
             if let Some(silent_ms) = self.guest.turn() {
                 self.clients.publish(&Event::Stuck { silent_ms });
@@ -274,9 +278,14 @@ impl Keeper {
         if let Some((oom, flags)) = self.instance.group.oom_source() {
             sources.push((Source::Oom, oom, flags));
         }
-        for (number, client) in self.clients.sources().enumerate() {
+        for (number, (client, behind)) in self.clients.sources().enumerate() {
             let source = number.checked_sub(1).map_or(Source::Listener, Source::Client);
-            sources.push((source, client, PollFlags::POLLIN));
+            let writing = if behind {
+                PollFlags::POLLOUT
+            } else {
+                PollFlags::empty()
+            };
+            sources.push((source, client, PollFlags::POLLIN | writing));
         }
         let mut polled: Vec<PollFd<'_>> = sources
             .iter()
@@ -315,7 +324,7 @@ impl Keeper {
             Source::Guest => {
                 let clients = &mut self.clients;
                 self.guest
-                    .read(&mut self.buffer, |message| clients.publish(&guest_line(message)));
+                    .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
             }
             Source::Oom => self.notice_oom(),
             Source::Listener => self.clients.accept(),
@@ -426,7 +435,7 @@ impl Keeper {
         while self.guest.source().is_some_and(has_more) {
             let clients = &mut self.clients;
             self.guest
-                .read(&mut self.buffer, |message| clients.publish(&guest_line(message)));
+                .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
         }
         self.notice_oom();
         if self.guest.dropped > 0 {
@@ -458,9 +467,29 @@ impl Keeper {
         if let Err(error) = self.instance.group.remove() {
             self.log.note(&error.to_string());
         }
+        self.linger();
         // Last: as long as the socket is there, somebody may be about to connect and is owed an answer.
         let _ = fs::remove_file(self.folder.join(CONTROL_SOCKET));
         written
+    }
+
+    /// Gives subscribers that are behind a moment to hear of the end; the record has it in any case.
+    fn linger(&mut self) {
+        let deadline = Instant::now() + LINGER;
+        while self.clients.is_behind() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut polled: Vec<PollFd<'_>> = self
+                .clients
+                .sources()
+                .filter(|(_, behind)| *behind)
+                .map(|(client, _)| PollFd::new(client, PollFlags::POLLOUT))
+                .collect();
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            if !poll(&mut polled, left).is_ok_and(|ready| ready > 0) {
+                return;
+            }
+            self.clients.flush();
+        }
     }
 
     /// What init said, and when it was killed before it could, how that was.

@@ -95,7 +95,7 @@ impl Running {
             .map_err(|error| self.gone(error))
     }
 
-    /// Blocks until it has ended and says how.
+    /// Blocks until it has ended, its keeper has removed what was left of it, and says how.
     ///
     /// # Errors
     /// [`RequestError::Gone`] when the keeper was lost and left no exit record.
@@ -103,7 +103,11 @@ impl Running {
         if let Ok(stream) = self.subscribe() {
             for line in BufReader::new(stream).lines() {
                 match line.ok().and_then(|line| serde_json::from_str(&line).ok()) {
-                    Some(Event::Exit(record)) => return Ok(record),
+                    Some(Event::Exit(record)) => {
+                        // It tells first and tidies up then; callers count on both.
+                        wait_for(&self.record.keeper).map_err(|error| self.gone(error))?;
+                        return Ok(record);
+                    }
                     Some(_) => {}
                     None => break,
                 }

@@ -41,7 +41,10 @@ pub(crate) fn mounts(spec: &InstanceSpec) -> Result<Vec<Mount>, StepError> {
     };
     let needs = match read(&program) {
         Ok(needs) => needs,
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Vec::new()),
+        // Its execution will fail, with a better word than ours.
+        Err(error) if [io::ErrorKind::InvalidData, io::ErrorKind::NotFound].contains(&error.kind()) => {
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(error).during_on(STEP, &program),
     };
     let Some(loader) = needs.loader.clone() else {
