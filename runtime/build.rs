@@ -25,7 +25,7 @@ struct Rule {
     reason: String,
     answer: Answer,
     only_on: Option<String>,
-    syscalls: Vec<String>,
+    calls: Vec<String>,
     /// Alternatives, each a list of conditions that must all hold; none: always.
     when: Option<Vec<Vec<Condition>>>,
 }
@@ -91,7 +91,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(text, "];")?;
     writeln!(text, "pub(super) const DENIED: &[Denied] = &[")?;
     for rule in &policy.rules {
-        for syscall in rule.syscalls.iter().filter(|_| applies(rule, &arch)) {
+        for syscall in rule.calls.iter().filter(|_| applies(rule, &arch)) {
             let number = number_of(syscall, target)?;
             let (errno, always) = (rule.answer.errno(), rule.when.is_none());
             writeln!(
@@ -112,12 +112,12 @@ fn compile(policy: &Policy, arch: &str, target: TargetArch) -> Result<Vec<BpfPro
         let mut rules = Vec::new();
         for rule in policy.rules.iter().filter(|rule| rule.answer == answer) {
             if rule.reason.is_empty() {
-                return Err(format!("a rule on {:?} gives no reason", rule.syscalls).into());
+                return Err(format!("a rule on {:?} gives no reason", rule.calls).into());
             }
             if !applies(rule, arch) {
                 continue;
             }
-            for syscall in &rule.syscalls {
+            for syscall in &rule.calls {
                 match &rule.when {
                     None => rules.push(json!({ "syscall": syscall })),
                     Some(cases) => rules.extend(

@@ -68,7 +68,13 @@ fn ends_are_told_as_they_were() {
         ] {
             let cell = Cell::new(program);
             let running = start(&cell);
-            let exit = cell.end(&running).exit;
+            let outcome = cell.end(&running);
+            assert_eq!(
+                outcome.errors.contains("Error: x"),
+                program.starts_with("throw"),
+                "{outcome:?}"
+            );
+            let exit = outcome.exit;
             assert_eq!(
                 (exit.code, exit.signal, exit.stopping, &exit.oom),
                 (code, signal, false, &None),

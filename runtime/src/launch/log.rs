@@ -188,7 +188,7 @@ impl Log {
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |end| end + 1);
         self.size += whole as u64;
-        if file.set_len(self.size).is_err() {
+        if written > whole && file.set_len(self.size).is_err() {
             self.file = None;
         }
         Err((whole, error))
