@@ -17,7 +17,7 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut temporary = tempfile::Builder::new().prefix(".redhold-").tempfile_in(folder)?;
     temporary.write_all(bytes)?;
     give_to_owner_of(folder, temporary.path())?;

@@ -190,7 +190,7 @@ fn check_writable(path: &Path) -> Result<(), Problem> {
         .and_then(tempfile::NamedTempFile::close)
         .map_err(|error| cannot("write to", path, error))?;
     let space = nix::sys::statvfs::statvfs(path).map_err(|error| cannot("measure", path, error.into()))?;
-    let free = u64::from(space.blocks_available()) * u64::from(space.fragment_size());
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
     if free < LEAST_SPACE {
         let message = format!(
             "the disk of {} is full: {} MiB are free, and a deploy could fail halfway",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use runtime::process::{self, Adopted, Descriptors, Running};
 use runtime::record::ExitRecord;
-use runtime::spec::{InstanceSpec, Isolation, Limits, LogSpec, Network, Owner};
+use runtime::spec::{InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Network, Owner};
 use runtime::store::Stack;
 use runtime::units::Bytes;
 
@@ -49,7 +49,7 @@ pub(super) struct Launcher<'a> {
 impl Launcher<'_> {
     /// What is to run.
     pub(super) fn spec(&self) -> Result<InstanceSpec, Problem> {
-        self.prepare(&self.state.run(), &self.state.log())
+        self.prepare(self.state.id.clone(), &self.state.run(), &self.state.log())
     }
 
     /// Makes sure that the stack's code was compiled once. Without that a start only takes longer.
@@ -73,12 +73,16 @@ impl Launcher<'_> {
 
     /// The same world for something else that runs before: its own run directory and log.
     pub(super) fn errand(&self) -> Result<InstanceSpec, Problem> {
-        self.prepare(&self.state.errand(), &self.state.errand_log())
+        self.prepare(
+            self.state.errand_id(),
+            &self.state.errand(),
+            &self.state.errand_log(),
+        )
     }
 
-    fn prepare(&self, run_dir: &Path, log: &Path) -> Result<InstanceSpec, Problem> {
+    fn prepare(&self, id: InstanceId, run_dir: &Path, log: &Path) -> Result<InstanceSpec, Problem> {
         let wanted = Wanted {
-            id: self.state.id.clone(),
+            id,
             stack: StackPaths {
                 node_dir: &self.stack.node_dir,
                 modules: &self.stack.modules,
@@ -111,7 +115,10 @@ impl Launcher<'_> {
         let found = process::adopt(&self.state.run()).map_err(|error| not_ended(error.into()))?;
         match found {
             Adopted::Alive(running) => {
-                if running.record().spec_digest == self.spec()?.digest() {
+                // Node-RED's settings are no part of the spec: they lie in a file beside it.
+                let settings = || fs::read(self.state.run().join("guest/settings.json")).ok();
+                let before = settings();
+                if running.record().spec_digest == self.spec()?.digest() && settings() == before {
                     return Ok(Some(running));
                 }
                 let said = "it was left running with other options: restarting it";

@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 /// Longest wait between two looks at the file; right after something was written the wait is short.
 const IDLE: Duration = Duration::from_millis(200);
 const BUSY: Duration = Duration::from_millis(15);
+
+/// For this long after the beginning somebody watches closely.
+const STARTING: Duration = Duration::from_secs(10);
 
 /// How many lines are kept for the account of a crash.
 const KEPT: usize = 12;
@@ -223,6 +226,7 @@ impl Follower {
                 let mut parser = Parser::default();
                 let mut kept = VecDeque::with_capacity(KEPT);
                 let mut wait = BUSY;
+                let begun = Instant::now();
                 loop {
                     // Asked for before the last look, so that what was written before the end is shown.
                     let last = stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
@@ -238,7 +242,8 @@ impl Follower {
                     if last {
                         return kept;
                     }
-                    wait = if count > 0 { BUSY } else { (wait * 2).min(IDLE) };
+                    let idle = if begun.elapsed() < STARTING { BUSY } else { IDLE };
+                    wait = if count > 0 { BUSY } else { (wait * 2).min(idle) };
                 }
             })?;
         Ok(Self { stop, thread })

@@ -38,7 +38,7 @@ pub use self::screen::{Ready, Said, Screen};
 
 use crate::dev::folder::Project;
 use crate::dev::launch::Launcher;
-use crate::dev::session::Session;
+use crate::dev::session::{Open, Session};
 use crate::dev::signals::Signals;
 use crate::dev::state::State;
 use crate::instances::{NpmSettings, Settings, WELCOME_FLOW};
@@ -154,13 +154,13 @@ async fn work(
         host_tools: wish.host_tools,
         screen: screen.as_ref(),
     };
-    // Whatever was told about the wish was found out before anything of the project is touched.
-    launcher.spec()?;
+    // Whatever is wrong with the wish is found out before anything of the project is touched.
+    launcher.errand()?;
     match source {
         Some(source) => {
             source
                 .bring(&project, &launcher, &mut signals, screen.as_ref())
-                .await?
+                .await?;
         }
         None => project.furnish(WELCOME_FLOW)?,
     }
@@ -250,11 +250,7 @@ fn isolation(screen: &dyn Screen) -> Result<Isolation, Problem> {
 type Opened = Arc<Mutex<Option<Child>>>;
 
 /// What opens the browser once flows run; its process is kept to be collected.
-fn open_browser<'a>(
-    wanted: Option<bool>,
-    opened: &Opened,
-    screen: &'a Arc<dyn Screen>,
-) -> Box<dyn FnOnce(&str) + 'a> {
+fn open_browser<'a>(wanted: Option<bool>, opened: &Opened, screen: &'a Arc<dyn Screen>) -> Open<'a> {
     let opened = opened.clone();
     Box::new(move |url| {
         let everywhere = |name: &str| match name {

@@ -22,6 +22,9 @@ use crate::proxy::Upstream;
 /// How long a gentle stop may take before everything inside is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What shows an address to the person.
+pub(super) type Open<'a> = Box<dyn FnOnce(&str) + 'a>;
+
 /// From the first instance to the last of one `redhold dev`.
 pub(super) struct Session<'a> {
     pub(super) launcher: Launcher<'a>,
@@ -32,7 +35,7 @@ pub(super) struct Session<'a> {
     pub(super) begun: Instant,
     pub(super) url: String,
     /// Called once, when flows run for the first time.
-    pub(super) open: Option<Box<dyn FnOnce(&str) + 'a>>,
+    pub(super) open: Option<Open<'a>>,
 }
 
 /// How one instance's life ended.
@@ -194,7 +197,7 @@ impl Session<'_> {
         match event {
             Event::Guest { message } => {
                 if let Some(flows) = messages::flows(&message) {
-                    self.flows(life, flows);
+                    self.flows(life, &flows);
                 }
             }
             Event::Stuck { silent_ms: 0 } => self.note("Node-RED answers again"),
@@ -208,8 +211,8 @@ impl Session<'_> {
         None
     }
 
-    fn flows(&mut self, life: &mut Life, flows: Flows) {
-        match &flows {
+    fn flows(&mut self, life: &mut Life, flows: &Flows) {
+        match flows {
             Flows::Run => {}
             Flows::Safe => self.note("safe mode: the flows start with the next deploy"),
             Flows::Stopped if life.stopping => {}

@@ -50,6 +50,14 @@ impl State {
         Ok(Self { id, dir })
     }
 
+    /// The name of what runs before the instance, or beside one that is about to be replaced.
+    pub(super) fn errand_id(&self) -> InstanceId {
+        let text = format!("{}-job", self.id);
+        // Four characters more than at most 28, of the same kind.
+        text.parse()
+            .unwrap_or_else(|_| unreachable!("{text} is an instance's name"))
+    }
+
     /// A number that only depends on the project's path.
     pub(super) fn number(&self) -> u32 {
         let digest = Sha256::digest(self.id.as_str().as_bytes());

@@ -197,7 +197,7 @@ impl Client {
         head.headers.remove(EXPECT);
         head.version = Version::HTTP_11;
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        head.uri = path.parse().unwrap_or(Uri::from_static("/"));
+        head.uri = path.parse().unwrap_or_else(|_| Uri::from_static("/"));
         head.extensions.clear();
         Request::from_parts(head, Upload::new(body, self.bounds.upload_silence))
     }

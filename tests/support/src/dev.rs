@@ -27,6 +27,7 @@ pub struct Start {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     port: u16,
+    uid: Option<u32>,
 }
 
 /// A started one. Dropping it ends it, and what it left behind, by process number.
@@ -49,6 +50,7 @@ impl Start {
             args: Vec::new(),
             env: Vec::new(),
             port: free_port(),
+            uid: None,
         }
     }
 
@@ -63,6 +65,13 @@ impl Start {
     #[must_use]
     pub fn args(mut self, args: &[impl AsRef<OsStr>]) -> Self {
         self.args.extend(args.iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// As another user, of this uid and gid; only root can.
+    #[must_use]
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
         self
     }
 
@@ -93,6 +102,9 @@ impl Start {
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
         command
     }
 

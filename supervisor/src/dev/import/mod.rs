@@ -112,7 +112,10 @@ impl Source {
     fn flow_file(&self, found: &Found) -> Result<String, Problem> {
         match found.text("flowFile") {
             None => folder::flow_file(&self.0),
-            Some(name) => match Path::new(name).strip_prefix(&self.0).unwrap_or(Path::new(name)) {
+            Some(name) => match Path::new(name)
+                .strip_prefix(&self.0)
+                .unwrap_or_else(|_| Path::new(name))
+            {
                 inner if inner.is_absolute() || inner.starts_with("..") => {
                     let message = format!("the flow file {name} lies outside {}", self.0.display());
                     Err(Problem::new(Code::Usage, message).hint("copy it into that folder first"))
