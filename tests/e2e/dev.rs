@@ -320,7 +320,7 @@ fn safe_mode_opens_the_editor_with_the_flows_stopped() {
 #[test]
 fn a_crash_is_told_and_mended_until_it_repeats_itself() {
     let folder = project(&endpoint(
-        "node.send({ ...msg, payload: 'soon' }); Promise.reject(new Error('boom of a flow')); return null;",
+        "setTimeout(() => { Promise.reject(new Error('boom of a flow')); }, 200); msg.payload = 'soon'; return msg;",
     ));
     let mut dev = Start::on(folder.path()).ready();
     for _ in 0..3 {
@@ -522,20 +522,22 @@ fn the_editor_works_in_a_browser() {
     // A change, then the deploy button.
     browser
         .eval(
-            "(() => { const node = RED.nodes.node('redhold-inject'); node.name = 'renamed in a browser'; \
+            "(() => { const node = RED.nodes.node('redhold-inject'); node.name = 'greet'; \
              node.changed = true; node.dirty = true; RED.nodes.dirty(true); RED.view.redraw(); return true; })()",
         )
         .expect("a change");
     browser.click("#red-ui-header-button-deploy");
     eventually("the deploy is on disk", SOON, || {
         let flows = fs::read_to_string(folder.path().join("flows.json")).expect("flows");
-        if flows.contains("renamed in a browser") {
+        if flows.contains("greet") {
             Ok(())
         } else {
             Err("not yet")
         }
     });
     if let Some(file) = std::env::var_os("REDHOLD_TEST_SCREENSHOT") {
+        browser.wait_for("$('.red-ui-notification:visible, #red-ui-header-shade:visible').length === 0");
+        browser.wait_for("!$('#red-ui-header-button-deploy .red-ui-deploy-button-spinner').is(':visible')");
         browser.screenshot(Path::new(&file));
     }
 }

@@ -218,7 +218,14 @@ impl Session<'_> {
             Flows::Stopped if life.stopping => {}
             Flows::Stopped => self.note("the flows were stopped"),
             Flows::Failed(why) => {
-                let said = format!("the flows did not start: {why}");
+                // The log has the rest of it.
+                let why = why.lines().next().unwrap_or_default();
+                let what = if life.ready {
+                    "nobody caught an error"
+                } else {
+                    "the flows did not start"
+                };
+                let said = format!("{what}: {why}");
                 self.screen.show(Said::Warning(&said));
             }
             Flows::Missing(types) => {

@@ -90,7 +90,7 @@ impl Client {
                     ExchangeError::Silent(_) => StatusCode::GATEWAY_TIMEOUT,
                     _ => StatusCode::BAD_GATEWAY,
                 };
-                let detail = format!("Node-RED did not answer: {error}.");
+                let detail = format!("The reason: {error}.");
                 let page = Page {
                     status,
                     title: "No answer from Node-RED",
