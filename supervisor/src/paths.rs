@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn the_nearest_word_wins() {
-        let table: [(Option<&str>, &[(&str, &str)], Option<&str>); 7] = [
+        type Case<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)], Option<&'a str>);
+        let table: [Case<'_>; 7] = [
             (Some("/flag"), &[("REDHOLD_DATA_DIR", "/env")], Some("/flag")),
             (
                 None,

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -119,16 +119,11 @@ impl Running {
         serde_json::from_slice(&text).map_err(|error| self.gone(error.into()))
     }
 
-    /// Removes the records of an instance that has ended, after its end was noted elsewhere. Waits until the keeper,
-    /// which tells of an end before its own, has left the run directory to the next one.
+    /// Removes the records of an instance that has ended, after its end was noted elsewhere.
     ///
     /// # Errors
     /// The kernel's.
     pub fn forget(self) -> io::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while is_alive(&self.record) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
         forget(&self.run_dir)
     }
 

@@ -154,7 +154,8 @@ impl Session<'_> {
             }
         };
         let exit = match exit {
-            Some(exit) => Some(exit),
+            // The event comes before the keeper has tidied up and left; the next start needs its place.
+            Some(exit) => Some(life.running.wait().unwrap_or(exit)),
             None => self.launcher.lost()?,
         };
         life.running.forget().map_err(|error| {
