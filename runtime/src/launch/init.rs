@@ -59,7 +59,10 @@ fn build(single: &SingleThread, plan: Plan) -> Result<i32, StepError> {
     // What it owns is closed by number before this process ends; dropping it would close strangers.
     let mut plan = ManuallyDrop::new(plan);
     let mut byte = [0];
-    let mut go = std::fs::File::from(plan.go.try_clone().during("wait for the keeper")?);
+    // The same goes for this copy: an owner that closes what is closed already ends a debug build by abort(3), which
+    // the first process of a namespace survives, in an endless loop.
+    let go = plan.go.try_clone().during("wait for the keeper")?;
+    let mut go = ManuallyDrop::new(std::fs::File::from(go));
     go.read_exact(&mut byte).during("wait for the keeper")?;
     nix::sys::prctl::set_name(c"redhold-init").during("name the first process")?;
     match plan.spec.isolation {

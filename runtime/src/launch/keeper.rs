@@ -176,7 +176,7 @@ fn leases(spec: &InstanceSpec) -> Vec<Lease> {
         .filter(|mount| mount.access == Access::ReadOnly);
     let folders = shown.filter(|mount| mount.source.is_dir());
     folders
-        .filter_map(|mount| Lease::shared(&mount.source).ok().flatten())
+        .filter_map(|mount| Lease::at_once(&mount.source).ok().flatten())
         .collect()
 }
 

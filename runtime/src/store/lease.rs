@@ -15,6 +15,21 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Takes hold of a folder if nobody holds it alone at the moment; never waits.
+    ///
+    /// # Errors
+    /// When it cannot be opened or locked.
+    pub fn at_once(dir: &Path) -> io::Result<Option<Self>> {
+        let Some(file) = open(dir)? else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(is_at(&file, dir)?.then_some(Self { _dir: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Takes hold of a published folder; none when there is none. Waits for the instant in which somebody else
     /// tests or removes it.
     ///

@@ -3,10 +3,12 @@
 'use strict'
 
 const wanted = new Set()
+// What Node.js itself asks for, to write to a console.
+const OWN = /^(FORCE_COLOR|NO_COLOR|COLORTERM|TERM.*|TMUX|CI|NODE_.*)$/
 const env = process.env
 process.env = new Proxy(env, {
   get(target, name) {
-    if (typeof name === 'string' && !(name in target)) wanted.add(name)
+    if (typeof name === 'string' && !(name in target) && !OWN.test(name)) wanted.add(name)
     return target[name]
   },
 })

@@ -306,6 +306,7 @@ fn package_name(path: &Path) -> String {
 
 fn cannot(verb: &str, path: &Path, error: io::Error) -> Problem {
     Problem::io(format!("cannot {verb} {}", path.display()), error)
+        .or_hint("choose a folder of your own: redhold dev DIR")
 }
 
 #[cfg(test)]

@@ -220,7 +220,8 @@ fn variables(file: Option<&Path>) -> Result<Vec<(String, String)>, Problem> {
         return Ok(Vec::new());
     };
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Problem::io(format!("cannot read the env file {}", file.display()), error))?;
+        .map_err(|error| Problem::io(format!("cannot read the env file {}", file.display()), error))
+        .map_err(|problem| problem.or_hint("name a text file with one NAME=value per line"))?;
     env_file::parse(file, &text)
 }
 

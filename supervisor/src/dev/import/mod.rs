@@ -42,6 +42,7 @@ pub(super) struct Source(PathBuf);
 struct Account {
     brought: Vec<String>,
     left: Vec<String>,
+    mind: Vec<String>,
 }
 
 impl Source {
@@ -49,7 +50,8 @@ impl Source {
     pub(super) fn open(from: &Path, project: &Project) -> Result<Self, Problem> {
         let path = from
             .canonicalize()
-            .map_err(|error| Problem::io(format!("cannot open {}", from.display()), error))?;
+            .map_err(|error| Problem::io(format!("cannot open {}", from.display()), error))
+            .map_err(|problem| problem.or_hint("name the Node-RED user directory, most often ~/.node-red"))?;
         if !path.is_dir() {
             return Err(
                 Problem::new(Code::Usage, format!("{} is not a folder", path.display()))
@@ -161,9 +163,9 @@ impl Source {
         self.file("package-lock.json", &project.path.join("package-lock.json"))?;
         let count = manifest["dependencies"]
             .as_object()
-            .map_or(0, serde_json::Map::len);
+            .map_or(0, |modules| modules.len() as u64);
         if count > 0 {
-            account.brought.push(format!("{count} modules"));
+            account.brought.push(counted(count, "module"));
         }
         Ok(Some(manifest))
     }
@@ -188,16 +190,14 @@ impl Source {
                 _ => {}
             }
             if copied.skipped > 0 {
-                let said = format!(
-                    "{} links or special files in {name} that lead elsewhere",
-                    copied.skipped
-                );
+                let what = counted(copied.skipped, "link or special file");
+                let said = format!("{what} in {name} that would lead elsewhere");
                 account.left.push(said);
             }
             if !copied.native.is_empty() {
-                account.left.push(format!(
-                    "nothing of, but look at, {}: native code, built for the Node.js it ran on; if it does not load, \
-                     remove it in the palette and install it again",
+                account.mind.push(format!(
+                    "{} holds native code, built for the Node.js it ran on: if it does not load, remove it in the \
+                     palette and install it again",
                     copied.native.iter().cloned().collect::<Vec<_>>().join(", ")
                 ));
             }
@@ -261,6 +261,12 @@ impl Source {
     }
 }
 
+/// `1 module`, `2 modules`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 impl Account {
     fn tell(&self, from: &Path, screen: &dyn Screen) {
         screen.show(Said::Note(&format!(
@@ -270,6 +276,9 @@ impl Account {
         )));
         for left in &self.left {
             screen.show(Said::Note(&format!("  left out: {left}")));
+        }
+        for mind in &self.mind {
+            screen.show(Said::Warning(mind));
         }
     }
 }
