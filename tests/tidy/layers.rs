@@ -18,7 +18,8 @@ const OURS: [&str; 5] = ["npm", "runtime", "node-vetting", "supervisor", "test-s
 #[test]
 fn a_module_uses_only_those_above_it() {
     let mut broken = Vec::new();
-    for (folder, _) in CRATES {
+    // The test support is a box of tools, not a stack of layers.
+    for (folder, _) in CRATES.iter().filter(|(folder, _)| *folder != "tests/support") {
         let src = format!("{folder}/src/");
         let files: Vec<Source> = sources(&[".rs"])
             .into_iter()

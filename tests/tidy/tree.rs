@@ -4,34 +4,34 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file of the repository with its text.
-pub struct Source {
+pub(crate) struct Source {
     /// Path from the top of the repository, with `/`.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl Source {
     /// Numbered lines of code: comment lines left out, counted from 1.
-    pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..)
             .zip(self.text.lines())
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
     /// How many lines stand before the inline test module.
-    pub fn lines_before_tests(&self) -> usize {
+    pub(crate) fn lines_before_tests(&self) -> usize {
         let tests = self.text.find("\n#[cfg(test)]\nmod tests");
         self.text[..tests.unwrap_or(self.text.len())].lines().count()
     }
 }
 
 /// Top of the repository.
-pub fn top() -> PathBuf {
+pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Every text file of the repository whose name ends with one of `endings`, in order.
-pub fn sources(endings: &[&str]) -> Vec<Source> {
+pub(crate) fn sources(endings: &[&str]) -> Vec<Source> {
     let mut found = Vec::new();
     walk(&top(), "", endings, &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -67,6 +67,6 @@ fn walk(folder: &Path, prefix: &str, endings: &[&str], found: &mut Vec<Source>) 
 }
 
 /// Fails with every line that broke a rule.
-pub fn assert_none(rule: &str, broken: &[String]) {
+pub(crate) fn assert_none(rule: &str, broken: &[String]) {
     assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
 }
