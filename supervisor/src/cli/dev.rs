@@ -1,4 +1,4 @@
-//! `redhold dev`.
+//! `redhold dev`: arguments and their limits, then the session in `dev`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

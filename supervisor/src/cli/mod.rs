@@ -29,7 +29,7 @@ Exit codes:
 
 /// Isolated Node-RED, hosted by one binary.
 #[derive(Debug, Parser)]
-#[command(name = "redhold", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "redhold", version, about = "Isolated Node-RED, hosted by one binary", after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -207,7 +207,10 @@ impl Drop for Scratch {
 fn ended(running: &Running) -> Result<ExitRecord, WarmError> {
     let (sender, receiver) = mpsc::channel();
     let waiting = running.clone();
-    std::thread::spawn(move || sender.send(waiting.wait()));
+    std::thread::spawn(move || {
+        // Nobody listens any more when the patience below has ended.
+        let _ = sender.send(waiting.wait());
+    });
     if let Ok(exit) = receiver.recv_timeout(PATIENCE) {
         return Ok(exit?);
     }
