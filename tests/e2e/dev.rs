@@ -190,6 +190,7 @@ fn the_folder_is_plain_node_reds_too() {
         .arg(red)
         .args(["--port", &port.to_string(), "--userDir"])
         .arg(folder.path())
+        .current_dir(folder.path())
         .stdout(Stdio::null())
         .spawn()
         .expect("plain Node-RED");
@@ -201,6 +202,10 @@ fn the_folder_is_plain_node_reds_too() {
             Err(answer.text())
         }
     });
+    // While it runs, a second one must not write over its flows.
+    let (code, said) = Start::on(folder.path()).fails();
+    let rival = format!("another Node-RED (process {})", plain.id());
+    assert!(code == 4 && said.contains(&rival), "{said}");
     plain.kill().expect("its end");
     plain.wait().expect("its end");
     assert!(answer.text().contains("Hello"));

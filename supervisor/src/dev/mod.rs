@@ -16,6 +16,7 @@ mod messages;
 mod modules;
 mod open;
 mod port;
+mod rival;
 mod screen;
 mod session;
 mod signals;
@@ -199,6 +200,7 @@ fn open_project(wish: &Wish, home: Option<&Path>, screen: &dyn Screen) -> Result
     let project = folder::open(&choice.path, &wish.data_dir, home, |path| {
         State::of(&wish.data_dir, path).ok()?.announced()
     })?;
+    rival::refuse(&project.path)?;
     let state = State::of(&wish.data_dir, &project.path)?;
     Ok((project, state))
 }

@@ -2,15 +2,23 @@
 //!
 //! Depends on none of our crates, so that a test sees only what a user sees.
 
-pub mod browser;
-pub mod client;
-pub mod data;
-pub mod dev;
-pub mod eventually;
-pub mod package;
-pub mod registry;
 pub mod skip;
+
+pub mod eventually;
+
+pub mod client;
+
 pub mod websocket;
+
+pub mod browser;
+
+pub mod data;
+
+pub mod dev;
+
+pub mod package;
+
+pub mod registry;
 
 /// Path of the freshly built `redhold`; expands in the caller, because Cargo tells only the package that owns
 /// the binary.
