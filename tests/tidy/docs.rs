@@ -54,11 +54,11 @@ fn every_policy_rule_gives_its_reason() {
     assert_none("a policy rule without a reason", &broken);
 }
 
-/// Calls `check` for every rule: an object that lists `syscalls`.
+/// Calls `check` for every rule: an object that lists `calls`.
 fn visit(value: &Value, check: &mut impl FnMut(&Value)) {
     match value {
         Value::Object(object) => {
-            if object.contains_key("syscalls") {
+            if object.contains_key("calls") {
                 check(value);
             }
             object.values().for_each(|value| visit(value, check));
