@@ -1,6 +1,8 @@
 //! The walls, tried against the real kernel.
 
 mod adoption;
+mod attempts;
+mod channels;
 mod escape;
 mod filesystem;
 mod groups;
@@ -9,5 +11,6 @@ mod keeper;
 mod limits;
 mod network;
 mod processes;
+mod shared;
 mod support;
 mod syscalls;

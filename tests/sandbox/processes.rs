@@ -85,7 +85,7 @@ fn a_program_inherits_nothing_but_its_own_descriptors_and_environment() {
         // Perl itself ignores SIGFPE.
         let perl = "0000000000000080";
         let expected = format!(
-            "0 /dev/null\n1 pipe:\n2 pipe:\n4 socket:\nA=b\nfile size 1048576 1048576\ncore file size 0 0\n\
+            "0 /dev/null\n1 pipe:\n2 pipe:\n4 socket:\nA=b\nfile size 1048576 1048576\ncore file size 1 1\n\
              open files 100 100\n18 own session\nSigBlk: {zero}\nSigIgn: {perl}\nCapInh: {zero}\nCapPrm: {zero}\n\
              CapEff: {zero}\nCapBnd: {zero}\nCapAmb: {zero}\nNoNewPrivs: 1\nSeccomp: 2\n"
         );

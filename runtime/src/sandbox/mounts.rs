@@ -37,6 +37,8 @@ const HIDDEN_FILES: [&str; 9] = [
 ];
 /// Folders of the same kind.
 const HIDDEN_FOLDERS: [&str; 3] = ["acpi", "asound", "scsi"];
+/// Pseudo terminals that one instance may have open.
+const TERMINALS: u32 = 64;
 /// Parts of `/proc` that may be read but never written, whoever the files there belong to.
 const READ_ONLY: [&str; 4] = ["bus", "fs", "irq", "sys"];
 
@@ -195,13 +197,15 @@ impl Root {
     fn devices(&self, spec: &InstanceSpec) -> Result<(), StepError> {
         let options = [(c"size", "64k".to_owned()), (c"mode", "0755".to_owned())];
         self.mount("/dev", c"tmpfs", &options, HARMLESS | libc::MOUNT_ATTR_NOEXEC)?;
+        let attributes = HARMLESS | libc::MOUNT_ATTR_NOEXEC;
+        self.mount("/dev/shm", c"tmpfs", &scratch(spec), attributes)?;
+        // Terminals of its own, for nodes that drive a program through one. All of them count against one number of
+        // the whole machine (kernel.pty.max), so without a bound one instance could take every login away.
         let options = [
-            (c"size", spec.tmp_size.0.to_string()),
-            (c"mode", "1777".to_owned()),
+            (c"ptmxmode", "0666".to_owned()),
+            (c"mode", "0620".to_owned()),
+            (c"max", TERMINALS.to_string()),
         ];
-        self.mount("/dev/shm", c"tmpfs", &options, HARMLESS | libc::MOUNT_ATTR_NOEXEC)?;
-        // Terminals of its own, for nodes that drive a program through one.
-        let options = [(c"ptmxmode", "0666".to_owned()), (c"mode", "0620".to_owned())];
         self.mount(
             "/dev/pts",
             c"devpts",
@@ -257,14 +261,7 @@ impl Root {
     }
 
     fn private_folders(&self, spec: &InstanceSpec) -> Result<(), StepError> {
-        // Bounded in count as well as in size: an inode of tmpfs is kernel memory.
-        let inodes = (spec.tmp_size.0 / 4096).clamp(1024, 1_000_000);
-        let options = [
-            (c"size", spec.tmp_size.0.to_string()),
-            (c"nr_inodes", inodes.to_string()),
-            (c"mode", "1777".to_owned()),
-        ];
-        self.mount("/tmp", c"tmpfs", &options, HARMLESS).map(drop)
+        self.mount("/tmp", c"tmpfs", &scratch(spec), HARMLESS).map(drop)
     }
 
     /// The last thing before moving in: nothing more is made in the root and in `/dev`.
@@ -282,6 +279,16 @@ impl Root {
         }
         Ok(())
     }
+}
+
+/// A folder in memory for everybody inside, bounded in count as well as in size: an inode of tmpfs is kernel memory.
+fn scratch(spec: &InstanceSpec) -> [(&'static CStr, String); 3] {
+    let inodes = (spec.tmp_size.0 / 4096).clamp(1024, 1_000_000);
+    [
+        (c"size", spec.tmp_size.0.to_string()),
+        (c"nr_inodes", inodes.to_string()),
+        (c"mode", "1777".to_owned()),
+    ]
 }
 
 /// An absolute inside path as it is below the new root.

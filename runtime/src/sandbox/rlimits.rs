@@ -21,8 +21,10 @@ pub(crate) fn set(limits: &Limits) -> Result<(), StepError> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).during("read the limit of open files")?;
     let files = wanted.min(most);
     setrlimit(Resource::RLIMIT_NOFILE, files, files).during("limit the open files")?;
-    // A core dump would write the memory of the instance, its secrets included, wherever the host collects them.
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).during("forbid core dumps")?;
+    // A core dump would write the memory of the instance, its secrets included, wherever the host collects them. Not
+    // 0: a `core_pattern` that names a program is run, as the host's root, whatever the limit but 1 (core(5) says that
+    // the limit is not enforced for pipes; fs/coredump.c has the exception).
+    setrlimit(Resource::RLIMIT_CORE, 1, 1).during("forbid core dumps")?;
     // Neither real-time priority nor a better nice value, whatever the starter was allowed.
     setrlimit(Resource::RLIMIT_RTPRIO, 0, 0).during("forbid real-time priority")?;
     setrlimit(Resource::RLIMIT_NICE, 0, 0).during("forbid a better priority")?;
