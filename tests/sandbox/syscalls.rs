@@ -125,7 +125,7 @@ fn every_case() -> Vec<(String, &'static str)> {
         } else {
             "EPERM"
         };
-        for syscall in list(&rule["syscalls"]) {
+        for syscall in list(&rule["calls"]) {
             let name = syscall.as_str().unwrap();
             if rule.get("when").is_none() {
                 cases.push((name.to_owned(), answer));
