@@ -1,7 +1,7 @@
 //! The hidden roles between the host and the program: keeper outside the sandbox, init as its first process.
 //!
 //! Single-threaded, synchronous and small; their private memory is a benchmark. `process::spawn` executes this
-//! binary as `keeper`; the keeper leaves its starter behind at once ([`keeper`]), builds the sandbox ([`start`]),
+//! binary as `keeper`; the keeper leaves its starter behind at once ([`mod@keeper`]), builds the sandbox ([`start`]),
 //! and from then on reads what the instance writes, so that it never waits, answers on a control socket, and
 //! records the end. Init ([`init`]) is a fork of the keeper, never a fresh execution: no file of the host is open
 //! in it, and nothing inside may look into it. The child that becomes the program is a fork of init ([`program`]).
