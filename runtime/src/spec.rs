@@ -38,6 +38,10 @@ pub struct InstanceSpec {
     pub program: Program,
     /// What the process sees of the host's files, in the order in which they are mounted.
     pub mounts: Vec<Mount>,
+    /// Host folders on which the keeper holds a shared `flock` for as long as it lives: whoever removes unused
+    /// stacks sees that these are used. None of them may be mounted itself, only what is in it: a program could
+    /// lock what it can open, and so keep everybody else out.
+    pub holds: Vec<PathBuf>,
     /// Symbolic links inside: (link, target), for example `/bin` to `usr/bin`.
     pub links: Vec<(PathBuf, String)>,
     /// Size of the private `/tmp`, and of `/dev/shm`.

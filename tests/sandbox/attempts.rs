@@ -21,11 +21,6 @@ pub(crate) fn probing(calls: &[&str]) -> Cell {
     cell
 }
 
-/// Gives the program of a cell a variable.
-pub(crate) fn tell(cell: &mut Cell, key: &str, value: impl Into<String>) {
-    cell.spec.program.env.push((key.to_owned(), value.into()));
-}
-
 /// What the prober says of each call, or a program of its attempts: lines like `{"name":"mount","out":"EPERM"}`.
 pub(crate) fn answers(output: &str) -> BTreeMap<String, String> {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

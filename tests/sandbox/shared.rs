@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
+use std::time::Duration;
 
-use runtime::record::Strength;
 use runtime::spec::Owner;
+use test_support::eventually::eventually;
 
 use crate::attempts::{answers, ended, probing};
-use crate::support::{Cell, USER, everywhere};
+use crate::support::{Cell, USER, chain, everywhere};
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const SET_ID: &str = "
     const fs = require('fs');
@@ -141,24 +144,40 @@ fn a_crash_calls_no_helper_of_the_host() {
 }
 
 #[test]
-fn what_instances_share_cannot_be_locked_against_others() {
-    // A keeper holds what its instance is shown, so an exclusive lock is refused.
+fn what_an_instance_needs_is_held_while_it_lives() {
     everywhere(|| {
-        let mut cell = probing(&["locks"]);
-        crate::attempts::tell(&mut cell, "LOCKS", "/code");
-        ended(cell.run(), &[("locks", "EAGAIN")]);
+        let mut cell = Cell::new("setInterval(() => 0, 1000)");
+        cell.spec.holds = vec![cell.path().to_owned()];
+        let folder = fs::File::open(cell.path()).unwrap();
+        let running = cell.start().unwrap();
+        assert!(matches!(folder.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        running.kill().unwrap();
+        cell.end(&running);
+        eventually("the hold to go with the keeper", PATIENCE, || folder.try_lock());
+    });
+}
+
+#[test]
+fn what_is_held_for_an_instance_is_not_shown_to_it() {
+    // It could lock what it can open, and whoever asks for the stack next would wait for it.
+    everywhere(|| {
+        let mut cell = Cell::new("console.log('started')");
+        cell.spec.holds = vec![cell.path().join("code")];
+        let refused = chain(&cell.start().unwrap_err());
+        assert!(refused.contains("hold what the instance can open"), "{refused}");
+        cell.spec.holds = vec![cell.path().join("code/..").join("code")];
+        let refused = chain(&cell.start().unwrap_err());
+        assert!(refused.contains("hold what the instance can open"), "{refused}");
     });
 }
 
 #[test]
 fn a_folder_that_a_stranger_locked_stops_no_start() {
     everywhere(|| {
-        let cell = Cell::new("console.log('started')");
-        let code = fs::File::open(cell.path().join("code")).unwrap();
-        code.try_lock().unwrap();
-        let running = cell.start().unwrap();
-        let level = |name: &str| running.record().levels.iter().find(|level| level.name == name);
-        assert_eq!(level("seccomp").unwrap().strength, Strength::Hard);
-        assert_eq!(cell.end(&running).ok(), "started\n");
+        let mut cell = Cell::new("console.log('started')");
+        cell.spec.holds = vec![cell.path().to_owned()];
+        let folder = fs::File::open(cell.path()).unwrap();
+        folder.try_lock().unwrap();
+        assert_eq!(cell.run().ok(), "started\n");
     });
 }

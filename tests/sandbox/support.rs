@@ -76,6 +76,7 @@ impl Cell {
                 mount(&folder.path().join("code"), "/code", Access::ReadOnly),
                 mount(&folder.path().join("data"), "/data", Access::ReadWrite),
             ],
+            holds: Vec::new(),
             links: Vec::new(),
             tmp_size: Bytes::mib(16),
             hostname: "cell".into(),

@@ -31,7 +31,7 @@ use crate::error::{During, Failure, StepError};
 use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RUN_FILE, Reply, Request, RunRecord,
 };
-use crate::spec::{Access, InstanceSpec};
+use crate::spec::InstanceSpec;
 use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
 use crate::sys::descriptors::{close_from, take_standard_input};
@@ -116,6 +116,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let log = Log::open(&spec.log).during_on("open the log", &spec.log.file)?;
     let exit = Reserved::new(folder, EXIT_FILE).during_on("reserve room for the exit record", folder)?;
     let clients = Clients::listen(directory.as_fd()).during_on("listen on the control socket", folder)?;
+    let leases = leases(spec);
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
         let written = publish(folder, RUN_FILE, &instance.record);
@@ -134,7 +135,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
         Ok((instance, guest)) => Ok(Keeper {
             folder: folder.clone(),
             _directory: directory,
-            _leases: leases(spec),
+            _leases: leases,
             stop_grace: Duration::from_millis(spec.stop_grace_ms),
             instance,
             log,
@@ -166,17 +167,12 @@ fn end(instance: &mut Instance) {
     let _ = instance.group.remove();
 }
 
-/// Holds every folder that the instance is shown read-only. The starter holds them too until it hears that the
-/// instance runs. A folder that cannot be held (on a network filesystem without locks, say) is none that the store
-/// would have made.
+/// Holds what the instance needs of the host. The starter holds it too until it hears that the instance runs, so one
+/// that cannot be held is on a filesystem without locks, or locked by a stranger: no reason not to start.
 fn leases(spec: &InstanceSpec) -> Vec<Lease> {
-    let shown = spec
-        .mounts
-        .iter()
-        .filter(|mount| mount.access == Access::ReadOnly);
-    let folders = shown.filter(|mount| mount.source.is_dir());
+    let folders = spec.holds.iter();
     folders
-        .filter_map(|mount| Lease::at_once(&mount.source).ok().flatten())
+        .filter_map(|folder| Lease::at_once(folder).ok().flatten())
         .collect()
 }
 
@@ -184,7 +180,7 @@ struct Keeper {
     folder: std::path::PathBuf,
     /// Held locked for as long as this keeper lives.
     _directory: Flock<fs::File>,
-    /// Holds on the folders that the instance is shown: whoever removes unused stacks sees that these are used.
+    /// Holds on the folders of the instance's stack.
     _leases: Vec<Lease>,
     stop_grace: Duration,
     instance: Instance,

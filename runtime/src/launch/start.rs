@@ -53,6 +53,7 @@ pub(crate) fn start(
         Owner::Caller | Owner::Own { .. } => identity.uid,
     };
     sources::check_owner(spec, files_of)?;
+    sources::check_holds(spec)?;
     let writable = spec
         .mounts
         .iter()

@@ -7,6 +7,7 @@
 //! So a source below a writable source is resolved without following any link.
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,24 @@ pub(crate) fn open(
         sources.extend(open_mount(&mount, &[], None)?);
     }
     Ok(sources)
+}
+
+/// What the keeper holds must be out of the instance's sight: a program can lock whatever it can open.
+///
+/// # Errors
+/// When a mount shows a held folder.
+pub(crate) fn check_holds(spec: &InstanceSpec) -> Result<(), StepError> {
+    const STEP: &str = "hold what the instance can open";
+    // What is not there cannot be opened either.
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let holds: Vec<PathBuf> = spec.holds.iter().filter_map(|held| real(held)).collect();
+    for shown in spec.mounts.iter().filter_map(|mount| real(&mount.source)) {
+        if let Some(held) = holds.iter().find(|held| held.starts_with(&shown)) {
+            let refusal = io::Error::other(format!("the mount of {} shows it", shown.display()));
+            return Err(StepError::new(STEP, held.to_string_lossy(), refusal));
+        }
+    }
+    Ok(())
 }
 
 fn open_mount(
@@ -154,7 +173,7 @@ pub(crate) fn check_owner(spec: &InstanceSpec, uid: u32) -> Result<(), StepError
             return Err(StepError::new(
                 STEP,
                 mount.source.display().to_string(),
-                std::io::Error::other(reason),
+                io::Error::other(reason),
             ));
         }
     }

@@ -6,7 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A shared hold on a folder of the store. Whoever removes folders leaves held ones alone.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Lease {
 /// The only hold on a folder.
 #[derive(Debug)]
 pub(crate) struct Exclusive {
-    _dir: File,
+    dir: File,
 }
 
 /// What trying for the only hold gave.
@@ -74,27 +74,21 @@ impl Exclusive {
         }
         // Moved away in between: whoever did that is busy with it.
         Ok(if is_at(&file, path)? {
-            Attempt::Held(Self { _dir: file })
+            Attempt::Held(Self { dir: file })
         } else {
             Attempt::Busy
         })
     }
-}
 
-/// Whether anybody holds the stack in this folder.
-pub(crate) fn in_use(dir: &Path) -> io::Result<bool> {
-    for held in held_on(dir) {
-        if matches!(Exclusive::attempt(&held)?, Attempt::Busy) {
-            return Ok(true);
-        }
+    /// Whether what is held is still what the path names.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        is_at(&self.dir, path)
     }
-    Ok(false)
 }
 
-/// Where a stack is held: on its folder by whoever opened it, on `node_modules` by the keepers of instances that
-/// are shown only that.
-pub(crate) fn held_on(dir: &Path) -> [PathBuf; 2] {
-    [dir.to_path_buf(), dir.join("node_modules")]
+/// Whether anybody holds this folder.
+pub(crate) fn in_use(dir: &Path) -> io::Result<bool> {
+    Ok(matches!(Exclusive::attempt(dir)?, Attempt::Busy))
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

@@ -98,8 +98,8 @@ pub struct Stored {
 }
 
 impl Stack {
-    /// The folders whose leases keep the stack: a process that outlives this value takes its own with
-    /// [`Lease::shared`], on these or on [`modules`](Self::modules).
+    /// The folders whose leases keep the stack: a process that outlives this value takes its own, as the keeper of
+    /// an instance does with [`InstanceSpec::holds`](crate::spec::InstanceSpec::holds).
     #[must_use]
     pub fn directories(&self) -> [&Path; 2] {
         [&self.dir, &self.node_dir]

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use crate::store::StackStore;
 use crate::store::error::StoreError;
 use crate::store::fetch::remove_tree;
 use crate::store::layout;
-use crate::store::lease::{Attempt, Exclusive, held_on};
+use crate::store::lease::{Attempt, Exclusive};
 use crate::units::Bytes;
 
 /// What may go.
@@ -85,17 +84,9 @@ impl StackStore {
 ///
 /// It is moved out of its bucket first, so that nobody ever opens a stack with half its files.
 fn remove_unheld(tmp: &Path, path: &Path, dry_run: bool) -> Result<Option<Bytes>, StoreError> {
-    let mut holds = Vec::new();
-    for place in held_on(path) {
-        match Exclusive::attempt(&place) {
-            Ok(Attempt::Held(hold)) => holds.push(hold),
-            Ok(Attempt::Busy) => return Ok(None),
-            Ok(Attempt::Absent) => {}
-            // A file has nothing inside.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-            Err(error) => return Err(StoreError::io("lock", path)(error)),
-        }
-    }
+    let Attempt::Held(_hold) = Exclusive::attempt(path).map_err(StoreError::io("lock", path))? else {
+        return Ok(None);
+    };
     let size = size_on_disk(path)?;
     if !dry_run {
         fs::create_dir_all(tmp).map_err(StoreError::io("make", tmp))?;

@@ -16,7 +16,7 @@ use runtime::units::Bytes;
 use crate::dev::ending;
 use crate::dev::screen::{Said, Screen};
 use crate::dev::state::State;
-use crate::instances::{self, NpmSettings, PrepareError, Settings, StackPaths, Wanted};
+use crate::instances::{self, NpmSettings, PrepareError, Settings, Wanted};
 use crate::problem::{Code, Problem};
 
 /// First host uid, and gid, of instances that root starts on folders of its own; the project decides which of the
@@ -83,11 +83,8 @@ impl Launcher<'_> {
     fn prepare(&self, id: InstanceId, run_dir: &Path, log: &Path) -> Result<InstanceSpec, Problem> {
         let wanted = Wanted {
             id,
-            stack: StackPaths {
-                node_dir: &self.stack.node_dir,
-                modules: &self.stack.modules,
-                cache: self.cache.as_deref(),
-            },
+            stack: self.stack,
+            cache: self.cache.as_deref(),
             data: self.folder,
             files: None,
             read_only: false,

@@ -21,7 +21,7 @@ use runtime::units::Bytes;
 use thiserror::Error;
 
 use super::settings::Purpose;
-use super::{NpmSettings, PrepareError, Settings, StackPaths, Wanted, flags, prepare_for};
+use super::{NpmSettings, PrepareError, Settings, Wanted, flags, prepare_for};
 
 /// How long the run may take: it takes a second, on a small board five.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -160,10 +160,8 @@ impl Scratch {
             id: "warm"
                 .parse()
                 .map_err(|error| WarmError::Odd(format!("{error}")))?,
-            stack: StackPaths {
-                cache: Some(&filled),
-                ..StackPaths::from(stack)
-            },
+            stack,
+            cache: Some(&filled),
             data: &data,
             files: None,
             read_only: false,

@@ -30,35 +30,15 @@ const TMP_SIZE: Bytes = Bytes::mib(256);
 /// Milliseconds that Node-RED gets to stop its flows: it needs 16 ms, nodes with connections a few seconds.
 const STOP_GRACE_MS: u64 = 10_000;
 
-/// Where a stack lies on this host.
-#[derive(Clone, Copy, Debug)]
-pub struct StackPaths<'a> {
-    /// The directory that holds `bin/node`: one inode per Node.js version on the whole host.
-    pub node_dir: &'a Path,
-    /// The `node_modules` that holds `node-red` and everything it needs.
-    pub modules: &'a Path,
-    /// A compile cache that [`cache::find`] or [`cache::warm`] gave, or none.
-    pub cache: Option<&'a Path>,
-}
-
-impl<'a> From<&'a Stack> for StackPaths<'a> {
-    /// A stack without a compile cache.
-    fn from(stack: &'a Stack) -> Self {
-        Self {
-            node_dir: &stack.node_dir,
-            modules: &stack.modules,
-            cache: None,
-        }
-    }
-}
-
 /// What a person wants of one instance. Not printable: environment and settings hold secrets.
 #[derive(Clone)]
 pub struct Wanted<'a> {
     /// Which instance.
     pub id: InstanceId,
     /// The pinned Node.js and Node-RED.
-    pub stack: StackPaths<'a>,
+    pub stack: &'a Stack,
+    /// A compile cache that [`cache::find`] or [`cache::warm`] gave, or none.
+    pub cache: Option<&'a Path>,
     /// Node-RED's user directory on the host, absolute; the process's working directory.
     pub data: &'a Path,
     /// A second writable directory, for the files that flows read and write by a relative name, absolute.
@@ -167,6 +147,7 @@ fn prepare_for(wanted: &Wanted<'_>, purpose: Purpose) -> Result<InstanceSpec, Pr
             directory: inside.data.clone(),
         },
         mounts: mounts(wanted, &inside, &guest, purpose)?,
+        holds: wanted.stack.directories().map(Path::to_path_buf).to_vec(),
         links: libraries::links(wanted.host_tools),
         tmp_size: TMP_SIZE,
         hostname: wanted.id.as_str().to_owned(),
@@ -186,11 +167,11 @@ fn inside(wanted: &Wanted<'_>, guest: &Path) -> Inside {
             guest: "/redhold".into(),
             data: "/data".into(),
             files: if wanted.files.is_some() { "/files" } else { "/data" }.into(),
-            cache: wanted.stack.cache.map(|_| "/cache".into()),
+            cache: wanted.cache.map(|_| "/cache".into()),
         },
         Isolation::Landlock => Inside {
-            node: wanted.stack.node_dir.to_path_buf(),
-            modules: wanted.stack.modules.to_path_buf(),
+            node: wanted.stack.node_dir.clone(),
+            modules: wanted.stack.modules.clone(),
             guest: guest.to_path_buf(),
             data: wanted.data.to_path_buf(),
             files: wanted.files.unwrap_or(wanted.data).to_path_buf(),
@@ -218,9 +199,13 @@ fn mounts(
         Access::ReadWrite
     };
     let mut mounts = libraries::mounts(wanted.host_tools)?;
-    mounts.push(mount(wanted.stack.node_dir, &inside.node, Access::ReadOnly));
-    mounts.push(mount(wanted.stack.modules, &inside.modules, Access::ReadOnly));
-    if let (Some(source), Some(target)) = (wanted.stack.cache, &inside.cache) {
+    mounts.push(mount(
+        &wanted.stack.node_dir.join("bin"),
+        &inside.node.join("bin"),
+        Access::ReadOnly,
+    ));
+    mounts.push(mount(&wanted.stack.modules, &inside.modules, Access::ReadOnly));
+    if let (Some(source), Some(target)) = (wanted.cache, &inside.cache) {
         let access = match purpose {
             Purpose::Serve => Access::ReadOnly,
             Purpose::Warm => Access::ReadWrite,
