@@ -6,6 +6,7 @@ use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -96,7 +97,7 @@ impl StackStore {
         lock: &StackLock,
         arch: Arch,
         node: &NodeArtifact,
-        staging: &Staging,
+        staging: &Arc<Staging>,
         client: &Client,
         progress: &dyn Progress,
     ) -> Result<(), StoreError> {
@@ -128,7 +129,7 @@ impl StackStore {
         for job in &jobs {
             work.push(Box::pin(self.place(
                 job,
-                &staging.path,
+                staging,
                 client,
                 progress,
                 Cancel::by(&cancel),
@@ -165,14 +166,14 @@ impl StackStore {
     async fn place(
         &self,
         job: &Job<'_>,
-        staging: &Path,
+        staging: &Arc<Staging>,
         client: &Client,
         progress: &dyn Progress,
         cancel: Cancel,
     ) -> Result<Vec<Line>, StoreError> {
         let mut file = blob::fetch(&self.layout, client, &job.artifact.into(), progress, &cancel).await?;
         let limits = Limits::exactly(job.artifact.unpacked, job.artifact.files);
-        let root = staging.to_path_buf();
+        let staging = Arc::clone(staging);
         let prefixes: Vec<String> = job
             .places
             .iter()
@@ -182,7 +183,7 @@ impl StackStore {
             let mut lines = Vec::new();
             for prefix in &prefixes {
                 rewind(&mut file)?;
-                lines.extend(unpack(&mut file, &limits, &root, prefix, |_| true)?);
+                lines.extend(unpack(&mut file, &limits, &staging.path, prefix, |_| true)?);
             }
             Ok(lines)
         })
@@ -241,10 +242,10 @@ impl StackStore {
         };
         let mut file = blob::fetch(&self.layout, client, &(&node.artifact).into(), progress, &cancel).await?;
         let limits = Limits::exactly(node.artifact.unpacked, node.artifact.files);
-        let root = staging.path.clone();
         // Headers and documents are more than a third of the archive, and nothing here compiles.
         let wanted = |path: &str| matches!(path, "bin/node" | "LICENSE");
-        let lines = blocking(move || unpack(&mut file, &limits, &root, "", wanted))
+        let held = Arc::clone(&staging);
+        let lines = blocking(move || unpack(&mut file, &limits, &held.path, "", wanted))
             .await?
             .map_err(|source| refused(&node.artifact, source))?;
         if !lines
@@ -400,14 +401,17 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), StoreError> {
 }
 
 /// A folder that is being made, held alone. Removed when dropped before it was published.
+///
+/// Shared with every thread that works in it, because such a thread outlives a future that is dropped: the folder
+/// goes when the last of them is done, never from under one that is about to publish it.
 pub(crate) struct Staging {
     pub(crate) path: PathBuf,
-    _hold: Exclusive,
+    hold: Exclusive,
 }
 
 impl Staging {
     /// Takes the place, emptied; none when somebody else works there.
-    pub(crate) fn claim(path: &Path) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn claim(path: &Path) -> Result<Option<Arc<Self>>, StoreError> {
         loop {
             match fs::create_dir(path) {
                 Ok(()) => {}
@@ -418,14 +422,14 @@ impl Staging {
                 Attempt::Held(hold) => {
                     let staging = Self {
                         path: path.to_path_buf(),
-                        _hold: hold,
+                        hold,
                     };
                     for name in layout::names(path)? {
                         remove_tree(&path.join(name))?;
                     }
                     fs::set_permissions(path, Permissions::from_mode(0o755))
                         .map_err(StoreError::io("open", path))?;
-                    return Ok(Some(staging));
+                    return Ok(Some(Arc::new(staging)));
                 }
                 Attempt::Busy => return Ok(None),
                 // Swept away in between.
@@ -435,14 +439,15 @@ impl Staging {
     }
 
     /// Everything to the disk, then one rename. A crash before it leaves no stack, a crash after it a whole one.
-    pub(crate) async fn publish(&self, lines: Vec<Line>, target: &Path) -> Result<(), StoreError> {
-        let (from, to) = (self.path.clone(), target.to_path_buf());
+    pub(crate) async fn publish(self: &Arc<Self>, lines: Vec<Line>, target: &Path) -> Result<(), StoreError> {
+        let (staging, to) = (Arc::clone(self), target.to_path_buf());
         blocking(move || {
-            manifest::write(&from, lines)?;
+            let from = &staging.path;
+            manifest::write(from, lines)?;
             // One call for the whole filesystem instead of thousands for the files (`syncfs(2)`).
-            let dir = File::open(&from).map_err(StoreError::io("open", &from))?;
-            nix::unistd::syncfs(&dir).map_err(|errno| StoreError::io("write", &from)(errno.into()))?;
-            fs::rename(&from, &to).map_err(StoreError::io("publish", &to))?;
+            let dir = File::open(from).map_err(StoreError::io("open", from))?;
+            nix::unistd::syncfs(&dir).map_err(|errno| StoreError::io("write", from)(errno.into()))?;
+            fs::rename(from, &to).map_err(StoreError::io("publish", &to))?;
             let parent = to.parent().unwrap_or(&to);
             File::open(parent)
                 .and_then(|dir| dir.sync_all())
@@ -454,7 +459,10 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // After publishing there is nothing at the path. What cannot be removed now, the next run sweeps.
-        let _ = remove_tree(&self.path);
+        // After publishing the path is free, and may be somebody else's. What cannot be removed now, the next run
+        // sweeps.
+        if self.hold.is_at(&self.path).unwrap_or(false) {
+            let _ = remove_tree(&self.path);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use npm::Client;
 use npm::tarball::Limits;
@@ -182,10 +183,10 @@ impl StackStore {
             ));
         };
         let limits = Limits::exactly(artifact.unpacked, artifact.files);
-        let (root, place) = (staging.path.clone(), place.to_owned());
+        let (held, place) = (Arc::clone(&staging), place.to_owned());
         let wanted_all = !place.is_empty();
         let lines = blocking(move || {
-            unpack(&mut file, &limits, &root, &place, |path| {
+            unpack(&mut file, &limits, &held.path, &place, |path| {
                 wanted_all || matches!(path, "bin/node" | "LICENSE")
             })
         })
