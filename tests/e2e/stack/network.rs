@@ -85,14 +85,18 @@ fn the_next_run_takes_over_what_came() {
 #[test]
 fn damaged_remains_of_an_earlier_run_do_not_matter() {
     let (world, _) = broken_off();
-    let remains = world.remains();
-    assert!(!remains.is_empty());
-    for path in remains {
+    let mut damaged = 0;
+    for path in world.remains() {
         let path = world.data().join(path);
         let mut bytes = fs::read(&path).unwrap();
-        bytes[100] ^= 1;
+        // An archive that was only asked for has nothing yet.
+        if let Some(byte) = bytes.get_mut(100) {
+            *byte ^= 1;
+            damaged += 1;
+        }
         fs::write(&path, bytes).unwrap();
     }
+    assert!(damaged > 0);
     world.fetched();
     world.assert_whole();
 }
