@@ -261,6 +261,26 @@ impl Dev {
     }
 }
 
+impl Dev {
+    /// The run directory of its instance, as soon as there is one.
+    #[must_use]
+    pub fn run_dir(&self) -> Option<PathBuf> {
+        let projects = std::fs::read_dir(self.data.join("dev-v1")).ok()?;
+        projects.flatten().find_map(|project| {
+            let announced = read(&project.path().join("dev.json"))?;
+            let ours = announced["pid"].as_i64() == Some(self.pid().into());
+            ours.then(|| project.path().join("run"))
+        })
+    }
+
+    /// The process number of its instance's keeper, as soon as there is one.
+    #[must_use]
+    pub fn keeper(&self) -> Option<i32> {
+        let record = read(&self.run_dir()?.join("run.json"))?;
+        i32::try_from(record["keeper"]["pid"].as_i64()?).ok()
+    }
+}
+
 impl Drop for Dev {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
@@ -292,10 +312,14 @@ pub fn run_records(data: &Path) -> Vec<(PathBuf, serde_json::Value)> {
         .flatten()
         .filter_map(|project| {
             let path = project.path().join("run/run.json");
-            let text = std::fs::read(&path).ok()?;
-            Some((path, serde_json::from_slice(&text).ok()?))
+            let record = read(&path)?;
+            Some((path, record))
         })
         .collect()
+}
+
+fn read(path: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 fn listen(stream: Box<dyn Read + Send>, said: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {

@@ -10,7 +10,20 @@ const INTERVAL: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// With the last refusal when `patience` ends first. A slow machine gets more by `REDHOLD_TEST_PATIENCE`, a factor.
-pub fn eventually<T, E: Debug>(what: &str, patience: Duration, mut ask: impl FnMut() -> Result<T, E>) -> T {
+pub fn eventually<T, E: Debug>(what: &str, patience: Duration, ask: impl FnMut() -> Result<T, E>) -> T {
+    watch(what, patience, INTERVAL, ask)
+}
+
+/// The same, looking as often as a measurement needs.
+///
+/// # Panics
+/// As [`eventually`].
+pub fn watch<T, E: Debug>(
+    what: &str,
+    patience: Duration,
+    interval: Duration,
+    mut ask: impl FnMut() -> Result<T, E>,
+) -> T {
     let factor = std::env::var("REDHOLD_TEST_PATIENCE")
         .ok()
         .and_then(|text| text.parse::<f64>().ok())
@@ -22,7 +35,7 @@ pub fn eventually<T, E: Debug>(what: &str, patience: Duration, mut ask: impl FnM
             Err(refusal) if Instant::now() >= deadline => {
                 panic!("{what}: still {refusal:?} after {patience:?}")
             }
-            Err(_) => std::thread::sleep(INTERVAL),
+            Err(_) => std::thread::sleep(interval),
         }
     }
 }
