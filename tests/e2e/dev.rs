@@ -7,48 +7,14 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use test_support::client::{self, free_port};
 use test_support::data;
-use test_support::dev::{Dev, START, Start, run_records};
+use test_support::dev::{START, Start, run_records};
 use test_support::eventually::eventually;
 use test_support::skip::skipped;
 use test_support::websocket::WebSocket;
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// An empty folder.
-fn folder() -> TempDir {
-    tempfile::Builder::new()
-        .prefix("redhold-test-")
-        .tempdir()
-        .expect("a folder")
-}
-
-/// A project with one tab of nodes.
-fn project(nodes: &Value) -> TempDir {
-    let folder = folder();
-    write_flows(folder.path(), nodes);
-    folder
-}
-
-fn write_flows(folder: &Path, nodes: &Value) {
-    let mut flows = vec![json!({ "id": "tab", "type": "tab", "label": "Tab" })];
-    flows.extend(nodes.as_array().expect("nodes").iter().cloned());
-    for node in &mut flows[1..] {
-        node["z"] = json!("tab");
-    }
-    fs::write(folder.join("flows.json"), Value::Array(flows).to_string()).expect("flows.json");
-}
-
-/// An endpoint `GET /run` that answers with what the function makes of the message.
-fn endpoint(code: &str) -> Value {
-    json!([
-        { "id": "in", "type": "http in", "url": "/run", "method": "get", "wires": [["f"]] },
-        { "id": "f", "type": "function", "name": "work", "func": code, "outputs": 1, "wires": [["out"]] },
-        { "id": "out", "type": "http response", "wires": [] },
-    ])
-}
+use crate::projects::{SOON, deploy, endpoint, folder, get, project, write_flows};
 
 /// Nothing of an instance is left: no process, control group, mount, run directory.
 fn assert_nothing_left(dev: &(String, Vec<(i32, i32)>), data: &Path) {
@@ -101,15 +67,6 @@ fn instance(folder: &Path, data: &Path) -> (String, Vec<(i32, i32)>) {
         id.to_string_lossy().into_owned(),
         vec![(pid("keeper"), pid("init"))],
     )
-}
-
-fn get(dev: &Dev, path: &str) -> client::Answer {
-    client::get(&dev.url(path)).expect("an answer")
-}
-
-fn deploy(dev: &Dev, flows: &Value) {
-    let answer = client::post(&dev.url("flows"), flows).expect("an answer");
-    assert_eq!(answer.status, 204, "{}", answer.text());
 }
 
 #[test]

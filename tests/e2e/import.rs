@@ -10,12 +10,7 @@ use tempfile::TempDir;
 use test_support::client;
 use test_support::dev::Start;
 
-fn folder() -> TempDir {
-    tempfile::Builder::new()
-        .prefix("redhold-test-")
-        .tempdir()
-        .expect("a folder")
-}
+use crate::projects::{folder, module};
 
 const SETTINGS: &str = r"
 const os = require('os')
@@ -61,7 +56,11 @@ fn user_directory() -> TempDir {
         &json!({ "_credentialSecret": "the key of credentials" }).to_string(),
     );
     write("flows.json", &flows().to_string());
-    module(path);
+    module(
+        path,
+        "shout",
+        "msg.payload = msg.payload.toUpperCase(); send(msg)",
+    );
     let dev = Start::on(path).ready();
     let mut with_word = flows();
     with_word[0]["env"] = json!([{ "name": "WORD", "type": "cred", "value": "word of mouth" }]);
@@ -84,28 +83,6 @@ fn user_directory() -> TempDir {
     write("notes.txt", "left out");
     symlink("/etc/passwd", path.join("lib/passwd")).expect("a link");
     dir
-}
-
-/// A module of one node, in node_modules and package.json.
-fn module(path: &Path) {
-    let folder = path.join("node_modules/node-red-shout");
-    fs::create_dir_all(&folder).expect("a folder");
-    let manifest = json!({ "name": "node-red-shout", "version": "1.0.0",
-        "node-red": { "nodes": { "shout": "shout.js" } } });
-    fs::write(folder.join("package.json"), manifest.to_string()).expect("a file");
-    fs::write(
-        folder.join("shout.js"),
-        "module.exports = (RED) => RED.nodes.registerType('shout', function (config) { RED.nodes.createNode(this, \
-         config); this.on('input', (msg, send) => { msg.payload = msg.payload.toUpperCase(); send(msg) }) })",
-    )
-    .expect("a file");
-    fs::write(
-        folder.join("shout.html"),
-        "<script>RED.nodes.registerType('shout', { category: 'function', defaults: {}, inputs: 1, outputs: 1 })</script>",
-    )
-    .expect("a file");
-    let manifest = json!({ "name": "mine", "private": true, "dependencies": { "node-red-shout": "~1.0.0" } });
-    fs::write(path.join("package.json"), manifest.to_string()).expect("a file");
 }
 
 /// Every file below, with its content and time.

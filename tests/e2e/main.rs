@@ -4,5 +4,6 @@ mod cli;
 mod dev;
 mod guest;
 mod import;
+mod projects;
 mod proxy;
 mod stack;

@@ -203,7 +203,8 @@ impl Session<'_> {
             }
             Event::Stuck { silent_ms: 0 } => self.note("Node-RED answers again"),
             Event::Stuck { silent_ms } => self.screen.show(Said::Warning(&format!(
-                "Node-RED has not come to breathe for {} s: a flow keeps it busy",
+                "Node-RED has not come to breathe for {} s: a flow keeps it busy\n  Ctrl-C twice stops it; with --safe it \
+                 starts with the flows stopped, so that they can be mended",
                 silent_ms / 1000
             ))),
             Event::Oom(_) => {}
