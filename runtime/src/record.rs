@@ -13,6 +13,9 @@ pub const EXIT_FILE: &str = "exit.json";
 /// The keeper's control socket in the run directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
+/// The copy of the host's resolver configuration that an instance on the host's network is shown.
+pub const RESOLVER_FILE: &str = "resolv.conf";
+
 /// What runs, as the keeper found it after building the sandbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {

@@ -119,3 +119,16 @@ fn sockets_of_the_supervisor_are_not_visible() {
         assert_eq!(cell.run().ok(), "ENOENT\n");
     });
 }
+
+#[test]
+fn names_are_resolved_as_the_host_does_it_now() {
+    // A copy that the keeper keeps up to date; what the host itself has may be replaced at any moment.
+    everywhere(|| {
+        let mut cell = Cell::new("process.stdout.write(require('fs').readFileSync('/etc/resolv.conf'))");
+        cell.spec.network = Network::Host;
+        let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let running = cell.start().unwrap();
+        assert_eq!(cell.end(&running).ok().trim_end(), host.trim_end());
+        assert!(!cell.spec.run_dir.join("resolv.conf").exists());
+    });
+}

@@ -26,12 +26,14 @@ use super::exit::{Reserved, publish};
 use super::guest::Guest;
 use super::log::{Log, Pipe};
 use super::message::{Answer, Ended, take_order};
+use super::resolver::{self, Resolver};
 use super::start::{Instance, start};
 use crate::error::{During, Failure, StepError};
 use crate::record::{
-    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RUN_FILE, Reply, Request, RunRecord,
+    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
+    RunRecord,
 };
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, Isolation, Network};
 use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
 use crate::sys::descriptors::{close_from, take_standard_input};
@@ -117,6 +119,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let exit = Reserved::new(folder, EXIT_FILE).during_on("reserve room for the exit record", folder)?;
     let clients = Clients::listen(directory.as_fd()).during_on("listen on the control socket", folder)?;
     let leases = leases(spec);
+    let resolver = resolver(spec)?;
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
         let written = publish(folder, RUN_FILE, &instance.record);
@@ -140,6 +143,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
             instance,
             log,
             guest,
+            resolver,
             clients,
             signals,
             exit,
@@ -152,7 +156,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
         }),
         Err(error) => {
             // Only names of ours in a folder of ours; the caller hears why the start failed.
-            for name in [CONTROL_SOCKET, RUN_FILE, ".exit.json", ".run.json"] {
+            for name in [CONTROL_SOCKET, RUN_FILE, RESOLVER_FILE, ".exit.json", ".run.json"] {
                 let _ = fs::remove_file(folder.join(name));
             }
             Err(error)
@@ -176,6 +180,17 @@ fn leases(spec: &InstanceSpec) -> Vec<Lease> {
         .collect()
 }
 
+/// Without a root of its own, or a network of others, the instance sees the host's files or none.
+fn resolver(spec: &InstanceSpec) -> Result<Option<Resolver>, StepError> {
+    if spec.network != Network::Host || spec.isolation != Isolation::Namespaces {
+        return Ok(None);
+    }
+    let copy = spec.run_dir.join(RESOLVER_FILE);
+    Resolver::new(resolver::HOST.as_ref(), &copy)
+        .during_on("copy the host's resolver configuration", &copy)
+        .map(Some)
+}
+
 struct Keeper {
     folder: std::path::PathBuf,
     /// Held locked for as long as this keeper lives.
@@ -186,6 +201,7 @@ struct Keeper {
     instance: Instance,
     log: Log,
     guest: Guest,
+    resolver: Option<Resolver>,
     clients: Clients,
     signals: SignalFd,
     exit: Reserved,
@@ -205,6 +221,7 @@ enum Source {
     Output,
     Errors,
     Guest,
+    Resolver,
     Oom,
     Listener,
     Client(usize),
@@ -271,6 +288,9 @@ impl Keeper {
         if let Some(guest) = self.guest.source() {
             sources.push((Source::Guest, guest, PollFlags::POLLIN));
         }
+        if let Some(changes) = self.resolver.as_ref().and_then(Resolver::source) {
+            sources.push((Source::Resolver, changes, PollFlags::POLLIN));
+        }
         if let Some((oom, flags)) = self.instance.group.oom_source() {
             sources.push((Source::Oom, oom, flags));
         }
@@ -321,6 +341,11 @@ impl Keeper {
                 let clients = &mut self.clients;
                 self.guest
                     .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
+            }
+            Source::Resolver => {
+                if let Some(resolver) = &mut self.resolver {
+                    resolver.refresh();
+                }
             }
             Source::Oom => self.notice_oom(),
             Source::Listener => self.clients.accept(),
@@ -465,7 +490,9 @@ impl Keeper {
         }
         self.linger();
         // Last: as long as the socket is there, somebody may be about to connect and is owed an answer.
-        let _ = fs::remove_file(self.folder.join(CONTROL_SOCKET));
+        for name in [RESOLVER_FILE, CONTROL_SOCKET] {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
         written
     }
 

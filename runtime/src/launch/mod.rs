@@ -18,6 +18,7 @@ mod keeper;
 mod log;
 mod message;
 mod program;
+mod resolver;
 mod start;
 
 pub(crate) use clients::{open_directory, socket_path};

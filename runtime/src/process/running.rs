@@ -13,7 +13,8 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use crate::error::RequestError;
 use crate::launch::{open_directory, process, socket_path};
 use crate::record::{
-    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, ProcessRef, RUN_FILE, Reply, Request, RunRecord, Status,
+    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, ProcessRef, RESOLVER_FILE, RUN_FILE, Reply, Request,
+    RunRecord, Status,
 };
 use crate::sys::pidfd;
 
@@ -202,7 +203,14 @@ fn send(stream: &mut UnixStream, request: &Request) -> io::Result<()> {
 }
 
 pub(super) fn forget(run_dir: &Path) -> io::Result<()> {
-    for name in [CONTROL_SOCKET, RUN_FILE, EXIT_FILE, ".run.json", ".exit.json"] {
+    for name in [
+        CONTROL_SOCKET,
+        RUN_FILE,
+        EXIT_FILE,
+        RESOLVER_FILE,
+        ".run.json",
+        ".exit.json",
+    ] {
         match fs::remove_file(run_dir.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use crate::error::{During, StepError};
+use crate::record::RESOLVER_FILE;
 use crate::spec::{Access, InstanceSpec, Mount, Network};
 use crate::sys::mount::{Attributes, detached_tree, set_attributes};
 
@@ -52,10 +53,10 @@ pub(crate) fn open(
     let resolver = Path::new("/etc/resolv.conf");
     if spec.network == Network::Host && !spec.mounts.iter().any(|mount| mount.target == resolver) {
         let mount = Mount {
-            source: resolver.to_owned(),
+            source: spec.run_dir.join(RESOLVER_FILE),
             target: resolver.to_owned(),
             access: Access::ReadOnly,
-            optional: true,
+            optional: false,
         };
         sources.extend(open_mount(&mount, &[], None)?);
     }

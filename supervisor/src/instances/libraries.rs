@@ -32,14 +32,7 @@ const USEFUL: [&str; 8] = [
 ];
 
 /// Files and directories of the host's configuration that programs expect; none is needed.
-const CONFIGURATION: [&str; 6] = [
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/localtime",
-    "/etc/ssl/certs",
-    "/usr/share/zoneinfo",
-];
+const CONFIGURATION: [&str; 3] = ["/etc/localtime", "/etc/ssl/certs", "/usr/share/zoneinfo"];
 
 /// What host tools add: alternatives are links from `/usr/bin` through `/etc`.
 const TOOLS: [&str; 2] = ["/usr", "/etc/alternatives"];
