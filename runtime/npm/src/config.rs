@@ -16,6 +16,9 @@ use url::Url;
 
 use crate::name::PackageName;
 
+/// The key of a list of certificates, each in one line.
+const AUTHORITIES: &str = "ca[]";
+
 /// npm's configuration as far as fetching packages is concerned.
 #[derive(Clone)]
 pub struct Config {
@@ -148,11 +151,20 @@ impl Config {
                 .map(|prefix| npmrc_config_rs::global_config_path(&prefix))
         });
         for path in [Some(project), user, global].into_iter().flatten() {
-            let layer = ConfigData::load(&path).map_err(|source| ConfigError::File {
+            let unreadable = |source| ConfigError::File {
                 path: path.clone(),
-                source: Box::new(source),
-            })?;
-            config.layers.extend(layer.map(|layer| layer.data));
+                source,
+            };
+            let Some(mut layer) = ConfigData::load(&path).map_err(|source| unreadable(Box::new(source)))?
+            else {
+                continue;
+            };
+            // A map keeps the last of several entries, and each of these is a certificate.
+            let text = fs::read_to_string(&path).map_err(|source| unreadable(Box::new(source)))?;
+            if let Some(list) = authorities(&text) {
+                layer.data.insert(AUTHORITIES.to_owned(), list);
+            }
+            config.layers.push(layer.data);
         }
         config.default_registry()?;
         config.proxies()?;
@@ -329,7 +341,7 @@ impl Config {
             verify: self.verifies_tls(),
             ..Trust::default()
         };
-        for key in ["ca", "ca[]"] {
+        for key in ["ca", AUTHORITIES] {
             if let Some(inline) = self.get(key).filter(|text| text.contains("BEGIN CERTIFICATE")) {
                 trust.only.push(inline.replace("\\n", "\n").into_bytes());
             }
@@ -387,6 +399,18 @@ fn environment_layer(env: &HashMap<String, String>) -> HashMap<String, String> {
             Some((key, value.clone()))
         })
         .collect()
+}
+
+/// All certificates that an npmrc lists one by one, or nothing.
+fn authorities(npmrc: &str) -> Option<String> {
+    let list: Vec<&str> = npmrc
+        .lines()
+        .filter_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == AUTHORITIES).then(|| value.trim().trim_matches(['"', '\'']))
+        })
+        .collect();
+    (!list.is_empty()).then(|| list.join("\n"))
 }
 
 /// The same address with a slash at the end, so that joining appends.
@@ -492,6 +516,30 @@ mod tests {
         assert!(config("", &[]).verifies_tls());
         assert!(!config("strict-ssl=false", &[]).verifies_tls());
         assert!(config("strict-ssl=banana", &[]).verifies_tls());
+    }
+
+    #[test]
+    fn every_certificate_of_a_list_counts() {
+        let one = |name: &str| format!("-----BEGIN CERTIFICATE-----\\n{name}\\n-----END CERTIFICATE-----");
+        let npmrc = format!(
+            "ca[]=\"{}\"\n ca[] = {}\nregistry=http://a.test/\n",
+            one("first"),
+            one("second")
+        );
+        let trust = config(&npmrc, &[]).trust().unwrap();
+        let pem = String::from_utf8(trust.only.concat()).unwrap();
+        assert_eq!(
+            pem.lines().collect::<Vec<_>>(),
+            [
+                "-----BEGIN CERTIFICATE-----",
+                "first",
+                "-----END CERTIFICATE-----",
+                "-----BEGIN CERTIFICATE-----",
+                "second",
+                "-----END CERTIFICATE-----"
+            ]
+        );
+        assert!(trust.extra.is_empty());
     }
 
     #[test]

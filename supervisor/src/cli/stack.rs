@@ -181,7 +181,7 @@ fn row(listed: &Listed) -> [String; 6] {
         remarks.push("in use");
     }
     if !listed.offered {
-        remarks.push("no longer offered");
+        remarks.push("not offered by this version");
     }
     let arch = Arch::host().map_or("", Arch::name);
     let name = if listed.arch == arch {
@@ -350,11 +350,10 @@ async fn verify(command: &Verify, stacks: &Stacks, output: &Output) -> Result<()
 }
 
 fn prune(command: &Prune, stacks: &Stacks, output: &Output) -> Result<(), Problem> {
-    let host = host_arch()?;
-    let keep: HashSet<String> = if command.all {
+    let keep = if command.all {
         HashSet::new()
     } else {
-        stacks.offered()?.iter().map(|lock| lock.id(host)).collect()
+        stacks.offered_ids()?
     };
     let scope = Scope {
         keep,

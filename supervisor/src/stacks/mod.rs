@@ -4,6 +4,7 @@ mod closure;
 mod lock;
 mod problems;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -50,7 +51,7 @@ pub struct Listed {
     pub state: &'static str,
     /// Whether it is what instances get that name none.
     pub default: bool,
-    /// Whether this binary offers it.
+    /// Whether this binary offers it, for whichever machine.
     pub offered: bool,
     /// Whether anybody uses it now.
     pub in_use: bool,
@@ -236,6 +237,18 @@ impl Stacks {
         Ok(self.client.get_or_init(|| client))
     }
 
+    /// Ids of the offered stacks, for every kind of machine: one may be here to be carried to another.
+    ///
+    /// # Errors
+    /// When a built-in lock is damaged.
+    pub fn offered_ids(&self) -> Result<HashSet<String>, Problem> {
+        let locks = self.offered()?;
+        let ids = Arch::ALL
+            .into_iter()
+            .flat_map(|arch| locks.iter().map(move |lock| lock.id(arch)));
+        Ok(ids.collect())
+    }
+
     /// Offered stacks and those on the disk.
     ///
     /// # Errors
@@ -244,6 +257,7 @@ impl Stacks {
         let host = host_arch()?;
         let stored = self.store.list().map_err(store_problem)?;
         let mut all = Vec::new();
+        let offered = self.offered_ids()?;
         for (index, lock) in self.offered()?.iter().enumerate() {
             let id = lock.id(host);
             let state = self.store.state(lock, host).map_err(store_problem)?;
@@ -263,6 +277,7 @@ impl Stacks {
             if all.iter().all(|listed| listed.id != stored.id) {
                 all.push(Listed {
                     state: "ready",
+                    offered: offered.contains(&stored.id),
                     in_use: stored.in_use,
                     ..listed(&stored.lock, stored.arch)
                 });

@@ -271,4 +271,21 @@ fn the_default_stack_is_real() {
     assert_eq!(text(&npm).trim(), field("npm"));
     let said = redhold(&["stack", "verify"]);
     assert!(said.status.success(), "{}", text(&said));
+
+    // One for another machine, to be carried there: offered as well, and no prey of a plain prune.
+    let other = if cfg!(target_arch = "x86_64") {
+        "arm64"
+    } else {
+        "x64"
+    };
+    let said = redhold(&["stack", "fetch", "--arch", other]);
+    assert!(said.status.success(), "{}", text(&said));
+    let said = redhold(&["stack", "list"]);
+    let listed = text(&said);
+    let line = listed
+        .lines()
+        .find(|line| line.contains(&format!("node-red-5 ({other})")));
+    assert!(line.is_some_and(|line| line.ends_with("ready")), "{listed}");
+    assert_said(&redhold(&["stack", "prune"]), &["nothing to remove"]);
+    assert_said(&redhold(&["stack", "verify"]), &["is as it was unpacked"]);
 }
