@@ -2,6 +2,7 @@
 
 mod cli;
 mod dev;
+mod doctor;
 mod guest;
 mod import;
 mod projects;

@@ -17,7 +17,9 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 
 use crate::error::{During, StepError};
 use crate::record::RESOLVER_FILE;
+use crate::sandbox::idmap::{self, Identity};
 use crate::spec::{Access, InstanceSpec, Mount, Network};
+use crate::sys::clone::SingleThread;
 use crate::sys::mount::{Attributes, detached_tree, set_attributes};
 
 /// Devices that show nothing of the host and do nothing to it.
@@ -119,6 +121,24 @@ fn resolve(path: &Path, mounts: &[Mount]) -> Result<OwnedFd, Errno> {
             open(base.as_fd(), rest, how)
         }
     }
+}
+
+/// Shows a folder with its owner translated, as for [`Owner::Translated`](crate::spec::Owner::Translated), to nobody.
+///
+/// # Errors
+/// The kernel's: `EPERM` without root, `EINVAL` where the file system cannot do it, `ENOSYS` before Linux 5.12.
+pub(crate) fn try_translation(single: &SingleThread, folder: &Path) -> io::Result<()> {
+    // Any but root's.
+    let nobody = Identity {
+        uid: 65_534,
+        gid: 65_534,
+        privileged: true,
+    };
+    let translation = idmap::translation(single, nobody, 0, 0).map_err(|error| error.cause)?;
+    let at = resolve(folder, &[])?;
+    copy(&at, folder, PathBuf::new(), 0, Some(translation.as_fd()))
+        .map(drop)
+        .map_err(|error| error.cause)
 }
 
 fn copy(

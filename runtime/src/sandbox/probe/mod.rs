@@ -122,6 +122,7 @@ impl Host {
     #[must_use]
     pub fn look(executable: &Path, data_dir: &Path) -> Self {
         let mut features = walls::probe(executable);
+        features.extend(walls::owners(executable, data_dir));
         features.extend(limits::probe(data_dir));
         features.extend(machine::probe(data_dir));
         features.sort_by_key(|feature| feature.subject);

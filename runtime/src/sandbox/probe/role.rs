@@ -1,4 +1,4 @@
-//! The hidden role `redhold probe <what>`: a process of its own that tries things which cannot be undone.
+//! The hidden role `redhold probe <what> [place]`: a process of its own that tries things which cannot be undone.
 //!
 //! It prints one line per step, `step<TAB>errno<TAB>words`; errno 0 is success. Single-threaded, as `unshare(2)`
 //! demands for user namespaces.
@@ -15,6 +15,9 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid, getsid};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
+use crate::sandbox::sources;
+use crate::sys::clone::SingleThread;
+
 /// Namespaces beside the user's, with the step that names them.
 pub(super) const NAMESPACES: [(&str, CloneFlags); 6] = [
     ("mount", CloneFlags::CLONE_NEWNS),
@@ -27,13 +30,20 @@ pub(super) const NAMESPACES: [(&str, CloneFlags); 6] = [
 
 /// Runs the role.
 #[must_use]
-pub fn run(what: Option<&str>) -> ExitCode {
+pub fn run(what: Option<&str>, place: Option<&Path>) -> ExitCode {
     match what {
         Some("walls") => walls(),
         Some("proc") => report("proc", new_proc().map(|()| String::new())),
         Some("filters") => {
             report("landlock", landlock());
             report("seccomp", seccomp());
+        }
+        Some("owners") => {
+            let Some(place) = place else {
+                return ExitCode::FAILURE;
+            };
+            let tried = SingleThread::prove().and_then(|single| sources::try_translation(&single, place));
+            report("owners", tried.map(|()| String::new()));
         }
         _ => return ExitCode::FAILURE,
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::limits::existing;
 use super::reasons::{self, Switches};
 use super::role::NAMESPACES;
 use super::{Feature, Subject};
@@ -19,14 +20,7 @@ struct Step {
 
 pub(super) fn probe(executable: &Path) -> Vec<Feature> {
     // Both run at the same time.
-    let children = ["walls", "filters"].map(|what| {
-        Command::new(executable)
-            .args(["probe", what])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-    });
+    let children = ["walls", "filters"].map(|what| role(executable, what).spawn());
     let mut steps = Vec::new();
     for child in children {
         let output = child.and_then(std::process::Child::wait_with_output);
@@ -34,6 +28,41 @@ pub(super) fn probe(executable: &Path) -> Vec<Feature> {
         steps.extend(parse(&String::from_utf8_lossy(&text)));
     }
     features(&steps, &Switches::read(), executable)
+}
+
+/// Whether root's own folders can be shown to an instance as if they were the instance's: only root ever needs it.
+pub(super) fn owners(executable: &Path, data_dir: &Path) -> Option<Feature> {
+    const NAME: &str = "translated-owners";
+    if !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    let folder = existing(data_dir);
+    let output = role(executable, "owners").arg(folder).output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    let steps: Vec<Step> = parse(&String::from_utf8_lossy(&text)).collect();
+    Some(match steps.first() {
+        Some(Step { errno: 0, .. }) => Feature::offered(
+            WALLS,
+            NAME,
+            format!("folders of root's can be projects, in {}", folder.display()),
+        ),
+        _ => Feature::missing(
+            WALLS,
+            NAME,
+            format!("{}: {}", folder.display(), failure(&steps, "owners")),
+            "a folder that belongs to root cannot be a project here; one that belongs to anybody else can",
+        ),
+    })
+}
+
+fn role(executable: &Path, what: &str) -> Command {
+    let mut command = Command::new(executable);
+    command
+        .args(["probe", what])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
 }
 
 fn parse(text: &str) -> impl Iterator<Item = Step> {
