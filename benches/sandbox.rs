@@ -1,5 +1,5 @@
 //! What the sandbox itself costs: from the call that starts an instance until its program has been executed, with
-//! every wall and limit up. And what it costs to open a stack that is ready.
+//! every wall and limit up.
 //!
 //! Run: `cargo bench -p supervisor --bench sandbox`.
 
