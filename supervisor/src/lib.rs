@@ -7,6 +7,8 @@ pub mod problem;
 
 pub mod paths;
 
+pub mod store;
+
 pub mod stacks;
 
 pub mod instances;

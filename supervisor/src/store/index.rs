@@ -1,0 +1,194 @@
+//! The index: sled, the only file that knows it. It answers reads; the journal can always rebuild it.
+//!
+//! sled's own flush is no disk sync, it cannot tell a torn tail from a short log, and a damaged file can make it
+//! panic. So nothing is believed that its digest does not prove, and an opening that did not come back is remembered.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+
+use super::batch::{Commit, Digest, Entry};
+use super::error::StoreError;
+use super::journal::checkpoint::Records;
+
+/// Most memory that sled may use for pages, in bytes; everything in a control-plane store is small.
+const CACHE: u64 = 8 << 20;
+
+/// Before a record's key.
+const RECORD: u8 = b'r';
+/// Key of the state itself.
+const STATE: &[u8] = b"s";
+
+/// Readers and the writer share it.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    sled: sled::Db,
+}
+
+/// How far the index is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// The last change that is in it.
+    pub(super) applied: u64,
+    /// Digest of all records.
+    pub(super) digest: Digest,
+}
+
+impl Index {
+    /// Opens the index and proves it: its state only when every record is as the digest says.
+    ///
+    /// # Errors
+    /// When it cannot be used at all; [`Index::create`] makes a new one then.
+    pub(super) fn open(folder: &Path) -> Result<(Self, State), StoreError> {
+        let marker = folder.with_extension("opening");
+        if marker.exists() {
+            return Err(StoreError::Index(
+                "an earlier opening did not come back".to_owned(),
+            ));
+        }
+        fs::write(&marker, []).map_err(StoreError::file("make", &marker))?;
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let index = Self::start(folder)?;
+            let state = index.prove()?;
+            Ok((index, state))
+        }));
+        fs::remove_file(&marker).map_err(StoreError::file("remove", &marker))?;
+        opened.unwrap_or_else(|_| Err(StoreError::Index("it panicked when it was opened".to_owned())))
+    }
+
+    /// Makes a new index in place of whatever is there.
+    pub(super) fn create(folder: &Path) -> Result<Self, StoreError> {
+        for path in [folder.to_owned(), folder.with_extension("opening")] {
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::file("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Self::start(folder)
+    }
+
+    fn start(folder: &Path) -> Result<Self, StoreError> {
+        let sled = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE)
+            // The journal is what lasts; without this sled wakes twice a second for ever.
+            .flush_every_ms(None)
+            .open()
+            .map_err(failed)?;
+        Ok(Self { sled })
+    }
+
+    fn prove(&self) -> Result<State, StoreError> {
+        let bytes = self.sled.get(STATE).map_err(failed)?;
+        let state = bytes.as_deref().and_then(decode_state);
+        let state = state.ok_or_else(|| StoreError::Index("it has no state".to_owned()))?;
+        let mut digest = Digest::default();
+        for (key, entry) in self.scan("")? {
+            digest.toggle(&key, entry.revision, entry.value.get());
+        }
+        if digest == state.digest {
+            Ok(state)
+        } else {
+            Err(StoreError::Index(
+                "its records are not those that were written".to_owned(),
+            ))
+        }
+    }
+
+    /// One record.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        let stored = self.sled.get(record(key)).map_err(failed)?;
+        stored.map(|bytes| decode(key, &bytes)).transpose()
+    }
+
+    /// All records whose key begins with `prefix`, in order.
+    pub(super) fn scan(&self, prefix: &str) -> Result<Records, StoreError> {
+        let mut records = Records::new();
+        for pair in self.sled.scan_prefix(record(prefix)) {
+            let (key, bytes) = pair.map_err(failed)?;
+            let key = std::str::from_utf8(key.get(1..).unwrap_or_default())
+                .map_err(|_| StoreError::Index("a key is not text".to_owned()))?;
+            records.insert(key.to_owned(), decode(key, &bytes)?);
+        }
+        Ok(records)
+    }
+
+    /// Applies a change, and the state after it, at one stroke.
+    pub(super) fn apply(&self, commit: &Commit, digest: Digest) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for change in &commit.changes {
+            match &change.value {
+                Some(value) => batch.insert(record(&change.key), encode(commit.sequence, value)),
+                None => batch.remove(record(&change.key)),
+            }
+        }
+        let state = State {
+            applied: commit.sequence,
+            digest,
+        };
+        batch.insert(STATE, encode_state(state));
+        self.sled.apply_batch(batch).map_err(failed)
+    }
+
+    /// Fills a new index.
+    pub(super) fn fill(&self, records: &Records, state: State) -> Result<(), StoreError> {
+        for (key, entry) in records {
+            self.sled
+                .insert(record(key), encode(entry.revision, &entry.value))
+                .map_err(failed)?;
+        }
+        self.sled.insert(STATE, encode_state(state)).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Writes out what sled holds back, so that the next opening has less to do.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.sled.flush().map_err(failed).map(drop)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
+fn failed(error: sled::Error) -> StoreError {
+    StoreError::Index(error.to_string())
+}
+
+fn record(key: &str) -> Vec<u8> {
+    [&[RECORD], key.as_bytes()].concat()
+}
+
+fn encode(revision: u64, value: &RawValue) -> Vec<u8> {
+    [&revision.to_be_bytes(), value.get().as_bytes()].concat()
+}
+
+fn decode(key: &str, bytes: &[u8]) -> Result<Entry, StoreError> {
+    let split = bytes.split_first_chunk().and_then(|(revision, value)| {
+        let value = RawValue::from_string(String::from_utf8(value.to_vec()).ok()?).ok()?;
+        Some((u64::from_be_bytes(*revision), value))
+    });
+    let (revision, value) = split.ok_or_else(|| StoreError::Record {
+        key: key.to_owned(),
+        reason: "the index has something else there".to_owned(),
+    })?;
+    Ok(Entry { revision, value })
+}
+
+fn encode_state(state: State) -> Vec<u8> {
+    [&state.applied.to_be_bytes()[..], &state.digest.0.to_be_bytes()].concat()
+}
+
+fn decode_state(bytes: &[u8]) -> Option<State> {
+    let (applied, digest) = bytes.split_first_chunk()?;
+    Some(State {
+        applied: u64::from_be_bytes(*applied),
+        digest: Digest(u128::from_be_bytes(digest.try_into().ok()?)),
+    })
+}

@@ -1,0 +1,279 @@
+//! The one thread that writes: judges conditions, makes groups of changes durable, then applies and announces them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use tokio::sync::{broadcast, oneshot};
+use tracing::{error, warn};
+
+use super::batch::{Batch, Change, Commit, Digest, Line};
+use super::error::StoreError;
+use super::index::{Index, State};
+use super::journal::checkpoint::{self, Records};
+use super::journal::frame;
+use super::open::Opened;
+
+/// Size of a segment, in bytes, after which a checkpoint is made and the next one begins.
+const SEGMENT: u64 = 16 << 20;
+
+/// Changes that are made durable together at most.
+const GROUP: usize = 512;
+
+type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked.
+pub(super) enum Order {
+    Commit(Batch, Answer<u64>),
+    /// Everything at one moment, with the change it is after.
+    Dump(Answer<(u64, Records)>),
+    /// Make a checkpoint now.
+    Checkpoint(Answer<u64>),
+}
+
+/// The thread and the way to it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(opened: Opened, changes: broadcast::Sender<Arc<Commit>>) -> Result<Self, StoreError> {
+        let (orders, received) = channel();
+        let work = Work {
+            opened,
+            changes,
+            failed: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || work.run(&received))
+            .map_err(StoreError::file("start the writer of", "the store"))?;
+        Ok(Self {
+            orders: Some(orders),
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn ask<T>(
+        &self,
+        order: impl FnOnce(Answer<T>) -> Order,
+    ) -> oneshot::Receiver<Result<T, StoreError>> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(orders) = &self.orders {
+            // A writer that is gone drops the answer, which the receiver sees.
+            let _ = orders.send(order(answer));
+        }
+        answered
+    }
+}
+
+/// Ends when everything that was asked is done.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Work {
+    opened: Opened,
+    changes: broadcast::Sender<Arc<Commit>>,
+    /// Why nothing is written any more.
+    failed: Option<String>,
+}
+
+/// Changes on their way to the disk together.
+#[derive(Default)]
+struct Group {
+    lines: Vec<u8>,
+    commits: Vec<(Commit, Digest, Answer<u64>)>,
+    /// What they change: the value, with its revision, or nothing.
+    pending: HashMap<String, Option<(u64, String)>>,
+}
+
+impl Work {
+    fn run(mut self, orders: &Receiver<Order>) {
+        let mut next = orders.recv().ok();
+        while let Some(order) = next.take() {
+            let mut group = Group::default();
+            let mut after = self.take(order, &mut group);
+            while after.is_none() && group.commits.len() < GROUP {
+                let Ok(order) = orders.try_recv() else { break };
+                after = self.take(order, &mut group);
+            }
+            self.write(group);
+            if let Some(order) = after {
+                self.other(order);
+            }
+            self.roll();
+            next = orders.recv().ok();
+        }
+        if self.failed.is_none()
+            && let Err(error) = self.opened.index.flush()
+        {
+            warn!(%error, "the store's index was not written out; it is made again at the next start");
+        }
+    }
+
+    /// Takes a change into the group; anything else is given back, to be done after it.
+    fn take(&self, order: Order, group: &mut Group) -> Option<Order> {
+        match order {
+            Order::Commit(batch, answer) => {
+                match self.judge(batch, group) {
+                    Ok((commit, digest)) => group.commits.push((commit, digest, answer)),
+                    // Nobody may be waiting any more.
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    /// Checks the conditions of a batch and writes its line into the group.
+    fn judge(&self, batch: Batch, group: &mut Group) -> Result<(Commit, Digest), StoreError> {
+        if let Some(why) = &self.failed {
+            return Err(StoreError::Failed(why.clone()));
+        }
+        for (key, revision) in &batch.conditions {
+            let now = self.current(group, key)?.map_or(0, |(revision, _)| revision);
+            if now != *revision {
+                return Err(StoreError::Conflict {
+                    key: key.clone(),
+                    now,
+                });
+            }
+        }
+        let (last, mut digest) = group.commits.last().map_or(
+            (self.opened.state.applied, self.opened.state.digest),
+            |(commit, digest, _)| (commit.sequence, *digest),
+        );
+        let sequence = last + 1;
+        let mut pending: HashMap<String, Option<(u64, String)>> = HashMap::new();
+        for Change { key, value } in &batch.changes {
+            let before = match pending.get(key) {
+                Some(value) => value.clone(),
+                None => self.current(group, key)?,
+            };
+            if let Some((revision, text)) = before {
+                digest.toggle(key, revision, &text);
+            }
+            let value = value.as_ref().map(|value| (sequence, value.get().to_owned()));
+            if let Some((revision, text)) = &value {
+                digest.toggle(key, *revision, text);
+            }
+            pending.insert(key.clone(), value);
+        }
+        let line = Line {
+            group: self.opened.state.applied + 1,
+            digest,
+            changes: batch
+                .changes
+                .iter()
+                .map(|change| (change.key.clone(), change.value.as_deref()))
+                .collect(),
+        };
+        let payload = serde_json::to_vec(&line).map_err(|error| StoreError::Record {
+            key: batch
+                .changes
+                .first()
+                .map_or_else(String::new, |change| change.key.clone()),
+            reason: error.to_string(),
+        })?;
+        if payload.len() > frame::LARGEST {
+            return Err(StoreError::TooLarge(payload.len()));
+        }
+        frame::write(&mut group.lines, sequence, &payload);
+        group.pending.extend(pending);
+        let commit = Commit {
+            sequence,
+            changes: batch.changes,
+        };
+        Ok((commit, digest))
+    }
+
+    fn current(&self, group: &Group, key: &str) -> Result<Option<(u64, String)>, StoreError> {
+        if let Some(value) = group.pending.get(key) {
+            return Ok(value.clone());
+        }
+        let entry = self.opened.index.get(key)?;
+        Ok(entry.map(|entry| (entry.revision, entry.value.get().to_owned())))
+    }
+
+    /// Makes the group durable, then visible, then acknowledged; in this order.
+    fn write(&mut self, group: Group) {
+        if group.commits.is_empty() {
+            return;
+        }
+        if let Err(error) = self.opened.journal.append(&group.lines) {
+            error!(%error, "the store could not write");
+            if let StoreError::Failed(why) = &error {
+                self.failed = Some(why.clone());
+            }
+            let why = error.to_string();
+            let mut first = Some(error);
+            for (_, _, answer) in group.commits {
+                let error = first.take().unwrap_or_else(|| StoreError::Failed(why.clone()));
+                let _ = answer.send(Err(error));
+            }
+            return;
+        }
+        for (commit, digest, answer) in group.commits {
+            self.opened.state = State {
+                applied: commit.sequence,
+                digest,
+            };
+            if self.failed.is_none()
+                && let Err(error) = self.opened.index.apply(&commit, digest)
+            {
+                error!(%error, "the store's index failed; the journal has everything");
+                self.failed = Some(error.to_string());
+            }
+            let sequence = commit.sequence;
+            let _ = self.changes.send(Arc::new(commit));
+            let _ = answer.send(Ok(sequence));
+        }
+    }
+
+    fn other(&mut self, order: Order) {
+        match order {
+            Order::Commit(..) => {}
+            Order::Dump(answer) => {
+                let records = self.opened.index.scan("");
+                let _ = answer.send(records.map(|records| (self.opened.state.applied, records)));
+            }
+            Order::Checkpoint(answer) => drop(answer.send(self.checkpoint())),
+        }
+    }
+
+    fn roll(&mut self) {
+        if self.failed.is_none()
+            && self.opened.journal.length() > SEGMENT
+            && let Err(error) = self.checkpoint()
+        {
+            // It grows meanwhile, and the next change tries again.
+            warn!(%error, "the store could not make a checkpoint");
+        }
+    }
+
+    fn checkpoint(&mut self) -> Result<u64, StoreError> {
+        let State { applied, digest } = self.opened.state;
+        let records = self.opened.index.scan("")?;
+        checkpoint::write(&self.opened.folder, applied, digest, &records)?;
+        self.opened.index.flush()?;
+        self.opened.journal.roll(applied)?;
+        Ok(applied)
+    }
+}
+
+/// Readers ask it directly.
+impl Writer {
+    pub(super) fn index(opened: &Opened) -> Index {
+        opened.index.clone()
+    }
+}
