@@ -3,11 +3,19 @@
 //! Modules in order; each uses only those above it.
 #![forbid(unsafe_code)]
 
+pub mod clock;
+
+pub mod ids;
+
 pub mod problem;
 
 pub mod paths;
 
+pub mod secret;
+
 pub mod store;
+
+pub mod telemetry;
 
 pub mod stacks;
 

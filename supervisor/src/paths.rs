@@ -1,6 +1,8 @@
 //! Where Redhold keeps its own data on this machine: the one place that decides it.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::problem::{Code, Problem};
@@ -25,6 +27,19 @@ pub fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Problem> {
         )
         .because(error)
     })
+}
+
+/// Puts a file in place at one stroke, for this account alone: written beside it, made durable, renamed.
+///
+/// # Errors
+/// The kernel's; the file is as it was then.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut temporary = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    File::open(folder)?.sync_all()
 }
 
 /// The rule itself, with the environment as a function. The XDG base directory specification says that a

@@ -12,10 +12,11 @@ use serde_json::json;
 use crate::cli::Global;
 use crate::cli::output::{Output, Style, harmless};
 use crate::cli::progress::Shown;
-use crate::dev::{self, Level, Line, Ready, Said, Screen, Wish};
+use crate::dev::{self, Ready, Said, Screen, Wish};
 use crate::paths;
 use crate::problem::Problem;
 use crate::stacks::Stacks;
+use crate::telemetry::line::{Level, Line};
 
 const ABOUT: &str = "\
 The folder is Node-RED's user directory: flows.json, package.json, and what the palette installs. Plain Node-RED \

@@ -1,4 +1,4 @@
-//! Pure: how an instance ended, in words, and whether it is started again.
+//! Pure: whether an instance that ended is started again, and what its person can do.
 
 use std::time::Duration;
 
@@ -40,27 +40,6 @@ impl Crashes {
     }
 }
 
-/// Why it ended, as the end of a sentence: "Node-RED ...".
-pub(super) fn why(exit: &ExitRecord) -> String {
-    if let Some(oom) = &exit.oom {
-        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
-        let limit = oom
-            .limit
-            .map_or_else(String::new, |limit| format!(" of {}", mib(limit)));
-        let peak = oom.peak.or(exit.memory_peak);
-        let peak = peak.map_or_else(String::new, |peak| format!(" (it had {})", mib(peak)));
-        return format!("ran out of its memory{limit}{peak}");
-    }
-    match (exit.code, exit.signal) {
-        (Some(0), _) => "ended by itself".to_owned(),
-        // V8 aborts when its heap is full; a shell would call that 134.
-        (Some(134), _) | (_, Some(6)) => "aborted, most often because its heap was full".to_owned(),
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (_, Some(signal)) => format!("was killed by {}", signal_name(signal)),
-        (None, None) => "is gone, and nobody saw how".to_owned(),
-    }
-}
-
 /// What a person can do about it.
 pub(super) fn advice(exit: &ExitRecord) -> &'static str {
     if exit.oom.is_some() || exit.signal == Some(6) || exit.code == Some(134) {
@@ -70,17 +49,8 @@ pub(super) fn advice(exit: &ExitRecord) -> &'static str {
     }
 }
 
-fn signal_name(signal: i32) -> String {
-    nix::sys::signal::Signal::try_from(signal).map_or_else(
-        |_| format!("signal {signal}"),
-        |known| format!("{known} (signal {signal})"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use runtime::record::OomRecord;
-
     use super::*;
 
     #[test]
@@ -99,52 +69,5 @@ mod tests {
             Next::Restart(Duration::from_millis(500))
         );
         assert_eq!(crashes.next(at(1900), false), Next::GiveUp);
-    }
-
-    #[test]
-    fn each_end_has_its_words() {
-        let base = ExitRecord {
-            id: "x".to_owned(),
-            code: None,
-            signal: None,
-            oom: None,
-            stopping: false,
-            started_ms: 0,
-            ended_ms: 0,
-            cpu_us: None,
-            memory_peak: None,
-        };
-        let oom = OomRecord {
-            kills: 1,
-            limit: Some(256 << 20),
-            peak: Some(256 << 20),
-        };
-        for (exit, said) in [
-            (
-                ExitRecord {
-                    code: Some(1),
-                    ..base.clone()
-                },
-                "ended with exit code 1",
-            ),
-            (
-                ExitRecord {
-                    signal: Some(9),
-                    ..base.clone()
-                },
-                "was killed by SIGKILL (signal 9)",
-            ),
-            (
-                ExitRecord {
-                    signal: Some(9),
-                    oom: Some(oom),
-                    ..base.clone()
-                },
-                "ran out of its memory of 256 MiB (it had 256 MiB)",
-            ),
-            (base, "is gone, and nobody saw how"),
-        ] {
-            assert_eq!(why(&exit), said);
-        }
     }
 }

@@ -8,9 +8,9 @@ use runtime::record::ExitRecord;
 use runtime::spec::InstanceSpec;
 
 use crate::dev::launch::Launcher;
-use crate::dev::log::split;
 use crate::dev::signals::Signals;
 use crate::problem::{Code, Problem};
+use crate::telemetry::line::split;
 
 /// Most that is read of what it said.
 const LONGEST: u64 = 4 << 20;

@@ -13,9 +13,9 @@ use runtime::spec::{InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Networ
 use runtime::store::Stack;
 use runtime::units::Bytes;
 
-use crate::dev::ending;
 use crate::dev::screen::{Said, Screen};
 use crate::dev::state::State;
+use crate::instances::ending::why;
 use crate::instances::{self, NpmSettings, PrepareError, Settings, Wanted};
 use crate::problem::{Code, Problem};
 
@@ -126,7 +126,7 @@ impl Launcher<'_> {
             }
             Adopted::Ended(exit) => {
                 if !exit.stopping {
-                    let said = format!("while nobody watched, Node-RED {}", ending::why(&exit));
+                    let said = format!("while nobody watched, Node-RED {}", why(&exit));
                     self.screen.show(Said::Warning(&said));
                 }
             }

@@ -12,7 +12,6 @@ mod folder;
 mod import;
 mod launch;
 mod log;
-mod messages;
 mod modules;
 mod open;
 mod port;
@@ -34,7 +33,6 @@ use runtime::store::Progress;
 use runtime::units::{Bytes, CpuShare, Pids};
 use tokio::sync::watch;
 
-pub use self::log::{Level, Line};
 pub use self::screen::{Ready, Said, Screen};
 
 use crate::dev::folder::Project;
@@ -46,6 +44,7 @@ use crate::instances::{NpmSettings, Settings, WELCOME_FLOW};
 use crate::problem::{Code, Problem};
 use crate::proxy::{Bounds, Front, Upstream};
 use crate::stacks::Stacks;
+use crate::telemetry::line::Level;
 
 /// Tasks that one project may have: Node.js takes 11, npm and what flows start as much again several times.
 const PIDS: Pids = Pids(512);

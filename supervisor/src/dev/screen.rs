@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::dev::log::Line;
+use crate::telemetry::line::Line;
 
 /// Whoever shows it. Called from several threads.
 pub trait Screen: Send + Sync {

@@ -12,12 +12,14 @@ use tokio::sync::watch;
 
 use crate::dev::ending::{self, Crashes, Next};
 use crate::dev::launch::Launcher;
-use crate::dev::log::{Follower, From, Level};
-use crate::dev::messages::{self, Flows};
+use crate::dev::log::{Follower, From};
 use crate::dev::screen::{Ready, Said, Screen};
 use crate::dev::signals::Signals;
+use crate::instances::ending::why;
+use crate::instances::messages::{self, Flows};
 use crate::problem::{Code, Problem};
 use crate::proxy::Upstream;
+use crate::telemetry::line::{Level, Line};
 
 /// How long a gentle stop may take before everything inside is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -84,7 +86,7 @@ impl Session<'_> {
                 End::Crashed { exit, was_ready } => {
                     let why = exit
                         .as_ref()
-                        .map_or_else(|| "is gone without a record".to_owned(), ending::why);
+                        .map_or_else(|| "is gone without a record".to_owned(), why);
                     match crashes.next(self.begun.elapsed(), was_ready) {
                         Next::GiveUp => return Err(gave_up(exit.as_ref(), &why, was_ready, &last_lines)),
                         Next::Restart(wait) => {
@@ -123,7 +125,7 @@ impl Session<'_> {
 
     fn follow(&self, from: From) -> Result<Follower, Problem> {
         let (screen, least) = (self.screen.clone(), self.level);
-        let show = move |line: crate::dev::log::Line| {
+        let show = move |line: Line| {
             if line.level >= least {
                 screen.show(Said::Log(&line));
             }

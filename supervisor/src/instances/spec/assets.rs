@@ -10,20 +10,26 @@ use serde_json::Value;
 use super::PrepareError;
 
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
-pub const WELCOME_FLOW: &str = include_str!("../../assets/node-red/welcome.json");
+pub const WELCOME_FLOW: &str = include_str!("../../../assets/node-red/welcome.json");
 
 const FILES: [(&str, &str); 13] = [
-    ("main.cjs", include_str!("../../assets/node-red/main.cjs")),
-    ("channel.cjs", include_str!("../../assets/node-red/channel.cjs")),
-    ("check.cjs", include_str!("../../assets/node-red/check.cjs")),
-    ("got.cjs", include_str!("../../assets/node-red/got.cjs")),
-    ("lazy.cjs", include_str!("../../assets/node-red/lazy.cjs")),
-    ("levers.cjs", include_str!("../../assets/node-red/levers.cjs")),
-    ("log.cjs", include_str!("../../assets/node-red/log.cjs")),
-    ("memory.cjs", include_str!("../../assets/node-red/memory.cjs")),
-    ("settings.cjs", include_str!("../../assets/node-red/settings.cjs")),
-    ("state.cjs", include_str!("../../assets/node-red/state.cjs")),
-    ("warm.cjs", include_str!("../../assets/node-red/warm.cjs")),
+    ("main.cjs", include_str!("../../../assets/node-red/main.cjs")),
+    (
+        "channel.cjs",
+        include_str!("../../../assets/node-red/channel.cjs"),
+    ),
+    ("check.cjs", include_str!("../../../assets/node-red/check.cjs")),
+    ("got.cjs", include_str!("../../../assets/node-red/got.cjs")),
+    ("lazy.cjs", include_str!("../../../assets/node-red/lazy.cjs")),
+    ("levers.cjs", include_str!("../../../assets/node-red/levers.cjs")),
+    ("log.cjs", include_str!("../../../assets/node-red/log.cjs")),
+    ("memory.cjs", include_str!("../../../assets/node-red/memory.cjs")),
+    (
+        "settings.cjs",
+        include_str!("../../../assets/node-red/settings.cjs"),
+    ),
+    ("state.cjs", include_str!("../../../assets/node-red/state.cjs")),
+    ("warm.cjs", include_str!("../../../assets/node-red/warm.cjs")),
     (
         "passwd",
         "redhold:x:1000:1000:Redhold instance:/data:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",

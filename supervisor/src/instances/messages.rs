@@ -7,7 +7,7 @@ const LONGEST: usize = 2000;
 
 /// How the flows are, by the guest's own account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Flows {
+pub(crate) enum Flows {
     /// They run.
     Run,
     /// Safe mode: the editor is open, the flows wait for a deploy.
@@ -21,7 +21,7 @@ pub(super) enum Flows {
 }
 
 /// Reads one message; everything but a `state` is somebody else's.
-pub(super) fn flows(message: &Value) -> Option<Flows> {
+pub(crate) fn flows(message: &Value) -> Option<Flows> {
     if message["type"] != "state" {
         return None;
     }

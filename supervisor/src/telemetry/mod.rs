@@ -1,0 +1,3 @@
+//! What instances and the host say about themselves: lines of logs, figures.
+
+pub mod line;
