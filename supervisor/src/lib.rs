@@ -11,9 +11,15 @@ pub mod problem;
 
 pub mod paths;
 
+pub mod shutdown;
+
+pub mod config;
+
 pub mod secret;
 
 pub mod store;
+
+pub mod audit;
 
 pub mod telemetry;
 
@@ -23,6 +29,10 @@ pub mod instances;
 
 pub mod proxy;
 
+pub mod web;
+
 pub mod dev;
+
+pub mod app;
 
 pub mod cli;

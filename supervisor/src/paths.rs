@@ -29,6 +29,53 @@ pub fn data_dir(flag: Option<&Path>) -> Result<PathBuf, Problem> {
     })
 }
 
+/// The data directory that the flag or the environment names.
+#[must_use]
+pub fn named_data_dir(flag: Option<&Path>) -> Option<PathBuf> {
+    let env = || {
+        std::env::var_os("REDHOLD_DATA_DIR")
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    flag.map(Path::to_path_buf).or_else(env)
+}
+
+/// The data directory of a host: as [`data_dir`], but root's own is the system's.
+///
+/// # Errors
+/// As [`data_dir`].
+pub fn host_data_dir(flag: Option<&Path>) -> Result<PathBuf, Problem> {
+    if named_data_dir(flag).is_none() && nix::unistd::geteuid().is_root() {
+        return Ok(SYSTEM_DATA_DIR.into());
+    }
+    data_dir(flag)
+}
+
+/// The data directory of the host that a client means: the one that is named, else the system's where it has a host,
+/// else the account's own.
+///
+/// # Errors
+/// As [`data_dir`].
+pub fn client_data_dir(flag: Option<&Path>) -> Result<PathBuf, Problem> {
+    let system = Path::new(SYSTEM_DATA_DIR);
+    if named_data_dir(flag).is_none() && api_socket(system).exists() {
+        return Ok(system.to_owned());
+    }
+    host_data_dir(flag)
+}
+
+/// Longest path of a unix socket, in bytes (`unix(7)`).
+pub const LONGEST_SOCKET: usize = 107;
+
+/// Where root's host keeps its data, unless it is told otherwise.
+pub const SYSTEM_DATA_DIR: &str = "/var/lib/redhold";
+
+/// The local socket of the host with this data directory.
+#[must_use]
+pub fn api_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("run/api.sock")
+}
+
 /// Puts a file in place at one stroke, for this account alone: written beside it, made durable, renamed.
 ///
 /// # Errors

@@ -18,6 +18,10 @@ pub enum Code {
     Host,
     /// Something else holds what the command needs: a port, a lock.
     Busy,
+    /// What it is about does not exist.
+    Missing,
+    /// Somebody else changed it first, or it is in a state that does not allow this.
+    Conflict,
     /// A person broke it off.
     Interrupted,
 }
@@ -27,10 +31,10 @@ impl Code {
     #[must_use]
     pub const fn exit(self) -> u8 {
         match self {
-            Self::Failed => 1,
+            Self::Failed | Self::Missing => 1,
             Self::Usage => 2,
             Self::Host => 3,
-            Self::Busy => 4,
+            Self::Busy | Self::Conflict => 4,
             Self::Interrupted => 130,
         }
     }
@@ -43,6 +47,8 @@ impl Code {
             Self::Usage => "usage",
             Self::Host => "host",
             Self::Busy => "busy",
+            Self::Missing => "not-found",
+            Self::Conflict => "conflict",
             Self::Interrupted => "interrupted",
         }
     }

@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use thiserror::Error;
 
 use crate::ids;
@@ -49,7 +50,10 @@ pub struct SealError;
 
 /// The host's key.
 #[derive(Clone, Debug)]
-pub struct HostKey(LessSafeKey);
+pub struct HostKey {
+    seals: LessSafeKey,
+    vouches: hmac::Key,
+}
 
 impl HostKey {
     /// Reads the key, or makes it on a host that has none.
@@ -69,7 +73,13 @@ impl HostKey {
         };
         let key = UnboundKey::new(&CHACHA20_POLY1305, &bytes)
             .map_err(|_| io::Error::other("it is not a key of 32 bytes"))?;
-        Ok(Self(LessSafeKey::new(key)))
+        // Two uses of one key are kept apart by a derivation of their own.
+        let root = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
+        let vouches = hmac::sign(&root, b"redhold vouchers");
+        Ok(Self {
+            seals: LessSafeKey::new(key),
+            vouches: hmac::Key::new(hmac::HMAC_SHA256, vouches.as_ref()),
+        })
     }
 
     /// Seals a text for one purpose, for example an instance's identifier: it opens for no other.
@@ -83,7 +93,7 @@ impl HostKey {
         let mut nonce = [0; NONCE_LEN];
         ids::random(&mut nonce);
         let mut sealed = text.as_bytes().to_vec();
-        self.0
+        self.seals
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(purpose.as_bytes()),
@@ -92,6 +102,13 @@ impl HostKey {
             .expect("a short text");
         let whole = [&nonce[..], &sealed].concat();
         format!("{FORMAT}{}", STANDARD_NO_PAD.encode(whole))
+    }
+
+    /// What an instance believes that the front alone can know: by it the front vouches for whoever asks.
+    #[must_use]
+    pub fn voucher(&self, id: &str) -> Secret {
+        let tag = hmac::sign(&self.vouches, id.as_bytes());
+        Secret(URL_SAFE_NO_PAD.encode(tag.as_ref()))
     }
 
     /// Opens what was sealed for `purpose`.
@@ -103,7 +120,7 @@ impl HostKey {
         let mut bytes = STANDARD_NO_PAD.decode(encoded).map_err(|_| SealError)?;
         let (nonce, text) = bytes.split_first_chunk_mut::<NONCE_LEN>().ok_or(SealError)?;
         let text = self
-            .0
+            .seals
             .open_in_place(
                 Nonce::assume_unique_for_key(*nonce),
                 Aad::from(purpose.as_bytes()),

@@ -4,6 +4,7 @@ mod cli;
 mod dev;
 mod doctor;
 mod guest;
+mod host;
 mod import;
 mod projects;
 mod proxy;

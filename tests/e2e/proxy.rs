@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use supervisor::proxy::{Bounds, Front, Upstream};
+use supervisor::proxy::{Bounds, Front, Listening, Single, Upstream};
 use test_support::client;
 use test_support::eventually::{eventually, let_pass};
 use test_support::websocket::WebSocket;
@@ -39,7 +39,8 @@ impl Stage {
         let (upstream, seen) = watch::channel(Upstream::Ready(socket));
         let front = {
             let _inside = runtime.enter();
-            Front::serve(vec![listener], &seen, bounds).expect("a front")
+            let routes = std::sync::Arc::new(Single(seen));
+            Front::serve(vec![Listening::plain(listener)], routes, None, bounds).expect("a front")
         };
         Self {
             front: Some(front),
@@ -434,7 +435,8 @@ fn the_instance_learns_who_asked_and_nothing_claimed() {
     let stage = Stage::new(Bounds::default());
     let mut client = stage.sent(
         "GET http://localhost:99/a?b=c HTTP/1.1\r\nhost: other\r\nx-forwarded-for: 1.2.3.4\r\n\
-         connection: close, x-drop\r\nx-drop: 1\r\nexpect: 100-continue\r\n\r\n",
+         connection: close, x-drop\r\nx-drop: 1\r\nexpect: 100-continue\r\nx-request-id: mine-1\r\n\
+         x-redhold-voucher: forged\r\n\r\n",
     );
     let mut lines = stage.serve_one("ok");
     lines[1..].sort();
@@ -446,6 +448,7 @@ fn the_instance_learns_who_asked_and_nothing_claimed() {
             "x-forwarded-for: 127.0.0.1",
             "x-forwarded-host: localhost:99",
             "x-forwarded-proto: http",
+            "x-request-id: mine-1",
         ]
     );
     assert!(read_until(&mut client, "ok").contains("200 OK"));

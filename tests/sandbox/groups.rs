@@ -233,3 +233,38 @@ fn a_name_in_use_is_not_taken_over() {
     assert_eq!(first.line(), "here");
     first.end();
 }
+
+fn held(levels: &[Level], name: &str) -> bool {
+    level(levels, name).strength == Strength::Hard
+}
+
+#[test]
+fn limits_change_while_a_program_runs() {
+    let limits = |memory: Option<u64>, pids| Limits {
+        memory: memory.map(Bytes::mib),
+        pids: Some(Pids(pids)),
+        ..Limits::default()
+    };
+    let mut program = Program::start(
+        "t-changed",
+        &limits(Some(150), 30),
+        "const kept = []; process.stdin.on('data', () => { kept.push(Buffer.alloc(55 << 20, 1)); console.log(kept.length) }); console.log('ready')",
+    );
+    assert_eq!(program.line(), "ready");
+    let levels = program.group.change(&limits(Some(280), 40)).expect("more");
+    assert!(held(levels, "memory") && held(levels, "pids"), "{levels:?}");
+    for count in ["1", "2"] {
+        program.say("more");
+        assert_eq!(program.line(), count, "there is room for it now");
+    }
+    // Less than it has: the kernel takes what it can, or says no; the group is never left without a limit.
+    let levels = program.group.change(&limits(Some(270), 20)).expect("less");
+    assert!(held(levels, "memory") && held(levels, "pids"), "{levels:?}");
+    let levels = program.group.change(&limits(None, 20)).expect("none");
+    assert_eq!(levels[0].strength, Strength::Off, "{levels:?}");
+    program.say("more");
+    assert_eq!(program.line(), "3");
+    program.say("more");
+    assert_eq!(program.line(), "4", "nothing stops it any more");
+    program.end();
+}

@@ -8,5 +8,5 @@ mod running;
 mod spawn;
 
 pub use adopt::{Adopted, Lost, adopt};
-pub use running::Running;
+pub use running::{Running, forget};
 pub use spawn::{Descriptors, spawn};

@@ -13,9 +13,11 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use crate::error::RequestError;
 use crate::launch::{open_directory, process, socket_path};
 use crate::record::{
-    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, ProcessRef, RESOLVER_FILE, RUN_FILE, Reply, Request,
+    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, Level, ProcessRef, RESOLVER_FILE, RUN_FILE, Reply, Request,
     RunRecord, Status,
 };
+use crate::sandbox::cgroup::{CgroupError, Group, Stats};
+use crate::spec::Limits;
 use crate::sys::pidfd;
 
 /// A keeper answers within milliseconds; one that does not is stopped, frozen, or starved of processor time.
@@ -79,6 +81,40 @@ impl Running {
     /// [`RequestError::Refused`] when the program does not listen.
     pub fn collect(&self) -> Result<(), RequestError> {
         self.ask(&Request::Collect).map(drop)
+    }
+
+    /// Stops every process of it where it stands, or lets them go on; false where this machine cannot.
+    ///
+    /// # Errors
+    /// When its groups are gone, or the kernel refuses.
+    pub fn freeze(&self, frozen: bool) -> Result<bool, CgroupError> {
+        self.group()?.freeze(frozen)
+    }
+
+    /// Whether it is frozen.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.group().is_ok_and(|group| group.is_frozen())
+    }
+
+    /// Sets other limits on memory, processor time and tasks while it runs; what is enforced now.
+    ///
+    /// # Errors
+    /// When its groups are gone.
+    pub fn limit(&self, limits: &Limits) -> Result<Vec<Level>, CgroupError> {
+        Ok(self.group()?.change(limits)?.to_vec())
+    }
+
+    /// What it uses and has used, read without its keeper.
+    ///
+    /// # Errors
+    /// When the record names groups that are not ours.
+    pub fn stats(&self) -> Result<Stats, CgroupError> {
+        Ok(self.group()?.stats())
+    }
+
+    fn group(&self) -> Result<Group, CgroupError> {
+        Group::from_paths(&self.record.cgroups)
     }
 
     /// A connection that carries [`Event`]s, one JSON object per line, beginning with the last known state of the
@@ -202,7 +238,11 @@ fn send(stream: &mut UnixStream, request: &Request) -> io::Result<()> {
     stream.write_all(&line)
 }
 
-pub(super) fn forget(run_dir: &Path) -> io::Result<()> {
+/// Removes the records of a run whose end was noted elsewhere.
+///
+/// # Errors
+/// The kernel's.
+pub fn forget(run_dir: &Path) -> io::Result<()> {
     for name in [
         CONTROL_SOCKET,
         RUN_FILE,

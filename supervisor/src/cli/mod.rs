@@ -4,10 +4,12 @@
 //! lines. Exit codes are [`Code`](crate::problem::Code)'s; hidden roles (`keeper`) are dispatched in [`main`]
 //! before anything else runs, because they must stay small and single-threaded.
 
+pub mod client;
 pub mod dev;
 pub mod doctor;
 pub mod output;
 pub mod progress;
+pub mod serve;
 pub mod stack;
 
 use std::path::PathBuf;
@@ -51,6 +53,13 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::Dev),
+    Serve(serve::Serve),
+    Instance(client::instance::Instance),
+    Logs(client::logs::Logs),
+    Events(client::events::Events),
+    Top(client::top::Top),
+    Limits(client::top::Limits),
+    Host(client::host::Host),
     Stack(stack::Stack),
     Doctor(doctor::Doctor),
 }
@@ -73,6 +82,13 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
     match &cli.command {
         Command::Dev(command) => dev::run(command, &cli.global, output),
+        Command::Serve(command) => serve::run(command, &cli.global, output),
+        Command::Instance(command) => client::instance::run(command, &cli.global, output),
+        Command::Logs(command) => client::logs::run(command, &cli.global, output),
+        Command::Events(command) => client::events::run(command, &cli.global, output),
+        Command::Top(command) => client::top::top(command, &cli.global, output),
+        Command::Limits(command) => client::top::limits(command, &cli.global, output),
+        Command::Host(command) => client::host::run(command, &cli.global, output),
         Command::Stack(command) => stack::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),
     }

@@ -42,7 +42,7 @@ use crate::dev::signals::Signals;
 use crate::dev::state::State;
 use crate::instances::{NpmSettings, Settings, WELCOME_FLOW};
 use crate::problem::{Code, Problem};
-use crate::proxy::{Bounds, Front, Upstream};
+use crate::proxy::{Bounds, Front, Listening, Single, Upstream};
 use crate::stacks::Stacks;
 use crate::telemetry::line::Level;
 
@@ -169,7 +169,8 @@ async fn work(
     modules::install(&project, &launcher, &mut signals, screen.as_ref()).await?;
 
     let (upstream, seen) = watch::channel(Upstream::Starting);
-    let front = Front::serve(taken.listeners, &seen, Bounds::default())
+    let listeners = taken.listeners.into_iter().map(Listening::plain).collect();
+    let front = Front::serve(listeners, Arc::new(Single(seen)), None, Bounds::default())
         .map_err(|error| Problem::new(Code::Host, "cannot serve the port").because(error))?;
     let browser = Arc::new(Mutex::new(None));
     let session = Session {

@@ -1,13 +1,68 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
-//! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], `messages`, `ending`. [`spec`] turns a wish into a runtime spec.
+//! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
+//! `ending`. Effects: `actor` (one task per instance) and `job` (what blocks); [`service`] has every operation.
+//! [`spec`] turns a wish into a runtime spec.
 
+mod actor;
+mod check;
 pub(crate) mod ending;
+pub mod events;
+pub mod health;
+mod job;
 pub mod machine;
 pub(crate) mod messages;
 pub mod model;
+pub mod observed;
+mod patch;
+pub mod place;
+pub mod queue;
 pub mod restart;
+pub mod service;
 pub mod spec;
+mod wish;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use runtime::spec::Isolation;
+
+use self::events::Events;
+use self::model::Named;
+use self::queue::StartQueue;
+use crate::secret::HostKey;
+use crate::stacks::Stacks;
+use crate::store::Store;
+use crate::store::table::Table;
+
+pub use self::service::Instances;
 pub use self::spec::cache;
 pub use self::spec::{NpmSettings, PrepareError, Settings, WELCOME_FLOW, Wanted, prepare, reserved};
+
+/// What all instances of a host share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where records are.
+    pub store: Store,
+    /// What happened.
+    pub events: Events,
+    /// Everything on the disk.
+    pub data_dir: PathBuf,
+    /// Node.js and Node-RED.
+    pub stacks: Arc<Stacks>,
+    /// Opens secrets.
+    pub key: HostKey,
+    /// Who starts when.
+    pub queue: StartQueue,
+    /// What is executed as keeper.
+    pub executable: PathBuf,
+    /// The strongest walls of this host.
+    pub isolation: Isolation,
+    /// How npm reaches its registry.
+    pub npm: NpmSettings,
+}
+
+/// Key of the record that says who has a name.
+fn name_key(name: &str) -> String {
+    Table::<Named>::key(name)
+}

@@ -22,9 +22,9 @@ pub struct Instance {
     pub number: u32,
     /// Everything that a person can set.
     pub settings: Settings,
-    /// Kept in safe mode until a person, or a deploy, leaves it.
+    /// Key of the flows' credentials; absent where Node-RED keeps one of its own, as in what was imported.
     #[serde(default)]
-    pub safe: bool,
+    pub credential_secret: Option<Hidden>,
     /// When it was created, in milliseconds since 1970.
     pub created_ms: u64,
     /// When it is deleted for good, in milliseconds since 1970; until then it can be brought back.
@@ -34,6 +34,54 @@ pub struct Instance {
 
 impl Record for Instance {
     const TABLE: &'static str = "instances";
+    const FORMAT: u32 = 1;
+}
+
+/// What an instance's actor remembers of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its flows stay stopped until a person, or a deploy, starts them.
+    pub safe: bool,
+}
+
+impl Record for Kept {
+    const TABLE: &'static str = "kept";
+    const FORMAT: u32 = 1;
+}
+
+/// Who has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The instance's identifier.
+    pub id: String,
+}
+
+impl Record for Named {
+    const TABLE: &'static str = "names";
+    const FORMAT: u32 = 1;
+}
+
+/// What a request with a key of its own created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// The instance's identifier.
+    pub id: String,
+}
+
+impl Record for Created {
+    const TABLE: &'static str = "created";
+    const FORMAT: u32 = 1;
+}
+
+/// The last number that was given to an instance; numbers make users, and are never given twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastNumber {
+    /// The number.
+    pub number: u32,
+}
+
+impl Record for LastNumber {
+    const TABLE: &'static str = "counters";
     const FORMAT: u32 = 1;
 }
 
@@ -142,14 +190,14 @@ impl std::fmt::Debug for Hidden {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct LimitSettings {
-    /// Memory and swap together, in MiB; `null` is no limit.
-    pub memory_mib: Option<u32>,
-    /// Processor time in percent of one core; `null` is no limit.
-    pub cpu_percent: Option<u32>,
+    /// Memory and swap together, in MiB; 0 is no limit.
+    pub memory_mib: u32,
+    /// Processor time in percent of one core; 0 is no limit.
+    pub cpu_percent: u32,
     /// Tasks, threads included.
     pub tasks: u32,
-    /// What `data/` and `files/` may hold together, in MiB; `null` is no limit.
-    pub disk_mib: Option<u32>,
+    /// What `data/` and `files/` may hold together, in MiB; 0 is no limit.
+    pub disk_mib: u32,
     /// Open descriptors per process.
     pub descriptors: u32,
     /// What one start of npm may use, in MiB: npm alone peaks at 270.
@@ -159,10 +207,10 @@ pub struct LimitSettings {
 impl Default for LimitSettings {
     fn default() -> Self {
         Self {
-            memory_mib: Some(512),
-            cpu_percent: None,
+            memory_mib: 512,
+            cpu_percent: 0,
             tasks: 512,
-            disk_mib: Some(1024),
+            disk_mib: 1024,
             descriptors: 4096,
             install_memory_mib: 768,
         }

@@ -1,39 +1,42 @@
-//! One client connection: its requests, one after the other, to the instance and back.
+//! One client connection: its requests, each to where it belongs, and the answers back.
 
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{EXPECT, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::header::{EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+use tower_service::Service;
 use tracing::debug;
 
-use crate::proxy::page::{Body, Page, whole};
-use crate::proxy::serve::{Bounds, Tasks};
+use crate::proxy::page::{self, Body, Page, whole};
+use crate::proxy::route::{Asked, Route, Target};
+use crate::proxy::serve::{From, Shared};
+use crate::proxy::upload::Upload;
 use crate::proxy::{Upstream, guard, headers};
+
+/// Ways to instances that one client connection keeps between two requests.
+const KEPT: usize = 8;
 
 /// A client connection's state.
 pub(super) struct Client {
-    address: IpAddr,
-    upstream: watch::Receiver<Upstream>,
-    bounds: Bounds,
-    tasks: Arc<Tasks>,
-    /// The instance's side of this connection, when it is between two requests.
-    idle: Mutex<Option<SendRequest<Upload>>>,
+    pub(super) address: IpAddr,
+    /// Whether it came over TLS.
+    pub(super) secure: bool,
+    pub(super) front: Arc<Shared>,
+    /// The instances' sides of this connection that are between two requests, by their sockets.
+    pub(super) idle: Mutex<Vec<(PathBuf, SendRequest<Upload>)>>,
 }
 
 /// Why an exchange has no answer.
@@ -50,39 +53,88 @@ enum ExchangeError {
 }
 
 impl Client {
-    pub(super) fn new(
-        address: IpAddr,
-        upstream: watch::Receiver<Upstream>,
-        bounds: Bounds,
-        tasks: Arc<Tasks>,
-    ) -> Self {
-        Self {
-            address,
-            upstream,
-            bounds,
-            tasks,
-            idle: Mutex::new(None),
+    /// Answers one request; a failure is an answer too.
+    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let id = self.front.name(&mut request);
+        let mut response = self.answered(request).await;
+        if let Some(id) = id {
+            response.headers_mut().insert(headers::REQUEST_ID, id);
+        }
+        self.front.counted(response.status());
+        response
+    }
+
+    async fn answered(&self, request: Request<Incoming>) -> Response<Body> {
+        let wants_page = page::wants_page(request.method(), request.headers());
+        let host = match guard::judge(&request) {
+            Ok(host) => host,
+            Err(refusal) => {
+                let page = Page {
+                    status: refusal.status,
+                    title: "Not allowed",
+                    detail: &refusal.reason,
+                    retry: None,
+                };
+                return page.answer(wants_page);
+            }
+        };
+        let asked = Asked {
+            host: host.as_deref(),
+            path: request.uri().path(),
+            headers: request.headers(),
+            secure: self.secure,
+        };
+        match self.front.routes.find(&asked) {
+            Route::To(target) => self.to(target, request, wants_page).await,
+            Route::Local => self.local(request).await,
+            Route::Redirect(to) => see_other(&to),
+            Route::Secure => redirect(host.as_deref(), request.uri(), self.front.secure_port),
+            Route::Refused {
+                status,
+                title,
+                detail,
+                challenge,
+            } => {
+                let page = Page {
+                    status,
+                    title,
+                    detail: &detail,
+                    retry: None,
+                };
+                let mut response = page.answer(wants_page);
+                if let Some(challenge) = challenge {
+                    let challenge = HeaderValue::from_static(challenge);
+                    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                }
+                response
+            }
         }
     }
 
-    /// Answers one request; a failure is an answer too.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let method = request.method().clone();
-        let about = request.headers().clone();
-        if let Err(refusal) = guard::judge(&request) {
-            let page = Page {
-                status: refusal.status,
-                title: "Not allowed",
-                detail: &refusal.reason,
+    async fn local(&self, mut request: Request<Incoming>) -> Response<Body> {
+        request.extensions_mut().insert(From {
+            address: self.address,
+            secure: self.secure,
+        });
+        let Some(mut router) = self.front.local.clone() else {
+            return Page {
+                status: StatusCode::NOT_FOUND,
+                title: "Nothing here",
+                detail: "This host serves nothing under this name.",
                 retry: None,
-            };
-            return page.answer(&method, &about);
-        }
-        let socket = match self.ready(&method, &about).await {
+            }
+            .answer(false);
+        };
+        let Ok(response) = router.call(request.map(axum::body::Body::new)).await;
+        response.map(|body| body.map_err(Into::into).boxed_unsync())
+    }
+
+    async fn to(&self, target: Target, request: Request<Incoming>, wants_page: bool) -> Response<Body> {
+        let socket = match self.ready(target.upstream, wants_page).await {
             Ok(socket) => socket,
             Err(page) => return *page,
         };
-        match self.exchange(request, &socket).await {
+        match self.exchange(request, &socket, target.voucher).await {
             Ok(response) => response,
             Err(error) => {
                 debug!(error = &error as &dyn Error, "no answer from the instance");
@@ -97,20 +149,26 @@ impl Client {
                     detail: &detail,
                     retry: Some(2),
                 };
-                page.answer(&method, &about)
+                page.answer(wants_page)
             }
         }
     }
 
     /// The instance's socket, as soon as its flows run; else what to say.
-    async fn ready(&self, method: &Method, about: &HeaderMap) -> Result<PathBuf, Box<Response<Body>>> {
-        let mut upstream = self.upstream.clone();
+    async fn ready(
+        &self,
+        mut upstream: watch::Receiver<Upstream>,
+        wants_page: bool,
+    ) -> Result<PathBuf, Box<Response<Body>>> {
+        if let Upstream::Ready(socket) = &*upstream.borrow() {
+            return Ok(socket.clone());
+        }
         let settled = upstream.wait_for(|now| *now != Upstream::Starting);
-        let now = match tokio::time::timeout(self.bounds.starting, settled).await {
+        let now = match tokio::time::timeout(self.front.bounds.starting, settled).await {
             Ok(Ok(now)) => now.clone(),
             Ok(Err(_)) => Upstream::Down {
                 title: "Redhold is stopping".to_owned(),
-                detail: "Start it again with `redhold dev`.".to_owned(),
+                detail: "This page opens when it is back.".to_owned(),
             },
             Err(_) => Upstream::Starting,
         };
@@ -125,28 +183,30 @@ impl Client {
             detail,
             retry: Some(2),
         };
-        Err(Box::new(page.answer(method, about)))
+        Err(Box::new(page.answer(wants_page)))
     }
 
     async fn exchange(
         &self,
         mut request: Request<Incoming>,
         socket: &Path,
+        voucher: Option<HeaderValue>,
     ) -> Result<Response<Body>, ExchangeError> {
         // Only WebSocket: an upgrade to cleartext HTTP/2 would carry requests past this front unseen.
         let protocol = headers::upgrade(request.headers())
             .filter(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let client_side = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
         let (sender, response) = self
-            .send(self.translate(request, protocol.as_ref()), socket)
+            .send(self.translate(request, protocol.as_ref(), voucher), socket)
             .await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // It becomes usable again when this answer's body has been read.
-            self.park(sender);
+            self.park(socket, sender);
             let (mut head, body) = response.into_parts();
             headers::strip(&mut head.headers, None);
             head.version = Version::HTTP_11;
-            return Ok(Response::from_parts(head, body.boxed()));
+            let body = body.map_err(Into::into).boxed_unsync();
+            return Ok(Response::from_parts(head, body));
         }
         let (Some(client_side), Some(protocol)) = (client_side, protocol) else {
             return Err(ExchangeError::Upgrade);
@@ -154,14 +214,21 @@ impl Client {
         Ok(self.joined(response, client_side, protocol))
     }
 
-    /// Keeps the instance's connection for the next request of this client; there is never a second one.
-    fn park(&self, sender: SendRequest<Upload>) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    /// Keeps the way to the instance for the next request of this client.
+    fn park(&self, socket: &Path, sender: SendRequest<Upload>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == KEPT {
+            idle.remove(0);
+        }
+        idle.push((socket.to_owned(), sender));
     }
 
-    fn parked(&self) -> Option<SendRequest<Upload>> {
-        let sender = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        sender.filter(SendRequest::is_ready)
+    fn parked(&self, socket: &Path) -> Option<SendRequest<Upload>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(_, sender)| !sender.is_closed());
+        let ready = |(at, sender): &(PathBuf, SendRequest<Upload>)| at == socket && sender.is_ready();
+        let at = idle.iter().rposition(ready)?;
+        Some(idle.remove(at).1)
     }
 
     /// Ties the two sides together until either ends.
@@ -172,7 +239,7 @@ impl Client {
         protocol: HeaderValue,
     ) -> Response<Body> {
         let instance_side = hyper::upgrade::on(&mut response);
-        self.tasks.spawn(async move {
+        self.front.tasks.spawn(async move {
             let (Ok(client), Ok(instance)) = (client_side.await, instance_side.await) else {
                 return;
             };
@@ -189,17 +256,25 @@ impl Client {
     }
 
     /// The request as the instance gets it.
-    fn translate(&self, request: Request<Incoming>, protocol: Option<&HeaderValue>) -> Request<Upload> {
+    fn translate(
+        &self,
+        request: Request<Incoming>,
+        protocol: Option<&HeaderValue>,
+        voucher: Option<HeaderValue>,
+    ) -> Request<Upload> {
         let (mut head, body) = request.into_parts();
         headers::strip(&mut head.headers, protocol.cloned());
-        headers::forwarded(&mut head.headers, &head.uri, self.address);
+        headers::forwarded(&mut head.headers, &head.uri, self.address, self.secure);
+        if let Some(voucher) = voucher {
+            head.headers.insert(headers::VOUCHER, voucher);
+        }
         // This front has answered it already, by reading the body.
         head.headers.remove(EXPECT);
         head.version = Version::HTTP_11;
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         head.uri = path.parse().unwrap_or_else(|_| Uri::from_static("/"));
         head.extensions.clear();
-        Request::from_parts(head, Upload::new(body, self.bounds.upload_silence))
+        Request::from_parts(head, Upload::new(body, self.front.bounds.upload_silence))
     }
 
     async fn send(
@@ -208,7 +283,7 @@ impl Client {
         socket: &Path,
     ) -> Result<(SendRequest<Upload>, Response<Incoming>), ExchangeError> {
         let mut request = request;
-        if let Some(mut sender) = self.parked() {
+        if let Some(mut sender) = self.parked(socket) {
             match self.timed(sender.try_send_request(request)).await? {
                 Ok(response) => return Ok((sender, response)),
                 // The instance closed the idle connection before it saw anything: the request is whole, so it
@@ -228,9 +303,9 @@ impl Client {
     }
 
     async fn timed<T>(&self, answer: impl Future<Output = T>) -> Result<T, ExchangeError> {
-        tokio::time::timeout(self.bounds.answer, answer)
+        tokio::time::timeout(self.front.bounds.answer, answer)
             .await
-            .map_err(|_| ExchangeError::Silent(self.bounds.answer))
+            .map_err(|_| ExchangeError::Silent(self.front.bounds.answer))
     }
 
     async fn connect(&self, socket: &Path) -> Result<SendRequest<Upload>, ExchangeError> {
@@ -239,13 +314,39 @@ impl Client {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(ExchangeError::Broken)?;
-        self.tasks.spawn(async move {
+        self.front.tasks.spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 debug!(%error, "the instance's side of a connection broke");
             }
         });
         Ok(sender)
     }
+}
+
+/// To another path, with GET (RFC 9110, 15.4.4).
+fn see_other(to: &str) -> Response<Body> {
+    let mut response = Response::new(whole(String::new()));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    response
+}
+
+/// To the same address with TLS; the method stays (RFC 9110, 15.4.9).
+fn redirect(host: Option<&str>, uri: &Uri, port: Option<u16>) -> Response<Body> {
+    let name = host.map_or("localhost", |host| match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    });
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut response = Response::new(whole(String::new()));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    if let Ok(to) = HeaderValue::from_str(&format!("https://{name}{port}{path}")) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    response
 }
 
 /// Connects; a full queue answers "try again" at once on a unix socket (`connect(2)`), so trying again is ours.
@@ -258,50 +359,5 @@ async fn patiently(socket: &Path) -> io::Result<UnixStream> {
             }
             other => return other,
         }
-    }
-}
-
-/// A request's body on its way to the instance; a client that falls silent in the middle is given up.
-struct Upload {
-    body: Incoming,
-    limit: Duration,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Upload {
-    fn new(body: Incoming, limit: Duration) -> Self {
-        Self {
-            body,
-            limit,
-            timer: Box::pin(tokio::time::sleep(limit)),
-        }
-    }
-}
-
-impl hyper::body::Body for Upload {
-    type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            let next = Instant::now() + self.limit;
-            self.timer.as_mut().reset(next);
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        match self.timer.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Some(Err("the client fell silent".into()))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,7 +1,7 @@
-//! Pure: may this request pass? Keeps web pages of strangers away from an editor on the loopback address.
+//! Pure: may this request pass? Keeps web pages of strangers away from editors.
 //!
 //! Two attacks are shut out. *DNS rebinding*: a stranger's name that resolves to 127.0.0.1 makes the browser send
-//! that name as `Host`, so only loopback names pass. The port is not compared, because a forwarded port
+//! that name as `Host`, so an editor without a sign-in answers to loopback names only ([`loopback`]). The port is not compared, because a forwarded port
 //! (`ssh -L 8080:localhost:1880`) is a common and harmless difference. *Cross-site requests*: a page elsewhere
 //! may post to, or open a WebSocket on, the editor's API; the browser then sends an `Origin` that differs from
 //! `Host`. Endpoints that a flow makes itself stay open to other origins, as in any Node-RED.
@@ -12,7 +12,7 @@ use hyper::header::{HeaderMap, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode, Uri};
 
 /// First path segments of the editor's API in Node-RED 4 and 5.
-const EDITOR_API: [&str; 24] = [
+pub(crate) const EDITOR_API: [&str; 24] = [
     "auth",
     "comms",
     "context",
@@ -48,8 +48,8 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-/// Judges a request by its method, target and headers.
-pub(super) fn judge<B>(request: &Request<B>) -> Result<(), Refusal> {
+/// Judges a request by its method, target and headers; gives the one host that it names, in lower case.
+pub(super) fn judge<B>(request: &Request<B>) -> Result<Option<String>, Refusal> {
     if request.method() == Method::CONNECT {
         return refuse(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -57,14 +57,6 @@ pub(super) fn judge<B>(request: &Request<B>) -> Result<(), Refusal> {
         );
     }
     let host = host(request.headers(), request.uri(), request.version())?;
-    if let Some(host) = &host
-        && !is_loopback(host)
-    {
-        return refuse(
-            StatusCode::MISDIRECTED_REQUEST,
-            format!("this Node-RED answers to localhost and 127.0.0.1 only, not to {host}"),
-        );
-    }
     if guards_origin(request.method(), request.uri().path(), request.headers())
         && let Some(origin) = request.headers().get(ORIGIN)
         && !same_origin(origin, host.as_deref())
@@ -74,10 +66,24 @@ pub(super) fn judge<B>(request: &Request<B>) -> Result<(), Refusal> {
             "a page of another site may not use this editor".to_owned(),
         );
     }
-    Ok(())
+    Ok(host)
 }
 
-fn refuse(status: StatusCode, reason: String) -> Result<(), Refusal> {
+/// Whether `host`, perhaps with a port, means this machine wherever it is asked from.
+///
+/// # Errors
+/// With what to say to a client that asked for something else.
+pub(super) fn loopback(host: Option<&str>) -> Result<(), Refusal> {
+    match host {
+        Some(host) if !is_loopback(host) => refuse(
+            StatusCode::MISDIRECTED_REQUEST,
+            format!("this Node-RED answers to localhost and 127.0.0.1 only, not to {host}"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn refuse<T>(status: StatusCode, reason: String) -> Result<T, Refusal> {
     Err(Refusal { status, reason })
 }
 
@@ -228,6 +234,7 @@ mod tests {
             .header("host", "localhost")
             .body(())
             .expect("a request");
-        assert_eq!(judge(&absolute).expect_err("foreign target").status, 421);
+        let host = judge(&absolute).expect("one host");
+        assert_eq!(loopback(host.as_deref()).expect_err("foreign target").status, 421);
     }
 }

@@ -21,8 +21,15 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+/// Says to an instance that the front knows who asks; only with the value that it was given at its start.
+pub(super) const VOUCHER: HeaderName = HeaderName::from_static("x-redhold-voucher");
+
+/// Names a request in every log that it passes.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Headers that only a front may set; what a client claims in them is dropped.
-const FORWARDED: [HeaderName; 6] = [
+const FORWARDED: [HeaderName; 7] = [
+    VOUCHER,
     HeaderName::from_static("forwarded"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
@@ -54,7 +61,7 @@ pub(super) fn strip(headers: &mut HeaderMap, keep: Option<HeaderValue>) {
 }
 
 /// Tells the instance who asked, in place of whatever the client claimed.
-pub(super) fn forwarded(headers: &mut HeaderMap, uri: &Uri, client: IpAddr) {
+pub(super) fn forwarded(headers: &mut HeaderMap, uri: &Uri, client: IpAddr, secure: bool) {
     for name in &FORWARDED {
         headers.remove(name);
     }
@@ -70,7 +77,8 @@ pub(super) fn forwarded(headers: &mut HeaderMap, uri: &Uri, client: IpAddr) {
         .or_insert(HeaderValue::from_static("localhost"))
         .clone();
     headers.insert("x-forwarded-host", host);
-    headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    let scheme = if secure { "https" } else { "http" };
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
     if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
         headers.insert("x-forwarded-for", client);
     }
@@ -137,7 +145,12 @@ mod tests {
             ("forwarded", "for=1.2.3.4"),
             ("x-real-ip", "1.2.3.4"),
         ]);
-        forwarded(&mut map, &Uri::from_static("/a"), IpAddr::from([127, 0, 0, 1]));
+        forwarded(
+            &mut map,
+            &Uri::from_static("/a"),
+            IpAddr::from([127, 0, 0, 1]),
+            false,
+        );
         assert_eq!(map["x-forwarded-for"], "127.0.0.1");
         assert_eq!(map["x-forwarded-host"], "localhost:1880");
         assert_eq!(map["x-forwarded-proto"], "http");

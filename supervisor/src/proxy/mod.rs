@@ -1,31 +1,24 @@
-//! The front: requests from a browser to an instance's socket, HTTP and WebSocket, streamed.
+//! The front: requests from outside to an instance's socket or to the host's own service; HTTP/1.1, HTTP/2, WebSocket,
+//! with and without TLS, streamed.
 //!
 //! Framing is hyper's on both sides: what a client sent is parsed, judged and written anew, so no byte of a
-//! request reaches an instance as it came. Each client connection has at most one connection of its own to the
-//! instance, never shared, so one client can neither block nor see another.
+//! request reaches an instance as it came. A client connection's way to an instance is its own, never shared, so one
+//! client can neither block nor see another.
 
+pub mod access;
+pub mod certificates;
 mod exchange;
 mod guard;
 mod headers;
+mod listener;
 mod page;
+mod route;
 mod serve;
+pub mod table;
+mod upload;
 
-pub use self::serve::{Bounds, Front};
+pub use self::listener::{Door, Listening};
+pub use self::route::{Asked, Route, Routes, Single, Target};
+pub use self::serve::{Answers, Bounds, From, Front};
 
-use std::path::PathBuf;
-
-/// Where the requests go now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Upstream {
-    /// The instance is on its way: requests wait.
-    Starting,
-    /// Its flows run; it accepts on this unix socket.
-    Ready(PathBuf),
-    /// Nothing runs. A person reads why.
-    Down {
-        /// In a few words.
-        title: String,
-        /// What to do, or what happens next.
-        detail: String,
-    },
-}
+pub use crate::instances::observed::Upstream;

@@ -1,15 +1,16 @@
 //! What a client gets when no instance answers: a page for a person, a line for a program.
 
 use std::convert::Infallible;
+use std::error::Error;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode};
 
 /// The body of every answer of the front.
-pub(super) type Body = BoxBody<Bytes, hyper::Error>;
+pub(super) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// Something to say instead of an answer.
 #[derive(Clone, Debug)]
@@ -23,13 +24,8 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The answer to a request of this method and these headers.
-    pub(super) fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Body> {
-        let wants_page = *method == Method::GET
-            && headers
-                .get(ACCEPT)
-                .and_then(|accept| accept.to_str().ok())
-                .is_some_and(|accept| accept.contains("text/html"));
+    /// The answer, as a page or as a line.
+    pub(super) fn answer(&self, wants_page: bool) -> Response<Body> {
         let (kind, text) = if wants_page {
             ("text/html; charset=utf-8", self.html())
         } else {
@@ -65,11 +61,20 @@ impl Page<'_> {
     }
 }
 
+/// Whether whoever asks looks at it: a browser that goes to an address.
+pub(super) fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::GET
+        && headers
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains("text/html"))
+}
+
 /// A body that is all there.
 pub(super) fn whole(text: String) -> Body {
     Full::new(Bytes::from(text))
         .map_err(|never: Infallible| match never {})
-        .boxed()
+        .boxed_unsync()
 }
 
 fn escape(text: &str) -> String {
@@ -100,7 +105,7 @@ mod tests {
             (Method::POST, &browser, "text/plain; charset=utf-8"),
             (Method::GET, &HeaderMap::new(), "text/plain; charset=utf-8"),
         ] {
-            let answer = page.answer(&method, headers);
+            let answer = page.answer(wants_page(&method, headers));
             assert_eq!(answer.headers()[CONTENT_TYPE], kind);
             assert_eq!(answer.status(), 503);
             assert_eq!(answer.headers()[RETRY_AFTER], "2");

@@ -2,21 +2,36 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use axum::Router;
+use hyper::header::HeaderValue;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-use crate::proxy::Upstream;
+use crate::ids;
 use crate::proxy::exchange::Client;
+use crate::proxy::headers;
+use crate::proxy::listener::{Door, Listening};
+use crate::proxy::route::Routes;
+
+/// Time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS: u32 = 128;
 
 /// Largest head of a request, in bytes. Node.js itself stops at 16 KiB.
 const HEAD: usize = 64 * 1024;
@@ -53,38 +68,128 @@ impl Default for Bounds {
 pub struct Front {
     stop: watch::Sender<bool>,
     tasks: Arc<Tasks>,
+    shared: Arc<Shared>,
+}
+
+/// Counts answers; lives as long as anybody asks.
+#[derive(Clone, Debug)]
+pub struct Answers(Arc<Shared>);
+
+impl Answers {
+    /// How many answers there were, by the first digit of their status.
+    #[must_use]
+    pub fn by_class(&self) -> [u64; 6] {
+        std::array::from_fn(|class| self.0.counts[class].load(Ordering::Relaxed))
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
 }
 
 /// Every task of a front: none outlives it, none is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Tasks(Mutex<JoinSet<()>>);
 
+/// What all connections of a front share.
+pub(super) struct Shared {
+    pub(super) routes: Arc<dyn Routes>,
+    /// The host's own service.
+    pub(super) local: Option<Router>,
+    pub(super) bounds: Bounds,
+    pub(super) tasks: Arc<Tasks>,
+    /// The port of TLS, where it is not the usual one.
+    pub(super) secure_port: Option<u16>,
+    counts: [AtomicU64; 6],
+    /// Told apart by this front's start and a count.
+    begun: u32,
+    next: AtomicU64,
+}
+
+/// From where a request to the host's own service came.
+#[derive(Clone, Copy, Debug)]
+pub struct From {
+    /// The client.
+    pub address: IpAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+impl Shared {
+    /// Gives a request its name in the logs; one that a client chose is kept when it is harmless.
+    pub(super) fn name<B>(&self, request: &mut Request<B>) -> Option<HeaderValue> {
+        if let Some(chosen) = request.headers().get(headers::REQUEST_ID)
+            && (1..=128).contains(&chosen.len())
+            && chosen
+                .as_bytes()
+                .iter()
+                .all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(c))
+        {
+            return Some(chosen.clone());
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = HeaderValue::from_str(&format!("{:08x}-{number:x}", self.begun)).ok()?;
+        request.headers_mut().insert(headers::REQUEST_ID, id.clone());
+        Some(id)
+    }
+
+    pub(super) fn counted(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).min(5);
+        self.counts[class].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Front {
-    /// Serves the listeners inside the current tokio runtime.
+    /// Serves the listeners inside the current tokio runtime. `local` is the host's own service.
     ///
     /// # Errors
     /// When a listener cannot be made non-blocking or registered.
     pub fn serve(
-        listeners: Vec<std::net::TcpListener>,
-        upstream: &watch::Receiver<Upstream>,
+        listeners: Vec<Listening>,
+        routes: Arc<dyn Routes>,
+        local: Option<Router>,
         bounds: Bounds,
     ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let tasks = Arc::new(Tasks::default());
         let places = Arc::new(Semaphore::new(bounds.connections));
-        for listener in listeners {
+        let secure = listeners
+            .iter()
+            .find(|listening| matches!(listening.door, Door::Tls(_)))
+            .map(|listening| listening.listener.local_addr())
+            .transpose()?;
+        let mut begun = [0; 4];
+        ids::random(&mut begun);
+        let shared = Arc::new(Shared {
+            routes,
+            local,
+            bounds,
+            tasks: tasks.clone(),
+            secure_port: secure.map(|address| address.port()).filter(|port| *port != 443),
+            counts: Default::default(),
+            begun: u32::from_be_bytes(begun),
+            next: AtomicU64::new(0),
+        });
+        for Listening { listener, door } in listeners {
             listener.set_nonblocking(true)?;
             let accepting = Accepting {
                 listener: TcpListener::from_std(listener)?,
+                door,
                 places: places.clone(),
-                tasks: tasks.clone(),
                 stopped: stopped.clone(),
-                upstream: upstream.clone(),
-                bounds,
+                shared: shared.clone(),
             };
             tasks.spawn(accepting.run());
         }
-        Ok(Self { stop, tasks })
+        Ok(Self { stop, tasks, shared })
+    }
+
+    /// Answers so far, by the first digit of their status.
+    #[must_use]
+    pub fn answers(&self) -> Answers {
+        Answers(self.shared.clone())
     }
 
     /// Accepts no more, lets requests in progress end, and breaks off what is left after `grace`.
@@ -122,11 +227,10 @@ impl Tasks {
 /// One listener and what its connections need.
 struct Accepting {
     listener: TcpListener,
+    door: Door,
     places: Arc<Semaphore>,
-    tasks: Arc<Tasks>,
     stopped: watch::Receiver<bool>,
-    upstream: watch::Receiver<Upstream>,
-    bounds: Bounds,
+    shared: Arc<Shared>,
 }
 
 impl Accepting {
@@ -143,7 +247,7 @@ impl Accepting {
             match accepted {
                 Ok((stream, address)) => {
                     let connection = self.connection(stream, address);
-                    self.tasks.spawn(async move {
+                    self.shared.tasks.spawn(async move {
                         connection.await;
                         drop(place);
                     });
@@ -162,39 +266,109 @@ impl Accepting {
         stream: TcpStream,
         address: SocketAddr,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let client = Arc::new(Client::new(
-            address.ip(),
-            self.upstream.clone(),
-            self.bounds,
-            self.tasks.clone(),
-        ));
+        let client = Arc::new(Client {
+            address: address.ip().to_canonical(),
+            secure: matches!(self.door, Door::Tls(_)),
+            front: self.shared.clone(),
+            idle: Mutex::default(),
+        });
         let stopped = self.stopped.clone();
-        let head = self.bounds.head;
+        let door = self.door.clone();
+        let head = self.shared.bounds.head;
         async move {
             // Editor traffic is many small messages; waiting to fill segments only adds delay.
             let _ = stream.set_nodelay(true);
-            let service = service_fn(move |request| {
-                let client = client.clone();
-                async move { Ok::<_, Infallible>(client.answer(request).await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(head)
-                .max_buf_size(HEAD)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = &mut connection => ended,
-                () = told(stopped) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            let ended = match door {
+                Door::Plain => first(stream, client, stopped).await,
+                Door::Tls(config) => {
+                    let accepting = TlsAcceptor::from(config).accept(stream);
+                    match tokio::time::timeout(head.min(HANDSHAKE), accepting).await {
+                        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                            second(stream, client, stopped).await
+                        }
+                        Ok(Ok(stream)) => first(stream, client, stopped).await,
+                        Ok(Err(error)) => {
+                            debug!(%error, %address, "no TLS came about");
+                            return;
+                        }
+                        Err(_) => return,
+                    }
                 }
             };
             if let Err(error) = ended {
                 debug!(%error, %address, "a connection broke");
             }
         }
+    }
+}
+
+/// HTTP/1.1 until it ends.
+async fn first<S>(stream: S, client: Arc<Client>, stopped: watch::Receiver<bool>) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let head = client.front.bounds.head;
+    let service = service_fn(move |request| {
+        let client = client.clone();
+        async move { Ok::<_, Infallible>(client.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => ended,
+        () = told(stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+/// HTTP/2 until it ends.
+async fn second<S>(stream: S, client: Arc<Client>, stopped: watch::Receiver<bool>) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let streams = Streams(client.front.tasks.clone());
+    let service = service_fn(move |request| {
+        let client = client.clone();
+        async move { Ok::<_, Infallible>(client.answer(request).await) }
+    });
+    let connection = http2::Builder::new(streams)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD as u32)
+        // One that is gone without a word is found out.
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => ended,
+        () = told(stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+/// Runs the streams of HTTP/2 as tasks of the front.
+#[derive(Clone, Debug)]
+struct Streams(Arc<Tasks>);
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(async move {
+            let _ = stream.await;
+        });
     }
 }
 

@@ -1,3 +1,4 @@
 //! What instances and the host say about themselves: lines of logs, figures.
 
 pub mod line;
+pub mod logs;

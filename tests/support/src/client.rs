@@ -1,12 +1,14 @@
 //! A blocking HTTP client: one request, one connection, the whole answer.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,42 +87,45 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>)
     }
     let request = request.body(Full::new(Bytes::from(body))).expect("a request");
     let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
-    let work = async move {
+    block_on(async move {
         let stream = TcpStream::connect(&address)
             .await
             .map_err(|error| error.to_string())?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        exchange(stream, request).await
+    })
+}
+
+/// Any request over a unix socket.
+///
+/// # Errors
+/// When there is no answer, in words.
+///
+/// # Panics
+/// When the path, method or a header is no such thing.
+pub fn unix(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Answer, String> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+    block_on(async move {
+        let stream = UnixStream::connect(socket)
             .await
             .map_err(|error| error.to_string())?;
-        let exchange = async {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|error| error.to_string())?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| error.to_string())?;
-            Ok(Answer {
-                status: head.status.as_u16(),
-                headers: head
-                    .headers
-                    .iter()
-                    .map(|(name, value)| {
-                        (
-                            name.to_string(),
-                            String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                        )
-                    })
-                    .collect(),
-                body: body.to_bytes().to_vec(),
-            })
-        };
-        tokio::pin!(exchange);
-        tokio::select! {
-            answer = &mut exchange => answer,
-            // The connection may end before the last bytes of its answer were collected.
-            _ = connection => exchange.await,
-        }
-    };
+        exchange(stream, request).await
+    })
+}
+
+fn block_on(work: impl Future<Output = Result<Answer, String>>) -> Result<Answer, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -128,6 +133,39 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>)
     runtime
         .block_on(async { tokio::time::timeout(PATIENCE, work).await })
         .map_err(|_| format!("no answer within {PATIENCE:?}"))?
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let exchange = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| error.to_string())?;
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?;
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: head
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+                .collect(),
+            body: body.to_bytes().to_vec(),
+        })
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        // The connection may end before the last bytes of its answer were collected.
+        _ = connection => exchange.await,
+    }
 }
 
 /// A port that nothing listens on at the moment.

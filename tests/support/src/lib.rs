@@ -16,6 +16,8 @@ pub mod data;
 
 pub mod dev;
 
+pub mod host;
+
 pub mod bench;
 
 pub mod package;

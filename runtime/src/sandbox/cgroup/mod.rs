@@ -17,9 +17,10 @@
 //! - out of memory: its listener opens a v1 file on v2, and starts a thread on v1 (`oom`); the keeper has none;
 //! - removing: it sleeps at least 10 ms when a group is not empty at once.
 //!
-//! Modules: `layout` (where am I), `place` (where may I), `setting` (`v1`, `v2`, `device`) and `reading` (what was read
+//! Modules: `layout` (where am I), `place` (where may I), `setting` and `change` (`v1`, `v2`, `device`) and `reading` (what was read
 //! back), `oom` (events), `ending` (kill, remove), `files`, `patience`.
 
+mod change;
 mod device;
 mod ending;
 mod files;
@@ -207,6 +208,14 @@ impl Group {
         };
         write(&file, if frozen { "1" } else { "0" })?;
         Ok(true)
+    }
+
+    /// Whether its processes were told to stand still.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.file("cgroup.freeze")
+            .and_then(|file| read_number(&file).ok())
+            == Some(1)
     }
 
     /// What the group uses and has used.

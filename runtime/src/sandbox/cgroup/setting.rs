@@ -17,13 +17,29 @@ use crate::spec::Limits;
 use crate::units::Pids;
 
 impl Group {
-    /// Sets and reads back.
+    /// Sets and reads back, and finds out how the group reports and is entered.
     pub(super) fn set_all(
         &mut self,
         limits: &Limits,
         writable: Option<&Path>,
         places: &Places,
     ) -> Result<(), CgroupError> {
+        self.set_limits(limits, writable, places);
+        for directory in &self.directories {
+            if let Some(oom) = Oom::of(directory)? {
+                self.oom = Some(oom);
+            }
+        }
+        if let [only] = self.directories.as_slice()
+            && only.join("cgroup.controllers").exists()
+        {
+            self.unified = File::open(only).ok();
+        }
+        Ok(())
+    }
+
+    /// Sets and reads back what is asked for, and notes what came of it.
+    pub(super) fn set_limits(&mut self, limits: &Limits, writable: Option<&Path>, places: &Places) {
         let memory = limits.memory.map(|limit| {
             self.with(
                 "memory.limit_in_bytes",
@@ -78,17 +94,6 @@ impl Group {
                 }
             })
             .collect();
-        for directory in &self.directories {
-            if let Some(oom) = Oom::of(directory)? {
-                self.oom = Some(oom);
-            }
-        }
-        if let [only] = self.directories.as_slice()
-            && only.join("cgroup.controllers").exists()
-        {
-            self.unified = File::open(only).ok();
-        }
-        Ok(())
     }
 
     /// Uses the v1 or the v2 way, by which file is there; a refusal becomes a named lack.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Inside, Wanted};
+use crate::secret::Secret;
 
 /// Node-RED settings of one instance that are not decided by the sandbox.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub struct Settings {
     pub credential_secret: Option<String>,
     /// Start the editor with the flows stopped.
     pub safe: bool,
+    /// What the front sends for whoever may use the editor; without it everybody may.
+    pub voucher: Option<Secret>,
     /// Seconds after which a function node's endless loop is broken off. 0 never does.
     pub function_timeout: u32,
     /// The editor may install nodes from the npm registry.
@@ -31,6 +34,7 @@ impl Default for Settings {
             flow_file: "flows.json".to_owned(),
             credential_secret: None,
             safe: false,
+            voucher: None,
             // Long enough for any honest synchronous work, short enough that a person sees why nothing answers.
             function_timeout: 10,
             palette_install: true,
@@ -61,6 +65,7 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -
         "flowFile": settings.flow_file,
         "credentialSecret": settings.credential_secret,
         "safeMode": settings.safe,
+        "voucher": settings.voucher.as_ref().map(Secret::reveal),
         "readOnly": wanted.read_only,
         "functionTimeout": settings.function_timeout,
         "paletteInstall": settings.palette_install && !wanted.read_only,

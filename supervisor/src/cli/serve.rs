@@ -1,0 +1,168 @@
+//! `redhold serve`: a host of many instances, in the foreground, for systemd or for a terminal.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::{self, Ready};
+use crate::cli::Global;
+use crate::cli::output::{Output, Style};
+use crate::config::{self, Config, Flags, LogFormat};
+use crate::paths;
+use crate::problem::{Code, Problem};
+
+/// Where the configuration is looked for when none is named.
+const CONFIG: &str = "/etc/redhold/redhold.toml";
+
+const ABOUT: &str = "\
+The configuration file is TOML, and every option has a name there and, where shown, in the environment; a flag wins \
+over the environment, that over the file:
+
+  data-dir = \"/var/lib/redhold\"      # REDHOLD_DATA_DIR
+  domain = \"nodes.example.org\"       # REDHOLD_DOMAIN; instances are <name>.nodes.example.org
+  http = [\"[::]:80\"]                 # REDHOLD_HTTP
+  https = [\"[::]:443\"]               # REDHOLD_HTTPS
+  starts-at-once = 4                 # two per core when it is left out
+  log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
+  [tls]
+  mode = \"files\"                     # REDHOLD_TLS: local, files or off
+  certificate = \"/etc/ssl/mine.pem\"  # REDHOLD_CERTIFICATE
+  key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
+
+SIGTERM and Ctrl-C end the host and leave all instances running; the next start takes them over. SIGHUP reads the \
+certificate again. REDHOLD_LOG sets what is logged, for example `debug` or `supervisor::proxy=debug`.";
+
+/// Host many isolated Node-RED instances
+#[derive(Debug, Args)]
+#[command(after_long_help = ABOUT)]
+pub struct Serve {
+    /// The configuration file [default: /etc/redhold/redhold.toml where it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address in clear; with TLS it only leads there [default: [::]:80 for root, else [::]:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<Vec<String>>,
+    /// Address with TLS [default: [::]:443 for root, else [::]:8443]
+    #[arg(long, value_name = "ADDRESS")]
+    https: Option<Vec<String>>,
+    /// The host's own name; an instance is <name>.DOMAIN [default: localhost]
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<String>,
+    /// Where certificates come from: local (an authority of the host's own), files, or off [default: local]
+    #[arg(long, value_name = "MODE")]
+    tls: Option<String>,
+    /// Certificates, PEM, the host's own first
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// How to log: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Only check the configuration
+    #[arg(long)]
+    check: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the host cannot start.
+pub fn run(command: &Serve, global: &Global, output: &Output) -> Result<(), Problem> {
+    let config = configuration(command, global)?;
+    if command.check {
+        output.note("the configuration is right");
+        return Ok(());
+    }
+    log(config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new(Code::Host, "cannot start the event loop").because(error))?;
+    let shown = *output;
+    runtime.block_on(app::run(config, move |ready| show(ready, &shown)))
+}
+
+fn configuration(command: &Serve, global: &Global) -> Result<Config, Problem> {
+    let root = nix::unistd::geteuid().is_root();
+    let path = match &command.config {
+        Some(path) => Some(path.clone()),
+        None => Some(PathBuf::from(CONFIG)).filter(|path| path.exists()),
+    };
+    let text = match &path {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
+            Problem::io(format!("cannot read the configuration {}", path.display()), error)
+        })?),
+    };
+    let shown = path.as_ref().map(|path| path.display().to_string());
+    let default_data_dir = paths::host_data_dir(global.data_dir.as_deref())?;
+    let flags = Flags {
+        // Named by flag or environment it wins over the file; the default does not.
+        data_dir: paths::named_data_dir(global.data_dir.as_deref()),
+        http: command.http.clone(),
+        https: command.https.clone(),
+        domain: command.domain.clone(),
+        tls: command.tls.clone(),
+        certificate: command.certificate.clone(),
+        key: command.key.clone(),
+        log: command.log_format.clone(),
+    };
+    config::resolve(
+        flags,
+        |name| std::env::var(name).ok(),
+        shown.as_deref().zip(text.as_deref()),
+        default_data_dir,
+        root,
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    )
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("REDHOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false);
+    // Set once, before anything else: nobody else can have set it.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}
+
+fn show(ready: &Ready, output: &Output) {
+    let paint = |text: &str| output.paint(Style::Cyan, text);
+    output.line(&format!(
+        "Redhold serves {}",
+        paint(&ready.addresses.of("<name>"))
+    ));
+    output.line(&format!("  local socket  {}", ready.socket.display()));
+    if let Some(authority) = &ready.authority {
+        output.line(&format!(
+            "  certificates  by this host's own authority, {}",
+            authority.display()
+        ));
+    }
+    for lesser in &ready.lesser {
+        output.warning(lesser);
+    }
+    if ready.first {
+        output.line("");
+        output.line(&format!(
+            "First start. The administrator's token is in {}",
+            ready.token.display()
+        ));
+        output.line(&format!(
+            "  create an instance:  {}",
+            paint("redhold instance create NAME")
+        ));
+        output.line(&format!(
+            "  open its editor:     {} and give that token",
+            ready.addresses.of("NAME")
+        ));
+    }
+}

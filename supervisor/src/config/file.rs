@@ -1,0 +1,28 @@
+//! The configuration file as it is written: everything optional, nothing unknown.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// See [`Config`](super::Config) for what each means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct File {
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) http: Option<Vec<String>>,
+    pub(super) https: Option<Vec<String>>,
+    pub(super) domain: Option<String>,
+    pub(super) tls: TlsTable,
+    pub(super) starts_at_once: Option<usize>,
+    pub(super) log: Option<String>,
+}
+
+/// The table `[tls]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct TlsTable {
+    /// `local`, `files` or `off`.
+    pub(super) mode: Option<String>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+}

@@ -1,0 +1,53 @@
+//! The configuration of a host: file, environment and flags, resolved once into one complete value.
+
+mod file;
+mod resolve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use self::resolve::{Flags, resolve};
+
+/// What a host runs with. Everything is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Everything on the disk.
+    pub data_dir: PathBuf,
+    /// Where browsers and programs come in, without TLS.
+    pub http: Vec<SocketAddr>,
+    /// The same with TLS; empty when it is off.
+    pub https: Vec<SocketAddr>,
+    /// The host's own name; an instance is `<name>.<domain>`.
+    pub domain: String,
+    /// Where certificates come from.
+    pub tls: Tls,
+    /// Instances that may start at the same time.
+    pub starts_at_once: usize,
+    /// How the host logs.
+    pub log: LogFormat,
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Nowhere: something in front of this host ends TLS, or nobody needs it.
+    Off,
+    /// An authority of the host's own, made on the first start.
+    Local,
+    /// Files that somebody else renews; they are read again when they change.
+    Files {
+        /// Certificates, PEM, the host's own first.
+        certificate: PathBuf,
+        /// Its private key, PEM.
+        key: PathBuf,
+    },
+}
+
+/// How the host logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// An object per line for programs.
+    Json,
+}

@@ -1,0 +1,221 @@
+//! Pure: flags over environment over file over defaults; all mistakes at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::file::File;
+use super::{Config, LogFormat, Tls};
+use crate::problem::{Code, Problem};
+
+/// What the command line says; everything optional.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--http`
+    pub http: Option<Vec<String>>,
+    /// `--https`
+    pub https: Option<Vec<String>>,
+    /// `--domain`
+    pub domain: Option<String>,
+    /// `--tls`
+    pub tls: Option<String>,
+    /// `--certificate`
+    pub certificate: Option<PathBuf>,
+    /// `--key`
+    pub key: Option<PathBuf>,
+    /// `--log-format`
+    pub log: Option<String>,
+}
+
+/// Resolves a configuration. `text` is the file's, `env` the environment, `root` who runs this, `cores` the machine.
+///
+/// # Errors
+/// [`Code::Usage`] with everything that is wrong.
+pub fn resolve(
+    flags: Flags,
+    env: impl Fn(&str) -> Option<String>,
+    text: Option<(&str, &str)>,
+    default_data_dir: PathBuf,
+    root: bool,
+    cores: usize,
+) -> Result<Config, Problem> {
+    let mut wrong = Vec::new();
+    let file = match text {
+        None => File::default(),
+        Some((path, text)) => toml::from_str(text).unwrap_or_else(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| {
+                text[..span.start.min(text.len())].matches('\n').count() + 1
+            });
+            wrong.push(format!("{path}, line {line}: {}", error.message()));
+            File::default()
+        }),
+    };
+    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+    let list = |name: &str| {
+        env(name).map(|text| {
+            text.split(',')
+                .map(|part| part.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+    };
+    let mode = flags.tls.or_else(|| env("REDHOLD_TLS")).or(file.tls.mode);
+    let path = |name: &str| env(name).map(PathBuf::from);
+    let certificate = flags
+        .certificate
+        .or_else(|| path("REDHOLD_CERTIFICATE"))
+        .or(file.tls.certificate);
+    let key = flags.key.or_else(|| path("REDHOLD_KEY")).or(file.tls.key);
+    let tls = match (mode.as_deref(), certificate, key) {
+        (Some("off"), None, None) => Tls::Off,
+        (Some("local"), None, None) | (None, None, None) => Tls::Local,
+        (None | Some("files"), Some(certificate), Some(key)) => Tls::Files { certificate, key },
+        (None | Some("files"), _, _) => {
+            wrong.push("tls: files need both a certificate and a key".to_owned());
+            Tls::Off
+        }
+        (Some("off" | "local"), _, _) => {
+            wrong.push("tls: a certificate or a key is named, but the mode is not `files`".to_owned());
+            Tls::Off
+        }
+        (Some(other), _, _) => {
+            wrong.push(format!("tls: `{other}` is no mode; choose local, files or off"));
+            Tls::Off
+        }
+    };
+    let ports: (u16, u16) = if root { (80, 443) } else { (8080, 8443) };
+    let mut addresses = |name: &str, given: Option<Vec<String>>, port: u16| -> Vec<SocketAddr> {
+        let given = given.unwrap_or_else(|| vec![format!("[::]:{port}")]);
+        let mut parsed = Vec::new();
+        for text in given {
+            match text.parse() {
+                Ok(address) => parsed.push(address),
+                Err(_) => wrong.push(format!(
+                    "{name}: `{text}` is no address with a port, such as 0.0.0.0:{port} or [::]:{port}"
+                )),
+            }
+        }
+        parsed
+    };
+    let http = addresses(
+        "http",
+        flags.http.or_else(|| list("REDHOLD_HTTP")).or(file.http),
+        ports.0,
+    );
+    let given = flags.https.or_else(|| list("REDHOLD_HTTPS")).or(file.https);
+    let https = if tls == Tls::Off && given.is_none() {
+        Vec::new()
+    } else {
+        addresses("https", given, ports.1)
+    };
+    if tls == Tls::Off && !https.is_empty() {
+        wrong.push("https: there are addresses, but `tls` is off".to_owned());
+    }
+    let domain = flags
+        .domain
+        .or_else(|| env("REDHOLD_DOMAIN"))
+        .or(file.domain)
+        .unwrap_or_else(|| "localhost".to_owned())
+        .to_ascii_lowercase();
+    let label = |part: &str| {
+        !part.is_empty() && part.len() <= 63 && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+    };
+    if !domain.split('.').all(label) {
+        wrong.push(format!("domain: `{domain}` is no host name"));
+    }
+    let log = flags.log.or_else(|| env("REDHOLD_LOG_FORMAT")).or(file.log);
+    let log = match log.as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => {
+            wrong.push(format!("log: `{other}` is no format; choose text or json"));
+            LogFormat::Text
+        }
+    };
+    let starts_at_once = file.starts_at_once.unwrap_or(cores * 2);
+    if starts_at_once == 0 {
+        wrong.push("starts-at-once: nothing would ever start".to_owned());
+    }
+    if wrong.is_empty() {
+        Ok(Config {
+            data_dir: flags.data_dir.or(file.data_dir).unwrap_or(default_data_dir),
+            http,
+            https,
+            domain,
+            tls,
+            starts_at_once,
+            log,
+        })
+    } else {
+        let message = format!("the configuration is wrong: {}", wrong.join("; "));
+        Err(Problem::new(Code::Usage, message).hint("`redhold serve --help` lists every option and variable"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(flags: Flags, env: &[(&str, &str)], text: &str) -> Result<Config, Problem> {
+        let lookup = |name: &str| {
+            env.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        resolve(flags, lookup, Some(("redhold.toml", text)), "/d".into(), false, 2)
+    }
+
+    #[test]
+    fn the_nearest_word_wins() {
+        let text = "domain = 'file.example'\nhttp = ['127.0.0.1:1']\ndata-dir = '/file'\nstarts-at-once = 7";
+        let config = resolved(Flags::default(), &[], text).expect("fits");
+        assert_eq!(config.domain, "file.example");
+        assert_eq!(
+            (config.data_dir.to_str(), config.starts_at_once),
+            (Some("/file"), 7)
+        );
+        assert_eq!(config.https, ["[::]:8443".parse().expect("an address")]);
+        let env = [
+            ("REDHOLD_DOMAIN", "env.example"),
+            ("REDHOLD_HTTP", "127.0.0.1:2, [::1]:2"),
+        ];
+        let config = resolved(Flags::default(), &env, text).expect("fits");
+        assert_eq!((config.domain.as_str(), config.http.len()), ("env.example", 2));
+        let flags = Flags {
+            domain: Some("Flag.example".to_owned()),
+            tls: Some("off".to_owned()),
+            ..Flags::default()
+        };
+        let config = resolved(flags, &env, text).expect("fits");
+        assert_eq!((config.domain.as_str(), config.https.len()), ("flag.example", 0));
+        assert_eq!(
+            resolved(Flags::default(), &[], "").expect("fits").starts_at_once,
+            4
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let env = [("REDHOLD_LOG_FORMAT", "xml"), ("REDHOLD_TLS", "maybe")];
+        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0";
+        let said = resolved(Flags::default(), &env, text)
+            .expect_err("wrong")
+            .to_string();
+        for part in [
+            "`xml`",
+            "`maybe`",
+            "`a..b`",
+            "`x` is no address",
+            "starts-at-once",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        let said = resolved(Flags::default(), &env, "a = 1\n")
+            .expect_err("wrong")
+            .to_string();
+        assert!(said.contains("redhold.toml, line 1: unknown field `a`"), "{said}");
+        assert!(said.contains("`xml`"), "{said}");
+        let half = "[tls]\ncertificate = '/c'";
+        assert!(resolved(Flags::default(), &[], half).is_err());
+    }
+}

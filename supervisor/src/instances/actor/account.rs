@@ -1,0 +1,188 @@
+//! What is told about an instance: its events, and what it is seen to be doing.
+
+use std::time::Duration;
+
+use runtime::record::ExitRecord;
+use serde_json::json;
+use tracing::warn;
+
+use super::Actor;
+use crate::clock;
+use crate::instances::ending::why;
+use crate::instances::events::Kind;
+use crate::instances::health::Alarm;
+use crate::instances::machine::{Input, Phase};
+use crate::instances::model::{HealthSettings, HttpSettings, Instance, Kept, RestartSettings};
+use crate::instances::observed::{Facts, Observed, Upstream};
+use crate::store::table::Table;
+use crate::telemetry::logs;
+
+/// Lines of the log that go into the account of a crash.
+const LAST_LINES: usize = 12;
+
+impl Actor {
+    pub(super) async fn remember(&mut self, safe: bool) {
+        if safe
+            && matches!(
+                self.machine.phase(),
+                Phase::Waiting | Phase::Queued | Phase::Stopping
+            )
+        {
+            let reason = self.reason.clone().unwrap_or_else(|| "was asked to".to_owned());
+            let lines = logs::tail(&self.place.log(), LAST_LINES).unwrap_or_default();
+            let text = format!("starts with its flows stopped: it {reason}");
+            self.note(Kind::SafeMode, text, Some(json!({ "lastLines": lines })))
+                .await;
+        }
+        let kept = Table::<Kept>::set(&self.record.record.id, &Kept { safe });
+        let stored = match kept {
+            Ok(batch) => self.shared.store.commit(batch).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = stored {
+            warn!(instance = self.id(), %error, "safe mode could not be remembered");
+        }
+    }
+
+    pub(super) async fn tell_end(&mut self, exit: Option<&ExitRecord>, asked: bool) {
+        let why = exit.map_or_else(|| "was lost together with its keeper".to_owned(), why);
+        let oom = exit.and_then(|exit| exit.oom.as_ref());
+        let kind = match (oom, asked) {
+            (Some(_), _) => Kind::OutOfMemory,
+            (None, true) => Kind::Stopped,
+            (None, false) => Kind::Crashed,
+        };
+        let lines: Vec<String> = if asked {
+            Vec::new()
+        } else {
+            self.reason = Some(why.clone());
+            logs::tail(&self.place.log(), LAST_LINES).unwrap_or_default()
+        };
+        let text = if asked && oom.is_none() {
+            "stopped".to_owned()
+        } else {
+            why
+        };
+        let detail = json!({ "exit": exit, "lastLines": lines });
+        self.note(kind, text, Some(detail)).await;
+    }
+
+    pub(super) async fn alarm(&mut self, alarm: Alarm) {
+        let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+        match alarm {
+            Alarm::Blocked(time) => {
+                let text = format!(
+                    "its event loop has stood still for {}: a flow keeps it busy",
+                    seconds(time)
+                );
+                self.note(Kind::Blocked, text, None).await;
+            }
+            Alarm::Unblocked(time) => {
+                let text = format!("its event loop turns again after {}", seconds(time));
+                self.note(Kind::Unblocked, text, None).await;
+            }
+            Alarm::NotServing => self.note(Kind::Serving, "does not answer requests", None).await,
+            Alarm::ServingAgain => self.note(Kind::Serving, "answers requests again", None).await,
+            Alarm::Hung(time) => {
+                let why = format!("hung: its event loop stood still for {}", seconds(time));
+                self.hung(why).await;
+            }
+            Alarm::TooSlow(time) => {
+                let why = format!("did not get its flows running within {}", seconds(time));
+                self.hung(why).await;
+            }
+        }
+    }
+
+    pub(super) async fn hung(&mut self, why: String) {
+        let lines = logs::tail(&self.place.log(), LAST_LINES).unwrap_or_default();
+        self.note(
+            Kind::Hung,
+            format!("{why}; it is killed"),
+            Some(json!({ "lastLines": lines })),
+        )
+        .await;
+        self.reason = Some(why);
+        self.feed(Input::Hung).await;
+    }
+
+    pub(super) fn publish(&mut self) {
+        let state = self.machine.phase().into();
+        let next = Observed {
+            state,
+            since_ms: 0,
+            safe_mode: self.machine.safe(),
+            place_in_queue: None,
+            pid: self.life.as_ref().map(|life| life.running.record().init.pid),
+            started_ms: self.life.as_ref().map(|life| life.running.record().started_ms),
+            health: self.life.as_ref().map(|life| Facts {
+                alive: !life.ending,
+                turning: self.health.turning(),
+                serving: self.health.serving(),
+                flows: life.flows,
+            }),
+            reason: self.reason.clone(),
+            crashes: self.machine.crashes(),
+            restart_needed: self.life.is_some() && self.restart_needed(),
+            walls: self
+                .life
+                .as_ref()
+                .map_or_else(Vec::new, |life| life.walls.clone()),
+            groups: self
+                .life
+                .as_ref()
+                .map_or_else(Vec::new, |life| life.running.record().cgroups.clone()),
+        };
+        let way = Upstream::of(&next, &self.place.socket());
+        self.upstream.send_if_modified(|now| {
+            let changed = *now != way;
+            *now = way;
+            changed
+        });
+        self.observed.send_if_modified(|now| {
+            let since_ms = if now.state == next.state {
+                now.since_ms
+            } else {
+                clock::now_ms()
+            };
+            let next = Observed { since_ms, ..next };
+            let changed = *now != next;
+            *now = next;
+            changed
+        });
+    }
+
+    /// Whether what runs was started with settings that are not those of now, but for what changes while it runs.
+    pub(super) fn restart_needed(&self) -> bool {
+        let Some(before) = &self.started_with else {
+            return false;
+        };
+        let fixed = |instance: &Instance| {
+            let mut settings = instance.settings.clone();
+            let limits = &mut settings.limits;
+            (limits.cpu_percent, limits.memory_mib, limits.tasks) = (0, 0, 0);
+            settings.health = HealthSettings::default();
+            settings.restart = RestartSettings::default();
+            settings.shared.clear();
+            settings.http = HttpSettings::default();
+            (settings, instance.stack.clone(), instance.name.clone())
+        };
+        fixed(before) != fixed(&self.record.record)
+    }
+
+    pub(super) fn started_text(&self) -> String {
+        let mode = if self.machine.safe() { " in safe mode" } else { "" };
+        let pid = self
+            .life
+            .as_ref()
+            .map_or(0, |life| life.running.record().init.pid);
+        format!(
+            "started{mode} as process {pid}, with {}",
+            self.record.record.stack
+        )
+    }
+
+    pub(super) async fn note(&self, kind: Kind, text: impl Into<String>, detail: Option<serde_json::Value>) {
+        self.shared.events.note(self.id(), kind, text, detail).await;
+    }
+}

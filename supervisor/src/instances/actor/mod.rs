@@ -1,0 +1,511 @@
+//! One task per instance: tells the machine what happened and carries out what it answers.
+//!
+//! Nothing here blocks: what does is a job. Ending this task ends no instance.
+
+mod account;
+mod life;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::process::Running;
+use runtime::record::{Level, OomRecord};
+use tokio::io::{BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::clock;
+use crate::instances::Shared;
+use crate::instances::events::Kind;
+use crate::instances::health::Health;
+use crate::instances::job::{self, Done};
+use crate::instances::machine::{Effect, Input, Machine, Phase};
+use crate::instances::model::{Instance, Kept};
+use crate::instances::observed::{Observed, Upstream};
+use crate::instances::place::Place;
+use crate::instances::queue::{self, Ticket};
+use crate::store::table::{Table, Versioned};
+
+/// What an actor is told.
+#[derive(Debug)]
+pub(in crate::instances) enum Order {
+    /// The record was changed.
+    Record(Box<Versioned<Instance>>),
+    /// A person wants it to end and start again.
+    Restart { safe: bool },
+    /// It is to go for good.
+    Delete,
+    /// Its time to be brought back may be over.
+    DeleteWhenDue,
+    /// A person does not want to wait for a gentle end.
+    Kill,
+    /// Answered when everything that was said before has been taken in.
+    Sync(oneshot::Sender<()>),
+}
+
+/// The living process.
+struct Life {
+    running: Running,
+    events: Lines<BufReader<UnixStream>>,
+    /// Its end is being waited for.
+    ending: bool,
+    walls: Vec<Level>,
+    oom: Option<OomRecord>,
+    flows: bool,
+    started: Duration,
+}
+
+/// Something to deal with.
+enum Turn {
+    Order(Option<Order>),
+    Done(Option<Result<Done, tokio::task::JoinError>>),
+    Heard(io::Result<Option<String>>),
+    Place(Option<queue::Place>),
+    Time,
+}
+
+/// See the module.
+pub(in crate::instances) struct Actor {
+    shared: Arc<Shared>,
+    place: Place,
+    record: Versioned<Instance>,
+    machine: Machine,
+    health: Health,
+    orders: mpsc::Receiver<Order>,
+    observed: watch::Sender<Observed>,
+    upstream: watch::Sender<Upstream>,
+    listener: Option<Arc<OwnedFd>>,
+    life: Option<Life>,
+    ticket: Option<Ticket>,
+    held: Option<queue::Place>,
+    due: Option<Instant>,
+    probe: Option<Instant>,
+    probing: bool,
+    jobs: JoinSet<Done>,
+    begun: Instant,
+    reason: Option<String>,
+    /// Changes of limits under way.
+    limiting: usize,
+    /// Who wants to know when everything that was said is done.
+    waiting: Vec<oneshot::Sender<()>>,
+    started_with: Option<Instance>,
+    erased: bool,
+}
+
+impl Actor {
+    pub(in crate::instances) fn new(
+        shared: Arc<Shared>,
+        record: Versioned<Instance>,
+        kept: &Kept,
+        orders: mpsc::Receiver<Order>,
+        observed: watch::Sender<Observed>,
+        upstream: watch::Sender<Upstream>,
+    ) -> Self {
+        let id = record.record.id.clone();
+        let place = Place::of(&shared.data_dir, &id);
+        Self {
+            machine: Machine::new(kept.safe, record.record.number),
+            shared,
+            place,
+            record,
+            health: Health::default(),
+            orders,
+            observed,
+            upstream,
+            listener: None,
+            life: None,
+            ticket: None,
+            held: None,
+            due: None,
+            probe: None,
+            probing: false,
+            jobs: JoinSet::new(),
+            begun: Instant::now(),
+            reason: None,
+            limiting: 0,
+            waiting: Vec::new(),
+            started_with: None,
+            erased: false,
+        }
+    }
+
+    /// Runs until the instance is deleted, or the supervisor ends.
+    pub(in crate::instances) async fn run(mut self, found: Option<Done>) {
+        match found {
+            Some(Done::Lives(listening)) => self.adopt(listening).await,
+            Some(Done::Ended(exit)) => self.missed(exit).await,
+            _ => {}
+        }
+        let desired = self.record.record.desired;
+        self.feed(Input::Want(desired)).await;
+        while !self.erased {
+            self.publish();
+            match self.next().await {
+                Turn::Order(None) => return,
+                Turn::Order(Some(order)) => self.order(order).await,
+                Turn::Done(Some(Ok(done))) => self.done(done).await,
+                Turn::Done(Some(Err(error))) => warn!(instance = self.id(), %error, "a job broke off"),
+                Turn::Done(None) => {}
+                Turn::Heard(Ok(Some(line))) => match serde_json::from_str(&line) {
+                    Ok(event) => self.heard(event).await,
+                    Err(error) => warn!(instance = self.id(), %error, "the keeper said something strange"),
+                },
+                Turn::Heard(_) => self.wait_for_end(),
+                Turn::Place(place) => {
+                    self.ticket = None;
+                    self.held = place;
+                    self.feed(Input::Place).await;
+                }
+                Turn::Time => self.time().await,
+            }
+        }
+        self.publish();
+    }
+
+    async fn next(&mut self) -> Turn {
+        let deadline = self.deadline();
+        let Self {
+            orders,
+            jobs,
+            life,
+            ticket,
+            ..
+        } = self;
+        let listening = life.as_mut().filter(|life| !life.ending);
+        let line = async {
+            match listening {
+                Some(life) => life.events.next_line().await,
+                None => std::future::pending().await,
+            }
+        };
+        let place = async {
+            match ticket {
+                Some(ticket) => ticket.place().await,
+                None => std::future::pending().await,
+            }
+        };
+        let time = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            order = orders.recv() => Turn::Order(order),
+            done = jobs.join_next(), if !jobs.is_empty() => Turn::Done(done),
+            line = line => Turn::Heard(line),
+            place = place => Turn::Place(place),
+            () = time => Turn::Time,
+        }
+    }
+
+    /// When something is due without anybody saying so.
+    fn deadline(&self) -> Option<Instant> {
+        let watched = matches!(self.machine.phase(), Phase::Starting | Phase::Running) && self.life.is_some();
+        let health = watched
+            .then(|| self.health.deadline(&self.settings().health))
+            .flatten()
+            .map(|at| self.begun + at);
+        let probe = self.probe.filter(|_| watched && !self.probing);
+        self.due.into_iter().chain(health).chain(probe).min()
+    }
+
+    async fn time(&mut self) {
+        let now = Instant::now();
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            self.feed(Input::Due).await;
+        }
+        if matches!(self.machine.phase(), Phase::Starting | Phase::Running) && self.life.is_some() {
+            let settings = self.settings().health.clone();
+            if let Some(alarm) = self.health.due(self.now(), &settings) {
+                self.alarm(alarm).await;
+            }
+            self.probe_when_due(now);
+        }
+    }
+
+    fn probe_when_due(&mut self, now: Instant) {
+        if self.probing || self.life.is_none() || self.probe.is_none_or(|at| at > now) {
+            return;
+        }
+        let settings = &self.settings().health;
+        let every = Duration::from_millis(settings.probe_every_ms.max(1000).into());
+        let patience = Duration::from_millis(settings.probe_timeout_ms.max(100).into());
+        self.probe = Some(now + every);
+        // Of a loop that stands still it is known without asking.
+        if self.health.turning() {
+            self.probing = true;
+            let path = format!("/{}", self.settings().editor.root.trim_matches('/'));
+            self.jobs.spawn(job::probe(self.place.socket(), path, patience));
+        }
+    }
+
+    async fn order(&mut self, order: Order) {
+        match order {
+            Order::Record(record) if record.revision > self.record.revision => {
+                let before = std::mem::replace(&mut self.record, *record);
+                let wanted = self.record.record.desired;
+                if before.record.settings.limits != self.settings().limits {
+                    self.limit();
+                }
+                if before.record.desired != wanted || wanted == crate::instances::model::Desired::Running {
+                    self.feed(Input::Want(wanted)).await;
+                }
+            }
+            Order::Record(_) => {}
+            Order::Restart { safe } => self.feed(Input::Restart { safe }).await,
+            Order::Delete => self.feed(Input::Delete).await,
+            Order::DeleteWhenDue => {
+                let at = self.record.record.delete_at_ms;
+                if at.is_some_and(|at| at <= clock::now_ms()) {
+                    self.feed(Input::Delete).await;
+                }
+            }
+            Order::Kill => {
+                if let Some(life) = &self.life {
+                    let running = life.running.clone();
+                    self.jobs.spawn(job::ask(move || running.kill()));
+                }
+            }
+            Order::Sync(answer) => {
+                self.waiting.push(answer);
+                self.answer();
+            }
+        }
+    }
+
+    fn limit(&mut self) {
+        if let Some(life) = &self.life {
+            let job = job::limit(life.running.clone(), self.record.record.clone());
+            self.jobs.spawn(job);
+            self.limiting += 1;
+        }
+    }
+
+    async fn limited(&mut self, outcome: Result<Vec<Level>, String>) {
+        match (outcome, &mut self.life) {
+            (Ok(walls), Some(life)) => {
+                life.walls
+                    .retain(|wall| walls.iter().all(|new| new.name != wall.name));
+                life.walls.extend(walls);
+            }
+            (Ok(_), None) => {}
+            (Err(why), _) => {
+                let text = format!("its limits could not be changed: {why}");
+                self.note(Kind::Changed, text, None).await;
+            }
+        }
+    }
+
+    /// Answers those who wait, unless something that they asked for is still under way.
+    fn answer(&mut self) {
+        if self.limiting > 0 {
+            return;
+        }
+        self.publish();
+        for waiting in self.waiting.drain(..) {
+            // Who asked may have left.
+            let _ = waiting.send(());
+        }
+    }
+
+    /// Tells the machine and does what it answers.
+    async fn feed(&mut self, input: Input) {
+        let now = self.now();
+        let was = self.machine.phase();
+        let restart = self.settings().restart.clone();
+        let effects = self.machine.step(now, input, &restart);
+        if self.machine.phase() != was && !matches!(self.machine.phase(), Phase::Waiting | Phase::Queued) {
+            self.due = None;
+        }
+        for effect in effects {
+            self.carry_out(effect).await;
+        }
+        if self.machine.phase() != was && self.machine.phase() == Phase::Starting {
+            self.reason = None;
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Queue => self.ticket = Some(self.shared.queue.join(&self.record.record.id)),
+            Effect::Leave => {
+                self.ticket = None;
+                self.held = None;
+            }
+            Effect::Spawn { safe } => self.spawn(safe),
+            Effect::Stop => {
+                if let Some(life) = &self.life {
+                    let running = life.running.clone();
+                    self.jobs.spawn(job::ask(move || running.stop(STOP_GRACE)));
+                }
+            }
+            Effect::Kill => {
+                if let Some(life) = &self.life {
+                    let running = life.running.clone();
+                    self.jobs.spawn(job::ask(move || running.kill()));
+                }
+            }
+            Effect::Freeze => self.freeze(true).await,
+            Effect::Thaw => self.freeze(false).await,
+            Effect::Wait(wait) => {
+                self.due = Some(Instant::now() + wait);
+                let text = format!("starts again in {:.1} s", wait.as_secs_f64());
+                self.note(Kind::Waiting, text, None).await;
+            }
+            Effect::RememberSafe(safe) => self.remember(safe).await,
+            Effect::GaveUp => {
+                let text = match &self.reason {
+                    Some(reason) => format!("stays down: it {reason}, again and again"),
+                    None => "stays down".to_owned(),
+                };
+                self.note(Kind::Down, text, None).await;
+            }
+            Effect::Erase => {
+                self.jobs.spawn(job::erase(self.place.clone()));
+            }
+        }
+    }
+
+    fn spawn(&mut self, safe: bool) {
+        let listener = match &self.listener {
+            Some(listener) => listener.clone(),
+            None => match self
+                .place
+                .make(job::owner(self.record.record.number))
+                .and_then(|()| job::listen(&self.place))
+            {
+                Ok(listener) => {
+                    let listener = Arc::new(listener);
+                    self.listener = Some(listener.clone());
+                    listener
+                }
+                Err(error) => {
+                    let problem = crate::problem::Problem::io(
+                        format!("cannot make {}", self.place.socket().display()),
+                        error,
+                    );
+                    self.jobs.spawn(async move { Done::Spawned(Err(problem)) });
+                    return;
+                }
+            },
+        };
+        self.started_with = Some(self.record.record.clone());
+        let job = job::start(self.shared.clone(), self.record.record.clone(), safe, listener);
+        self.jobs.spawn(job);
+    }
+
+    async fn freeze(&mut self, frozen: bool) {
+        let Some(life) = &self.life else { return };
+        let outcome = match life.running.freeze(frozen) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("this machine has no freezer of control groups (cgroup v2)".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match (outcome, frozen) {
+            (Ok(()), true) => {
+                self.note(Kind::Suspended, "its processes stand still", None)
+                    .await;
+            }
+            (Ok(()), false) => {
+                // What it did not say while it stood still is no silence.
+                self.health.beat(self.now(), None);
+                self.note(Kind::Resumed, "its processes go on", None).await;
+            }
+            (Err(why), true) => {
+                self.note(Kind::Resumed, format!("cannot be suspended: {why}"), None)
+                    .await;
+                let restart = self.settings().restart.clone();
+                self.machine.step(
+                    self.now(),
+                    Input::Want(crate::instances::model::Desired::Running),
+                    &restart,
+                );
+            }
+            (Err(why), false) => warn!(instance = self.id(), why, "cannot be thawed"),
+        }
+    }
+
+    async fn done(&mut self, done: Done) {
+        match done {
+            Done::Spawned(Ok(listening)) => {
+                self.live(listening, false);
+                self.note(Kind::Started, self.started_text(), None).await;
+                self.feed(Input::Spawned).await;
+            }
+            Done::Spawned(Err(problem)) => {
+                let mut text = problem.to_string();
+                if let Some(advice) = problem.advice() {
+                    text = format!("{text} ({advice})");
+                }
+                self.reason = Some(format!("could not be started: {problem}"));
+                self.note(Kind::StartFailed, text, None).await;
+                self.feed(Input::SpawnFailed).await;
+            }
+            Done::Ended(exit) => self.ended(exit).await,
+            Done::Lives(listening) => {
+                let flows = self.life.as_ref().is_some_and(|life| life.flows);
+                self.live(listening, flows);
+            }
+            Done::Probed(answered) => {
+                self.probing = false;
+                let settings = self.settings().health.clone();
+                if let Some(alarm) = self.health.probed(answered, &settings) {
+                    self.alarm(alarm).await;
+                }
+            }
+            Done::Limited(outcome) => {
+                self.limited(outcome).await;
+                self.limiting = self.limiting.saturating_sub(1);
+                self.answer();
+            }
+            Done::Erased(Ok(())) => self.forget().await,
+            Done::Erased(Err(error)) => warn!(instance = self.id(), %error, "its files could not be removed"),
+            Done::Asked(Ok(())) => {}
+            Done::Asked(Err(why)) => warn!(instance = self.id(), why, "the keeper refused"),
+        }
+    }
+
+    /// Its files are gone: so goes its record.
+    async fn forget(&mut self) {
+        let id = &self.record.record.id;
+        let batch = self.shared.events.forget(id).map(|events| {
+            events
+                .remove(Table::<Instance>::key(id))
+                .remove(Table::<Kept>::key(id))
+                .remove(crate::instances::name_key(&self.record.record.name))
+        });
+        let stored = match batch {
+            Ok(batch) => self.shared.store.commit(batch).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match stored {
+            Ok(()) => self.erased = true,
+            Err(error) => {
+                warn!(instance = self.id(), %error, "its record could not be removed; tried again later");
+            }
+        }
+    }
+
+    fn id(&self) -> &str {
+        &self.record.record.id
+    }
+
+    fn settings(&self) -> &crate::instances::model::Settings {
+        &self.record.record.settings
+    }
+
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+}
+
+/// How long a gentle end may take.
+const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,281 @@
+//! All instances of the host: found again, listed, and operated on. Every change is written to the store first and
+//! told to the actor then.
+
+mod copy;
+mod operations;
+pub(crate) mod problems;
+mod wishes;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use runtime::sandbox::cgroup::{Group, Stats};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+pub use self::wishes::{Action, Copy, CopyEnv, New, View};
+
+use self::problems::{broken, stored};
+use crate::clock;
+use crate::instances::actor::{Actor, Order};
+use crate::instances::events::Event;
+use crate::instances::model::{Instance, Kept, Named};
+use crate::instances::observed::{Observed, Upstream};
+use crate::instances::place::Place;
+use crate::instances::{Shared, job, patch};
+use crate::problem::{Code, Problem};
+use crate::store::table::{Table, Versioned};
+
+/// Orders that wait for an actor; one that is busier than that is asked again later.
+const MAILBOX: usize = 64;
+
+/// All instances. The host has one of it.
+#[derive(Debug)]
+pub struct Instances {
+    shared: Arc<Shared>,
+    table: Table<Instance>,
+    actors: RwLock<HashMap<String, Handle>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+#[derive(Clone, Debug)]
+struct Handle {
+    orders: mpsc::Sender<Order>,
+    observed: watch::Receiver<Observed>,
+    upstream: watch::Receiver<Upstream>,
+}
+
+impl Instances {
+    /// Finds every instance in the store, takes over what lives, and brings everything to its desired state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open(shared: Arc<Shared>) -> Result<Arc<Self>, Problem> {
+        let table = Table::<Instance>::of(&shared.store);
+        let records = table.scan("").map_err(stored)?;
+        let instances = Arc::new(Self {
+            table,
+            actors: RwLock::default(),
+            tasks: Mutex::default(),
+            shared,
+        });
+        // Everybody is looked for before anybody is started.
+        let mut looking = JoinSet::new();
+        for (id, record) in records {
+            let place = Place::of(&instances.shared.data_dir, &id);
+            looking.spawn_blocking(move || {
+                let found = if place.run().exists() {
+                    job::found(&place.run())
+                } else {
+                    Ok(job::Done::Ended(None))
+                };
+                (record, found)
+            });
+        }
+        while let Some(looked) = looking.join_next().await {
+            let (record, found) = looked.map_err(|error| broken(error.into()))?;
+            instances.begin(record, Some(found?))?;
+        }
+        instances.remove_remains()?;
+        Ok(instances)
+    }
+
+    /// Folders whose record went while they did not.
+    fn remove_remains(&self) -> Result<(), Problem> {
+        let folder = self.shared.data_dir.join("instances");
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| Problem::io("cannot list the instances", error))?,
+        };
+        for entry in entries.filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(".deleted-") {
+                std::fs::remove_dir_all(entry.path())
+                    .map_err(|error| Problem::io("cannot remove a deleted instance", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&self, record: Versioned<Instance>, found: Option<job::Done>) -> Result<(), Problem> {
+        let id = record.record.id.clone();
+        let kept = Table::<Kept>::of(&self.shared.store)
+            .get(&id)
+            .map_err(stored)?
+            .map(|kept| kept.record)
+            .unwrap_or_default();
+        let (orders, received) = mpsc::channel(MAILBOX);
+        let (observed, seen) = watch::channel(Observed::stopped(clock::now_ms()));
+        let delete = record.record.delete_at_ms;
+        let (upstream, way) = watch::channel(Upstream::Starting);
+        let actor = Actor::new(self.shared.clone(), record, &kept, received, observed, upstream);
+        let handle = Handle {
+            orders,
+            observed: seen,
+            upstream: way,
+        };
+        self.actors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, handle.clone());
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(actor.run(found));
+        if let Some(at) = delete {
+            tasks.spawn(delete_later(handle.orders, at));
+        }
+        Ok(())
+    }
+
+    /// Ends the actors. What runs goes on.
+    pub async fn close(&self) {
+        self.actors
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        // Those who wait for a time to be over would wait for hours.
+        let _ = tokio::time::timeout(Duration::from_millis(500), all).await;
+        tasks.shutdown().await;
+    }
+
+    /// All instances, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self) -> Result<Vec<View>, Problem> {
+        let records = self.table.scan("").map_err(stored)?;
+        let mut views: Vec<View> = records.into_iter().map(|(_, record)| self.view(record)).collect();
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(views)
+    }
+
+    /// One instance, by identifier or name.
+    ///
+    /// # Errors
+    /// [`Code::Missing`] when there is none.
+    pub fn get(&self, name: &str) -> Result<View, Problem> {
+        self.record(name).map(|record| self.view(record))
+    }
+
+    fn view(&self, record: Versioned<Instance>) -> View {
+        let Versioned { revision, record } = record;
+        let mut observed = match self.handle(&record.id) {
+            Some(handle) => handle.observed.borrow().clone(),
+            None => Observed::stopped(record.created_ms),
+        };
+        observed.place_in_queue = self.shared.queue.position(&record.id);
+        View {
+            settings: patch::shown(&record.settings),
+            id: record.id,
+            name: record.name,
+            desired: record.desired,
+            stack: record.stack,
+            created_ms: record.created_ms,
+            delete_at_ms: record.delete_at_ms,
+            observed,
+            revision,
+        }
+    }
+
+    /// The record itself, by identifier or name.
+    ///
+    /// # Errors
+    /// [`Code::Missing`] when there is none.
+    pub fn record(&self, name: &str) -> Result<Versioned<Instance>, Problem> {
+        let missing = || {
+            Problem::new(Code::Missing, format!("there is no instance `{name}`"))
+                .hint("`redhold instance list` shows all of them")
+        };
+        if let Some(found) = self.table.get(name).map_err(stored)? {
+            return Ok(found);
+        }
+        let named = Table::<Named>::of(&self.shared.store)
+            .get(name)
+            .map_err(stored)?
+            .ok_or_else(missing)?;
+        self.table
+            .get(&named.record.id)
+            .map_err(stored)?
+            .ok_or_else(missing)
+    }
+
+    /// What an instance is seen to be doing, live; `None` when it is no more.
+    #[must_use]
+    pub fn watch(&self, id: &str) -> Option<watch::Receiver<Observed>> {
+        self.handle(id).map(|handle| handle.observed)
+    }
+
+    /// Where an instance's requests go, live; `None` when it is no more.
+    #[must_use]
+    pub fn upstream(&self, id: &str) -> Option<watch::Receiver<Upstream>> {
+        self.handle(id).map(|handle| handle.upstream)
+    }
+
+    /// What an instance uses and has used; `None` when nothing of it runs.
+    #[must_use]
+    pub fn stats(&self, id: &str) -> Option<Stats> {
+        let groups = self.handle(id)?.observed.borrow().groups.clone();
+        Group::from_paths(&groups).ok().map(|group| group.stats())
+    }
+
+    fn handle(&self, id: &str) -> Option<Handle> {
+        self.actors
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    /// Where an instance's files lie.
+    #[must_use]
+    pub fn place(&self, id: &str) -> Place {
+        Place::of(&self.shared.data_dir, id)
+    }
+
+    /// What happened to an instance.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn events(&self, id: &str, after: u64) -> Result<Vec<(u64, Event)>, Problem> {
+        self.shared.events.list(id, after).map_err(stored)
+    }
+
+    /// Hands an order to an actor without waiting.
+    fn tell(&self, id: &str, order: Order) -> Result<(), Problem> {
+        let Some(handle) = self.handle(id) else {
+            return Err(Problem::new(Code::Missing, "this instance is no more"));
+        };
+        handle.orders.try_send(order).map_err(|_| {
+            Problem::new(Code::Busy, "this instance is busy with earlier requests")
+                .hint("try again in a moment")
+        })
+    }
+
+    /// Waits until the actor has taken in what it was told, so that what is shown next is the answer to it.
+    async fn taken_in(&self, id: &str) {
+        let (answer, answered) = oneshot::channel();
+        if self.tell(id, Order::Sync(answer)).is_ok() {
+            // It may have ended; then there is nothing to wait for.
+            let _ = answered.await;
+        }
+    }
+}
+
+/// Waits for the time to delete an instance for good; one that was brought back meanwhile ignores it.
+async fn delete_later(orders: mpsc::Sender<Order>, at_ms: u64) {
+    loop {
+        // By the wall clock, which may jump: looked at anew from time to time.
+        let left = at_ms.saturating_sub(clock::now_ms());
+        if left == 0 {
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(left.min(60_000))) => {}
+            () = orders.closed() => return,
+        }
+    }
+    // A full mailbox empties; an actor that ended needs no order.
+    let _ = orders.send(Order::DeleteWhenDue).await;
+}

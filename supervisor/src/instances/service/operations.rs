@@ -1,0 +1,463 @@
+//! The operations that change an instance: judged, written together with their audit entry, told to the actor.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::problems::{broken, changed_meanwhile, stored, taken, unfit};
+use super::{Action, Instances, New, View, delete_later};
+use crate::audit::{self, By};
+use crate::clock;
+use crate::ids;
+use crate::instances::actor::Order;
+use crate::instances::events::{Event, Kind};
+use crate::instances::model::{Created, Desired, Hidden, Instance, LastNumber, Named, Settings};
+use crate::instances::observed::State;
+use crate::instances::place::Place;
+use crate::instances::{check, job, name_key, patch};
+use crate::problem::{Code, Problem};
+use crate::store::table::{Table, Versioned};
+use crate::store::{Batch, StoreError};
+
+/// How long a deleted instance can be brought back.
+const UNDO: Duration = Duration::from_secs(24 * 3600);
+
+impl Instances {
+    /// Creates an instance; asked again with the same key, it gives the one that was created then.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] with all that is wrong with the wish, [`Code::Conflict`] when the name is taken.
+    pub async fn create(&self, by: &By, new: New, key: Option<&str>) -> Result<View, Problem> {
+        if let Some(view) = key.map(|key| self.created_before(key)).transpose()?.flatten() {
+            return Ok(view);
+        }
+        let id = ids::fresh();
+        let settings = match new.settings {
+            None => Settings::default(),
+            Some(settings) => patch::apply(&Settings::default(), settings, &self.shared.key, &id)
+                .map_err(|what| unfit(&what))?,
+        };
+        let secret = json!({ "secret": { "hidden": true, "value": random_key() } });
+        let desired = if new.start {
+            Desired::Running
+        } else {
+            Desired::Stopped
+        };
+        let flows = new.flows.map(flows_file).transpose()?;
+        let instance = Instance {
+            name: new.name,
+            desired,
+            stack: self.stack(new.stack.as_deref())?,
+            number: 0,
+            settings,
+            credential_secret: self.sealed(&secret, &id)?,
+            created_ms: clock::now_ms(),
+            delete_at_ms: None,
+            id,
+        };
+        let fill = move |place: &Place| match &flows {
+            Some(flows) => std::fs::write(place.data().join("flows.json"), flows),
+            None => Ok(()),
+        };
+        let once = match key {
+            Some(key) => {
+                let named = Created {
+                    id: instance.id.clone(),
+                };
+                Table::<Created>::put(key, &named, 0).map_err(stored)?
+            }
+            None => Batch::default(),
+        };
+        let text = "was created".to_owned();
+        self.add(by, "instance.create", instance, text, once, fill).await
+    }
+
+    /// What an earlier request with this key created.
+    fn created_before(&self, key: &str) -> Result<Option<View>, Problem> {
+        let harmless = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+        if !(1..=64).contains(&key.len()) || !key.bytes().all(harmless) {
+            let message = "an Idempotency-Key is 1 to 64 letters, digits, -, _ and .";
+            return Err(Problem::new(Code::Usage, message));
+        }
+        let before = Table::<Created>::of(&self.shared.store)
+            .get(key)
+            .map_err(stored)?;
+        before.map(|created| self.get(&created.record.id)).transpose()
+    }
+
+    pub(super) fn sealed(&self, document: &Value, id: &str) -> Result<Option<Hidden>, Problem> {
+        #[derive(Serialize, Deserialize)]
+        struct One {
+            secret: Option<Hidden>,
+        }
+        let none = One { secret: None };
+        let one: One =
+            patch::apply(&none, document.clone(), &self.shared.key, id).map_err(|what| unfit(&what))?;
+        Ok(one.secret)
+    }
+
+    pub(super) fn stack(&self, name: Option<&str>) -> Result<String, Problem> {
+        Ok(self.shared.stacks.resolve(name)?.name().to_owned())
+    }
+
+    /// Writes a new instance and begins it; `fill` puts its first files in place.
+    pub(super) async fn add(
+        &self,
+        by: &By,
+        action: &str,
+        mut instance: Instance,
+        text: String,
+        more: Batch,
+        fill: impl Fn(&Place) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<View, Problem> {
+        self.judge(&instance)?;
+        let numbers = Table::<LastNumber>::of(&self.shared.store);
+        let last = numbers.get("instances").map_err(stored)?;
+        let (number, revision) = last.map_or((0, 0), |last| (last.record.number, last.revision));
+        instance.number = number + 1;
+        let owner = job::owner(instance.number);
+        let place = self.place(&instance.id);
+        let made = {
+            let place = place.clone();
+            tokio::task::spawn_blocking(move || {
+                place.make(owner)?;
+                fill(&place)?;
+                give(&place, owner)
+            })
+        };
+        made.await
+            .map_err(|error| broken(error.into()))?
+            .map_err(|error| Problem::io(format!("cannot make {}", place.root().display()), error))?;
+        let id = instance.id.clone();
+        let batch = Table::<Instance>::put(&id, &instance, 0)
+            .and_then(|batch| {
+                Ok(batch.and(Table::<Named>::put(&instance.name, &Named { id: id.clone() }, 0)?))
+            })
+            .and_then(|batch| {
+                let next = LastNumber {
+                    number: instance.number,
+                };
+                Ok(batch.and(Table::<LastNumber>::put("instances", &next, revision)?))
+            })
+            .and_then(|batch| Ok(batch.and(self.noted(&id, Kind::Created, text)?)))
+            .and_then(|batch| {
+                let after = patch::shown(&instance);
+                Ok(batch.and(audit::entry(by, action, &id, None, Some(after))?))
+            })
+            .map_err(stored)?
+            .and(more);
+        match self.shared.store.commit(batch).await {
+            Ok(revision) => {
+                let record = Versioned {
+                    revision,
+                    record: instance,
+                };
+                self.begin(record.clone(), None)?;
+                Ok(self.view(record))
+            }
+            Err(error) => {
+                // Nothing points at its folder.
+                let _ = place.erase();
+                Err(match error {
+                    StoreError::Conflict { key, .. } if key == name_key(&instance.name) => {
+                        taken(&instance.name)
+                    }
+                    error => stored(error),
+                })
+            }
+        }
+    }
+
+    pub(super) fn judge(&self, instance: &Instance) -> Result<(), Problem> {
+        let mut wrong = check::settings(&instance.settings);
+        wrong.splice(0..0, check::name(&instance.name));
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Usage, wrong.join("; ")))
+    }
+
+    pub(super) fn noted(&self, id: &str, kind: Kind, text: String) -> Result<Batch, StoreError> {
+        let event = Event {
+            at_ms: clock::now_ms(),
+            kind,
+            text,
+            detail: None,
+        };
+        self.shared.events.batch(id, &event)
+    }
+
+    /// Changes name, stack or settings by a merge patch; `revision` is the one the change is based on, if any.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] with all that is wrong, [`Code::Conflict`] when somebody else changed it first.
+    pub async fn change(
+        &self,
+        by: &By,
+        name: &str,
+        revision: Option<u64>,
+        changes: Value,
+    ) -> Result<View, Problem> {
+        #[derive(Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Changeable {
+            name: String,
+            stack: String,
+            settings: Settings,
+        }
+        let before = self.record(name)?;
+        self.not_deleted(&before.record)?;
+        if revision.is_some_and(|revision| revision != before.revision) {
+            return Err(changed_meanwhile(&before.record.name));
+        }
+        let old = Changeable {
+            name: before.record.name.clone(),
+            stack: before.record.stack.clone(),
+            settings: before.record.settings.clone(),
+        };
+        let new =
+            patch::apply(&old, changes, &self.shared.key, &before.record.id).map_err(|what| unfit(&what))?;
+        let after = Instance {
+            stack: self.stack(Some(&new.stack))?,
+            name: new.name,
+            settings: new.settings,
+            ..before.record.clone()
+        };
+        self.judge(&after)?;
+        let mut more = self
+            .noted(&after.id, Kind::Changed, differences(&before.record, &after))
+            .map_err(stored)?;
+        if after.name != before.record.name {
+            let named = Named { id: after.id.clone() };
+            let new_name = Table::<Named>::put(&after.name, &named, 0).map_err(stored)?;
+            more = more.and(new_name).remove(name_key(&before.record.name));
+        }
+        self.replace(by, "instance.change", &before, after, more).await
+    }
+
+    /// Writes a changed record and tells the actor.
+    pub(super) async fn replace(
+        &self,
+        by: &By,
+        action: &str,
+        before: &Versioned<Instance>,
+        after: Instance,
+        more: Batch,
+    ) -> Result<View, Problem> {
+        let (old, new) = (patch::shown(&before.record), patch::shown(&after));
+        let batch = Table::<Instance>::put(&after.id, &after, before.revision)
+            .and_then(|batch| {
+                Ok(batch
+                    .and(more)
+                    .and(audit::entry(by, action, &after.id, Some(old), Some(new))?))
+            })
+            .map_err(stored)?;
+        let revision = self
+            .shared
+            .store
+            .commit(batch)
+            .await
+            .map_err(|error| match error {
+                StoreError::Conflict { key, .. } if key == name_key(&after.name) => taken(&after.name),
+                StoreError::Conflict { .. } => changed_meanwhile(&before.record.name),
+                error => stored(error),
+            })?;
+        let record = Versioned {
+            revision,
+            record: after,
+        };
+        self.tell(&record.record.id, Order::Record(Box::new(record.clone())))?;
+        self.taken_in(&record.record.id).await;
+        Ok(self.view(record))
+    }
+
+    pub(super) fn not_deleted(&self, instance: &Instance) -> Result<(), Problem> {
+        if instance.delete_at_ms.is_none() {
+            return Ok(());
+        }
+        let message = format!("the instance `{}` is deleted", instance.name);
+        Err(Problem::new(Code::Conflict, message)
+            .hint("bring it back first, with `redhold instance undelete`"))
+    }
+
+    /// Does something to an instance.
+    ///
+    /// # Errors
+    /// [`Code::Conflict`] when it is in no state for that.
+    pub async fn act(&self, by: &By, name: &str, action: Action) -> Result<View, Problem> {
+        let before = self.record(name)?;
+        let id = before.record.id.clone();
+        if action == Action::Undelete {
+            return self.undelete(by, &before).await;
+        }
+        self.not_deleted(&before.record)?;
+        let state = self.handle(&id).map(|handle| handle.observed.borrow().state);
+        let desired = match action {
+            Action::Start | Action::Restart | Action::SafeMode => Desired::Running,
+            Action::Stop | Action::Kill => Desired::Stopped,
+            Action::Suspend if state != Some(State::Running) && state != Some(State::Suspended) => {
+                let message = format!(
+                    "`{}` does not run, and only what runs can be suspended",
+                    before.record.name
+                );
+                return Err(Problem::new(Code::Conflict, message).hint("start it first, or stop it"));
+            }
+            Action::Suspend => Desired::Suspended,
+            Action::Resume if before.record.desired != Desired::Suspended => {
+                let message = format!("`{}` is not suspended", before.record.name);
+                return Err(Problem::new(Code::Conflict, message));
+            }
+            Action::Resume => Desired::Running,
+            Action::Undelete => unreachable!("dealt with above"),
+        };
+        let after = Instance {
+            desired,
+            ..before.record.clone()
+        };
+        let verb = serde_json::to_value(action).unwrap_or_default();
+        let verb = verb.as_str().unwrap_or_default();
+        let text = format!("a person asked: {verb}");
+        let more = self.noted(&id, Kind::Changed, text).map_err(stored)?;
+        let view = self
+            .replace(by, &format!("instance.{verb}"), &before, after, more)
+            .await?;
+        let order = match action {
+            Action::Restart => Order::Restart { safe: false },
+            Action::SafeMode => Order::Restart { safe: true },
+            Action::Kill => Order::Kill,
+            _ => return Ok(view),
+        };
+        self.tell(&id, order)?;
+        self.taken_in(&id).await;
+        self.get(&id)
+    }
+
+    pub(super) async fn undelete(&self, by: &By, before: &Versioned<Instance>) -> Result<View, Problem> {
+        if before.record.delete_at_ms.is_none() {
+            let message = format!("the instance `{}` is not deleted", before.record.name);
+            return Err(Problem::new(Code::Conflict, message));
+        }
+        let after = Instance {
+            delete_at_ms: None,
+            ..before.record.clone()
+        };
+        let more = self
+            .noted(&after.id, Kind::Deletion, "was brought back".to_owned())
+            .map_err(stored)?;
+        self.replace(by, "instance.undelete", before, after, more).await
+    }
+
+    /// Stops an instance and marks it for deletion; for good at once when `now`.
+    ///
+    /// # Errors
+    /// [`Code::Missing`] when there is none.
+    pub async fn delete(&self, by: &By, name: &str, now: bool) -> Result<View, Problem> {
+        let before = self.record(name)?;
+        let wait = if now { Duration::ZERO } else { UNDO };
+        let at = clock::now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let after = Instance {
+            desired: Desired::Stopped,
+            delete_at_ms: Some(at),
+            ..before.record.clone()
+        };
+        let text = if now {
+            "is deleted for good".to_owned()
+        } else {
+            "is deleted for good in 24 hours".to_owned()
+        };
+        let more = self.noted(&after.id, Kind::Deletion, text).map_err(stored)?;
+        let view = self.replace(by, "instance.delete", &before, after, more).await?;
+        let handle = self.handle(&view.id);
+        if now {
+            self.tell(&view.id, Order::Delete)?;
+        } else if let Some(handle) = handle {
+            self.tasks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .spawn(delete_later(handle.orders, at));
+        }
+        Ok(view)
+    }
+}
+
+/// What was made for an instance belongs to it.
+fn give(place: &Place, owner: runtime::spec::Owner) -> std::io::Result<()> {
+    let runtime::spec::Owner::Own { uid, gid } = owner else {
+        return Ok(());
+    };
+    for entry in std::fs::read_dir(place.data())? {
+        std::os::unix::fs::lchown(entry?.path(), Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
+/// Flows as a file: a list of nodes, or the document with `flows` that Node-RED's API gives.
+fn flows_file(flows: Value) -> Result<String, Problem> {
+    let nodes = match flows {
+        Value::Object(mut document) => document.remove("flows").unwrap_or_default(),
+        nodes => nodes,
+    };
+    let nodes = nodes
+        .as_array()
+        .filter(|nodes| {
+            nodes
+                .iter()
+                .all(|node| node["id"].is_string() && node["type"].is_string())
+        })
+        .ok_or_else(|| {
+            Problem::new(
+                Code::Usage,
+                "these are no flows: they are a list of nodes, each with an `id` and a `type`",
+            )
+            .hint("export them from the editor with Menu > Export > JSON")
+        })?;
+    serde_json::to_string_pretty(nodes)
+        .map_err(|error| Problem::new(Code::Usage, "these flows cannot be written").because(error))
+}
+
+/// In words, which parts of an instance differ.
+fn differences(before: &Instance, after: &Instance) -> String {
+    let (old, new) = (patch::shown(before), patch::shown(after));
+    let mut places = Vec::new();
+    differ("", &old, &new, &mut places);
+    if places.is_empty() {
+        "was saved as it was".to_owned()
+    } else {
+        format!("changed: {}", places.join(", "))
+    }
+}
+
+fn differ(place: &str, old: &Value, new: &Value, places: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                let deeper = if place.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{place}.{name}")
+                };
+                differ(
+                    &deeper,
+                    &old.get(name).cloned().unwrap_or_default(),
+                    &new.get(name).cloned().unwrap_or_default(),
+                    places,
+                );
+            }
+        }
+        _ => places.push(place.strip_prefix("settings.").unwrap_or(place).to_owned()),
+    }
+}
+
+pub(super) fn random_key() -> String {
+    let mut bytes = [0; 32];
+    ids::random(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,188 @@
+//! Pure: from an instance's settings to Node-RED's, to limits and to an environment.
+
+use runtime::spec::{Limits, Network};
+use runtime::units::{Bytes, CpuShare, Pids};
+use serde_json::{Map, Value, json};
+
+use super::model::{CodeEditor, Hidden, Instance, LogLevel, NetworkMode, Settings, Variable};
+use super::spec;
+use crate::secret::{HostKey, SealError, Secret};
+
+/// What the runtime limits.
+pub(super) fn limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
+    Limits {
+        memory: mib(limits.memory_mib),
+        cpu: (limits.cpu_percent > 0).then(|| CpuShare(limits.cpu_percent * 10)),
+        pids: Some(Pids(limits.tasks)),
+        io: None,
+        files: Some(limits.descriptors),
+        file_size: mib(limits.disk_mib),
+    }
+}
+
+/// 0 is no limit.
+fn mib(number: u32) -> Option<Bytes> {
+    (number > 0).then(|| Bytes::mib(number.into()))
+}
+
+/// Which network it sees.
+pub(super) fn network(settings: &Settings) -> Network {
+    match settings.network.mode {
+        NetworkMode::Host => Network::Host,
+        NetworkMode::None => Network::Isolated,
+    }
+}
+
+/// The environment of its flows, with what is hidden in clear.
+///
+/// # Errors
+/// When a hidden value cannot be opened.
+pub(super) fn environment(instance: &Instance, key: &HostKey) -> Result<Vec<(String, String)>, SealError> {
+    let settings = &instance.settings;
+    let mut all = vec![
+        // The names under which flows know them that come from elsewhere.
+        ("FF_INSTANCE_ID".to_owned(), instance.id.clone()),
+        ("FF_INSTANCE_NAME".to_owned(), instance.name.clone()),
+    ];
+    if let Some(zone) = &settings.time_zone {
+        all.push(("TZ".to_owned(), zone.clone()));
+    }
+    for (name, variable) in &settings.env {
+        let value = match variable {
+            Variable::Plain(value) => value.clone(),
+            Variable::Hidden(hidden) => open(&instance.id, hidden, key)?,
+        };
+        all.push((name.clone(), value));
+    }
+    Ok(all)
+}
+
+/// A secret of an instance, in clear.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) fn open(id: &str, hidden: &Hidden, key: &HostKey) -> Result<String, SealError> {
+    Ok(key.open_sealed(id, &hidden.sealed)?.reveal().to_owned())
+}
+
+/// Node-RED's settings.
+pub(super) fn node_red(
+    instance: &Instance,
+    safe: bool,
+    credential_secret: Option<String>,
+    voucher: Secret,
+) -> spec::Settings {
+    let settings = &instance.settings;
+    spec::Settings {
+        credential_secret,
+        safe,
+        voucher: Some(voucher),
+        function_timeout: settings.function_timeout_s.0,
+        palette_install: settings.palette.allow_install,
+        log_level: level(settings.log_level).to_owned(),
+        nodes_excludes: settings.palette.nodes_excludes.clone(),
+        extra: extra(instance),
+        ..spec::Settings::default()
+    }
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Fatal => "fatal",
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
+}
+
+/// Settings by Node-RED's own names.
+fn extra(instance: &Instance) -> Map<String, Value> {
+    let settings = &instance.settings;
+    let editor = &settings.editor;
+    let palette = &settings.palette;
+    let mut all = Map::new();
+    let mut set = |name: &str, value: Value| drop(all.insert(name.to_owned(), value));
+    if !editor.enabled {
+        set("disableEditor", json!(true));
+    }
+    if !editor.root.is_empty() {
+        set("httpAdminRoot", json!(editor.root));
+    }
+    set("ui", json!({ "path": editor.dashboard.trim_matches('/') }));
+    set("apiMaxLength", json!(editor.api_max_length));
+    set("debugMaxLength", json!(editor.debug_max_length));
+    set("functionExternalModules", json!(palette.allow_modules));
+    set(
+        "externalModules",
+        json!({
+            "palette": {
+                "allowInstall": palette.allow_install,
+                "allowUpload": false,
+                "denyList": palette.deny_list,
+            },
+            "modules": {
+                "allowInstall": palette.allow_modules,
+                "denyList": palette.modules_deny_list,
+            },
+        }),
+    );
+    set(
+        "contextStorage",
+        json!({
+            "default": "memory",
+            "memory": { "module": "memory" },
+            "persistent": { "module": "localfilesystem" },
+        }),
+    );
+    if !settings.http.cors_origins.is_empty() {
+        set(
+            "httpNodeCors",
+            json!({
+                "origin": settings.http.cors_origins,
+                "methods": "GET,PUT,POST,PATCH,HEAD,DELETE",
+            }),
+        );
+    }
+    set("editorTheme", theme(instance));
+    all
+}
+
+fn theme(instance: &Instance) -> Value {
+    let editor = &instance.settings.editor;
+    let title = if editor.header_title.is_empty() {
+        &instance.name
+    } else {
+        &editor.header_title
+    };
+    let mut theme = json!({
+        "tours": editor.tours,
+        "projects": { "enabled": false },
+        "header": { "title": title },
+        "codeEditor": { "lib": match editor.code_editor {
+            CodeEditor::Monaco => "monaco",
+            CodeEditor::Ace => "ace",
+        } },
+    });
+    let mut set = |place: &[&str], value: &str| {
+        if value.is_empty() {
+            return;
+        }
+        let mut at = &mut theme;
+        for name in place {
+            at = &mut at[*name];
+        }
+        *at = json!(value);
+    };
+    set(&["theme"], &editor.theme);
+    set(&["header", "url"], &editor.header_url);
+    set(&["page", "title"], &editor.page_title);
+    set(&["page", "favicon"], &editor.favicon);
+    let catalogues = &instance.settings.palette.catalogues;
+    if !catalogues.is_empty() {
+        theme["palette"] = json!({ "catalogues": catalogues });
+    }
+    theme
+}

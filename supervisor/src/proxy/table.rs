@@ -1,0 +1,234 @@
+//! The routes of a host: instances by their names, everything else to the host itself.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use tokio::sync::watch;
+
+use super::access::{self, Gate};
+use super::guard::EDITOR_API;
+use super::route::{Asked, Route, Routes, Target};
+use crate::instances::model::Access;
+use crate::instances::observed::Upstream;
+use crate::secret::Secret;
+
+/// Paths of the front itself, on every host name.
+pub const OWN: &str = "/.redhold/";
+
+/// One instance's entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it is now.
+    pub upstream: watch::Receiver<Upstream>,
+    /// What vouches for whom the gate knows.
+    pub voucher: Option<HeaderValue>,
+    /// Path of its editor.
+    pub editor: String,
+    /// Who may call its endpoints, with the name and password.
+    pub endpoints: Access,
+    /// Name for `basic`.
+    pub user: String,
+    /// Password for `basic`.
+    pub password: Option<Secret>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct HostTable {
+    domain: String,
+    gate: Arc<Gate>,
+    /// Clients in clear are sent to TLS.
+    secure: bool,
+    entries: RwLock<HashMap<String, Entry>>,
+}
+
+impl HostTable {
+    /// Without instances.
+    #[must_use]
+    pub fn new(domain: &str, gate: Arc<Gate>, secure: bool) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            gate,
+            secure,
+            entries: RwLock::default(),
+        }
+    }
+
+    /// Replaces all entries, by instance name.
+    pub fn replace(&self, entries: HashMap<String, Entry>) {
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
+    }
+
+    fn instance(&self, name: &str, asked: &Asked<'_>, host: &str) -> Route {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get(name) else {
+            return Route::Refused {
+                status: StatusCode::NOT_FOUND,
+                title: "No such instance",
+                detail: format!("This host has no instance `{name}`."),
+                challenge: None,
+            };
+        };
+        if asked.path.starts_with(OWN) {
+            return Route::Local;
+        }
+        let known = self.gate.knows(asked.headers, host);
+        if !known && asked.path.trim_end_matches('/') == entry.editor.trim_end_matches('/') {
+            return Route::Redirect(format!("{OWN}sign-in"));
+        }
+        if !known && entry.endpoints == Access::Basic && !is_editors(asked.path, &entry.editor) {
+            let right = access::basic(asked.headers).is_some_and(|(name, given)| {
+                let password = entry.password.as_ref().map_or("", Secret::reveal);
+                access::same(&name, &entry.user) & access::same(&given, password)
+            });
+            if !right {
+                return Route::Refused {
+                    status: StatusCode::UNAUTHORIZED,
+                    title: "Who are you?",
+                    detail: "This needs a name and a password.".to_owned(),
+                    challenge: Some("Basic realm=\"Node-RED\", charset=\"UTF-8\""),
+                };
+            }
+        }
+        Route::To(Target {
+            upstream: entry.upstream.clone(),
+            voucher: entry.voucher.clone().filter(|_| known),
+        })
+    }
+}
+
+/// Whether a path belongs to the editor, whose API asks for a voucher itself.
+fn is_editors(path: &str, root: &str) -> bool {
+    let Some(inside) = path.strip_prefix(root.trim_end_matches('/')) else {
+        return false;
+    };
+    let first = inside.trim_start_matches('/').split('/').next().unwrap_or("");
+    let first = first.to_ascii_lowercase();
+    EDITOR_API.contains(&first.as_str()) || ["red", "vendor", "core", "favicon.ico"].contains(&first.as_str())
+}
+
+impl Routes for HostTable {
+    fn find(&self, asked: &Asked<'_>) -> Route {
+        if self.secure && !asked.secure {
+            return Route::Secure;
+        }
+        let Some(host) = asked.host else {
+            return Route::Local;
+        };
+        let host = without_port(host);
+        if host == self.domain || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            return Route::Local;
+        }
+        let name = host
+            .strip_suffix(self.domain.as_str())
+            .and_then(|rest| rest.strip_suffix('.'));
+        match name {
+            Some(name) if !name.contains('.') => self.instance(name, asked, host),
+            _ => Route::Refused {
+                status: StatusCode::MISDIRECTED_REQUEST,
+                title: "Not here",
+                detail: format!("This host is {}, and does not answer to {host}.", self.domain),
+                challenge: None,
+            },
+        }
+    }
+}
+
+/// A host without its port and without the dot that may end it.
+#[must_use]
+pub fn without_port(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+
+    use super::*;
+
+    fn find(table: &HostTable, host: &str, path: &str, headers: &HeaderMap) -> String {
+        let asked = Asked {
+            host: Some(host),
+            path,
+            headers,
+            secure: true,
+        };
+        match table.find(&asked) {
+            Route::To(target) if target.voucher.is_some() => "vouched".to_owned(),
+            Route::To(_) => "to".to_owned(),
+            Route::Local => "local".to_owned(),
+            Route::Secure => "secure".to_owned(),
+            Route::Redirect(to) => to,
+            Route::Refused { status, .. } => status.as_u16().to_string(),
+        }
+    }
+
+    #[test]
+    fn names_lead_to_instances_and_the_editor_to_the_gate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gate = Arc::new(Gate::open(folder.path()).expect("a gate").0);
+        let table = HostTable::new("h.example", gate.clone(), true);
+        let (_sender, upstream) = watch::channel(Upstream::Starting);
+        let entry = |endpoints| Entry {
+            upstream: upstream.clone(),
+            voucher: Some(HeaderValue::from_static("v")),
+            editor: String::new(),
+            endpoints,
+            user: "u".to_owned(),
+            password: Some(Secret::new("p".to_owned())),
+        };
+        table.replace(HashMap::from([
+            ("open".to_owned(), entry(Access::Open)),
+            ("basic".to_owned(), entry(Access::Basic)),
+        ]));
+        let nobody = HeaderMap::new();
+        let mut admin = HeaderMap::new();
+        let cookie = gate.cookie("open.h.example", true);
+        admin.insert(
+            "cookie",
+            cookie
+                .split(';')
+                .next()
+                .expect("a pair")
+                .parse()
+                .expect("a header"),
+        );
+        let mut user = HeaderMap::new();
+        user.insert("authorization", "Basic dTpw".parse().expect("a header"));
+        for (host, path, headers, expected) in [
+            ("h.example", "/", &nobody, "local"),
+            ("10.0.0.1:8443", "/", &nobody, "local"),
+            ("[::1]:8443", "/", &nobody, "local"),
+            ("other.example", "/", &nobody, "421"),
+            ("a.open.h.example", "/", &nobody, "421"),
+            ("evilh.example", "/", &nobody, "421"),
+            ("none.h.example", "/", &nobody, "404"),
+            ("open.h.example:8443", "/", &nobody, "/.redhold/sign-in"),
+            ("open.h.example.", "/", &admin, "vouched"),
+            ("open.h.example", "/.redhold/sign-in", &nobody, "local"),
+            ("open.h.example", "/flows", &nobody, "to"),
+            ("open.h.example", "/flows", &admin, "vouched"),
+            ("open.h.example", "/hello", &nobody, "to"),
+            ("basic.h.example", "/hello", &nobody, "401"),
+            ("basic.h.example", "/hello", &admin, "401"),
+            ("basic.h.example", "/hello", &user, "to"),
+            ("basic.h.example", "/flows", &nobody, "to"),
+        ] {
+            assert_eq!(find(&table, host, path, headers), expected, "{host}{path}");
+        }
+        let clear = Asked {
+            host: Some("h.example"),
+            path: "/",
+            headers: &nobody,
+            secure: false,
+        };
+        assert!(matches!(table.find(&clear), Route::Secure));
+    }
+}

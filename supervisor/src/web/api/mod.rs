@@ -1,0 +1,28 @@
+//! `/api/v1`: one file per kind of thing.
+
+mod host;
+mod instances;
+mod logs;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::state::AppState;
+
+/// Every operation in one list.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(host::about))
+        .routes(routes!(host::stacks))
+        .routes(routes!(host::audit))
+        .routes(routes!(host::export))
+        .routes(routes!(instances::list, instances::create))
+        .routes(routes!(instances::get, instances::change, instances::delete))
+        .routes(routes!(instances::act))
+        .routes(routes!(instances::copy))
+        .routes(routes!(instances::events))
+        .routes(routes!(instances::watch))
+        .routes(routes!(instances::stats))
+        .routes(routes!(logs::page))
+        .routes(routes!(logs::follow))
+}

@@ -1,0 +1,102 @@
+//! The unix socket of the host: whoever is root, or whoever runs the host, is its administrator.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tower_service::Service;
+use tracing::debug;
+
+use super::errors;
+use super::state::Asker;
+use crate::audit::By;
+use crate::shutdown::Tasks;
+
+/// Until the head of a request is complete.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Makes the socket, in place of one that an earlier host left.
+///
+/// # Errors
+/// The kernel's.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let temporary = path.with_extension("new");
+    let _ = std::fs::remove_file(&temporary);
+    let listener = UnixListener::bind(&temporary)?;
+    // Everybody may knock; who they are is asked of the kernel, and the answer explains itself.
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o666))?;
+    std::fs::rename(&temporary, path)?;
+    Ok(listener)
+}
+
+/// Serves until the host ends.
+pub async fn serve(listener: UnixListener, router: Router, tasks: Tasks) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = tasks.ending() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => tasks.spawn(connection(stream, router.clone(), tasks.clone())),
+            Err(error) => {
+                debug!(%error, "cannot accept a local connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, router: Router, tasks: Tasks) {
+    let own = nix::unistd::geteuid().as_raw();
+    let peer = stream.peer_cred().map(|peer| peer.uid());
+    let asker = match peer {
+        Ok(uid) if uid == 0 || uid == own => Some(Asker(By::Local { uid })),
+        _ => None,
+    };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let mut router = router.clone();
+        let asker = asker.clone();
+        async move {
+            let Some(asker) = asker else {
+                return Ok(refused());
+            };
+            request.extensions_mut().insert(asker);
+            router.call(request.map(Body::new)).await
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = tasks.ending() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a local connection broke");
+    }
+}
+
+fn refused() -> Response {
+    errors::answer(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        "only root, and the account that runs this host, may use its socket",
+        Some("use sudo, or the administrator's token with --host"),
+    )
+}

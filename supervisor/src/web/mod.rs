@@ -1,0 +1,45 @@
+//! The host's interface for programs: `/api/v1`, and what it needs around it.
+//!
+//! Handlers translate and wait; whatever changes something runs in a task of the host, so that a client that goes
+//! away leaves nothing half done (hyper drops a handler with its connection).
+
+#[expect(
+    unused_qualifications,
+    reason = "the macro that describes an operation writes paths in full"
+)]
+pub mod api;
+mod errors;
+pub mod local;
+pub mod remote;
+pub mod state;
+
+pub use self::state::AppState;
+
+use axum::Router;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// What the description of the interface says about itself.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Redhold",
+    description = "Isolated Node-RED, hosted by one binary. Local programs use the unix socket of the host; \
+                   others send the administrator's token as `Authorization: Bearer`."
+))]
+struct Document;
+
+/// Every route, and the description of all of them.
+pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/api/v1", api::router())
+        .split_for_parts();
+    let described = document.clone();
+    let router = router
+        .route(
+            "/api/v1/openapi.json",
+            axum::routing::get(move || async move { axum::Json(described) }),
+        )
+        .fallback(errors::no_such_path)
+        .with_state(state);
+    (router, document)
+}

@@ -1,0 +1,95 @@
+//! The host's own service as the front offers it: the same interface behind the administrator's token, and the page
+//! on which a browser shows that token.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Form, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use serde::Deserialize;
+
+use super::errors;
+use super::state::Asker;
+use crate::audit::By;
+use crate::proxy::From;
+use crate::proxy::access::Gate;
+use crate::proxy::table::without_port;
+
+/// The page that asks for the token.
+const SIGN_IN: &str = include_str!("../../assets/sign-in.html");
+
+/// What the front serves itself.
+pub fn router(api: Router, gate: Arc<Gate>) -> Router {
+    let guarded = api.layer(middleware::from_fn_with_state(gate.clone(), admit));
+    Router::new()
+        .route("/.redhold/sign-in", get(page).post(sign_in))
+        .route("/", get(home))
+        .with_state(gate)
+        .fallback_service(guarded)
+}
+
+/// Lets nobody through without the token.
+async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    if !gate.bears_token(request.headers()) {
+        let mut response = errors::answer(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "this needs the administrator's token",
+            Some("send it as `Authorization: Bearer TOKEN`; on the host, `redhold host token` prints it"),
+        );
+        let challenge = header::HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        return response;
+    }
+    request.extensions_mut().insert(Asker(By::Token));
+    next.run(request).await
+}
+
+async fn home() -> &'static str {
+    "Redhold. The interface for programs is at /api/v1/openapi.json; instances have names of their own below this one.\n"
+}
+
+fn document(problem: &str) -> Html<String> {
+    Html(SIGN_IN.replace("{{problem}}", problem))
+}
+
+async fn page() -> Response {
+    (
+        [(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        )],
+        document(""),
+    )
+        .into_response()
+}
+
+#[derive(Deserialize)]
+struct SignIn {
+    token: String,
+}
+
+async fn sign_in(
+    State(gate): State<Arc<Gate>>,
+    Extension(from): Extension<From>,
+    headers: axum::http::HeaderMap,
+    uri: axum::http::Uri,
+    Form(form): Form<SignIn>,
+) -> Response {
+    let host = uri
+        .authority()
+        .map(|authority| authority.as_str().to_owned())
+        .or_else(|| Some(headers.get(header::HOST)?.to_str().ok()?.to_owned()))
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if !gate.admits(&form.token) {
+        // Guessing 24 random bytes is hopeless at any speed; this only keeps a mistyped one from being hammered.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        return (StatusCode::FORBIDDEN, document("That is not the token.")).into_response();
+    }
+    let cookie = gate.cookie(without_port(&host), from.secure);
+    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+}

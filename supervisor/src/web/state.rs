@@ -1,0 +1,67 @@
+//! What handlers can reach.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::audit::By;
+use crate::instances::Instances;
+use crate::problem::{Code, Problem};
+use crate::shutdown::Tasks;
+use crate::stacks::Stacks;
+use crate::store::Store;
+
+/// Shared by all handlers.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// All instances.
+    pub instances: Arc<Instances>,
+    /// The store.
+    pub store: Store,
+    /// The stacks.
+    pub stacks: Arc<Stacks>,
+    /// Everything on the disk.
+    pub data_dir: PathBuf,
+    /// Who owns what is begun here.
+    pub tasks: Tasks,
+    /// How instances are addressed.
+    pub addresses: Addresses,
+}
+
+/// How instances are addressed from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// `https` or `http`.
+    pub scheme: &'static str,
+    /// The host's own name.
+    pub domain: String,
+    /// The port, where it is not the scheme's own.
+    pub port: Option<u16>,
+}
+
+impl Addresses {
+    /// Of an instance.
+    #[must_use]
+    pub fn of(&self, name: &str) -> String {
+        let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
+        format!("{}://{name}.{}{port}/", self.scheme, self.domain)
+    }
+}
+
+impl AppState {
+    /// Runs a change to its end, whoever waits for it.
+    ///
+    /// # Errors
+    /// The change's own, or that the host is stopping.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.tasks.finish(work).await.unwrap_or_else(|| {
+            Err(Problem::new(Code::Busy, "this host is stopping").hint("try again when it is back"))
+        })
+    }
+}
+
+/// Who asks, as the listener found out; every request carries one.
+#[derive(Clone, Debug)]
+pub struct Asker(pub By);

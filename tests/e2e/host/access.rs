@@ -1,0 +1,173 @@
+//! Who comes in where: editors behind the token, endpoints as they are set, the interface behind the token.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+use test_support::host::Host;
+
+use super::hello;
+
+#[test]
+fn editors_are_for_who_has_the_token() {
+    let host = Host::start();
+    host.create("pump", &hello(), &json!({}));
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        host.call("pump", "GET", path, headers, Vec::new())
+            .expect("an answer")
+    };
+    let page = get("/", &[]);
+    assert_eq!(
+        (page.status, page.header("location")),
+        (303, Some("/.redhold/sign-in"))
+    );
+    for path in [
+        "/flows",
+        "/settings",
+        "/nodes",
+        "//flows",
+        "/FLOWS",
+        "/%66lows",
+        "/context/global",
+    ] {
+        let answer = get(path, &[]);
+        assert!([401, 404].contains(&answer.status), "{path}: {}", answer.status);
+        assert!(!answer.text().contains("tab"), "{path}");
+        // What only the front may say is not believed from anybody else.
+        let forged = get(path, &[("x-redhold-voucher", "x"), ("authorization", "Bearer x")]);
+        assert!([401, 404].contains(&forged.status), "{path}: {}", forged.status);
+    }
+    assert_eq!(get("/run", &[]).status, 200, "endpoints are open by default");
+
+    let form = |token: &str| {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        host.call(
+            "pump",
+            "POST",
+            "/.redhold/sign-in",
+            &headers,
+            format!("token={token}").into_bytes(),
+        )
+        .expect("an answer")
+    };
+    assert_eq!(form("wrong").status, 403);
+    let token = host.token();
+    let signed = form(token.trim_start_matches("Bearer "));
+    assert_eq!(signed.status, 303);
+    let cookie = signed.header("set-cookie").expect("a cookie").to_owned();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+    let pair = cookie.split(';').next().expect("a pair");
+    assert_eq!(get("/flows", &[("cookie", pair)]).status, 200);
+    assert_eq!(get("/", &[("cookie", pair)]).status, 200);
+
+    // The same cookie opens no other instance.
+    host.create("other", &hello(), &json!({}));
+    let answer = host
+        .call("other", "GET", "/flows", &[("cookie", pair)], Vec::new())
+        .expect("an answer");
+    assert_eq!(answer.status, 401);
+
+    // The interface over the network wants the token.
+    let api = |headers: &[(&str, &str)]| {
+        test_support::client::request(
+            "GET",
+            &format!("http://127.0.0.1:{}/api/v1/instances", host.port()),
+            headers,
+            Vec::new(),
+        )
+        .expect("an answer")
+        .status
+    };
+    assert_eq!(api(&[]), 401);
+    assert_eq!(api(&[("authorization", "Bearer x")]), 401);
+    assert_eq!(api(&[("authorization", &token)]), 200);
+    assert_eq!(host.get("nobody", "/").expect("an answer").status, 404);
+}
+
+#[test]
+fn endpoints_can_have_a_password() {
+    let host = Host::start();
+    let settings =
+        json!({ "http": { "access": "basic", "user": "me", "password": { "hidden": true, "value": "pw" } } });
+    host.create("pump", &hello(), &settings);
+    let get = |headers: &[(&str, &str)]| {
+        host.call("pump", "GET", "/run", headers, Vec::new())
+            .expect("an answer")
+    };
+    let refused = get(&[]);
+    assert_eq!(refused.status, 401);
+    assert!(
+        refused
+            .header("www-authenticate")
+            .is_some_and(|value| value.starts_with("Basic"))
+    );
+    assert_eq!(get(&[("authorization", "Basic bWU6cHc=")]).status, 200);
+    assert_eq!(get(&[("authorization", "Basic bWU6cHg=")]).status, 401);
+    assert!(!host.view("pump").to_string().contains("\"pw\""));
+}
+
+#[test]
+fn ten_thousand_malformed_requests_hurt_nobody() {
+    let host = Host::start();
+    host.create("pump", &hello(), &json!({}));
+    let templates: [&[u8]; 16] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        b"POST /run HTTP/1.1\r\nhost: pump.localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /run HTTP/1.1\r\nhost: pump.localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nabcde",
+        b"POST /run HTTP/1.1\r\nhost: pump.localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /run HTTP/1.1\r\nhost: pump.localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /run HTTP/1.1\r\nhost: pump.localhost\r\ntransfer-encoding: chunked, identity\r\n\r\n",
+        b"GET /run HTTP/9.9\r\nhost: pump.localhost\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nhost: pump.localhost\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nhost: pump.localhost\r\n\r\n",
+        b"CONNECT pump.localhost:443 HTTP/1.1\r\nhost: pump.localhost\r\n\r\n",
+        b"GET /run HTTP/1.1\r\nhost: pump.localhost\r\n folded: x\r\n\r\n",
+        b"GET /run HTTP/1.1\r\nhost: pump.localhost\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
+        b"GET /run HTTP/1.1\nhost: pump.localhost\n\n",
+    ];
+    // A generator that repeats: a failure can be looked at.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).expect("small")
+    };
+    for number in 0..10_000 {
+        let mut bytes = templates[number % templates.len()].to_vec();
+        // The plain ones first, then with bytes changed, cut and doubled.
+        if number >= templates.len() {
+            for _ in 0..=random(4) {
+                let at = random(bytes.len());
+                match random(3) {
+                    0 => bytes[at] = u8::try_from(random(256)).expect("a byte"),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, bytes[at]),
+                }
+            }
+        }
+        let mut stream = TcpStream::connect(("127.0.0.1", host.port())).expect("it accepts");
+        stream
+            .set_read_timeout(Some(Duration::from_millis(3)))
+            .expect("a timeout");
+        // It may hang up at any byte.
+        let _ = stream.write_all(&bytes);
+        let _ = stream.read(&mut [0; 512]);
+    }
+    assert_eq!(host.get("pump", "/run").expect("an answer").status, 200);
+    assert!(!host.said().contains("panicked"), "{}", host.said());
+    assert_eq!(
+        host.events("pump")
+            .iter()
+            .filter(|event| event.starts_with("started"))
+            .count(),
+        1
+    );
+}

@@ -1,0 +1,25 @@
+//! `redhold serve`: a host of many instances, driven by its interface, its command line and its front.
+
+mod access;
+mod adoption;
+mod health;
+mod journey;
+mod lifecycle;
+
+use serde_json::{Value, json};
+
+/// Flows with an endpoint `GET /run` that answers with what the function makes of the message.
+fn endpoint(code: &str) -> Value {
+    let mut nodes = crate::projects::endpoint(code);
+    for node in nodes.as_array_mut().expect("nodes") {
+        node["z"] = json!("tab");
+    }
+    let mut flows = vec![json!({ "id": "tab", "type": "tab", "label": "Tab" })];
+    flows.extend(nodes.as_array().expect("nodes").iter().cloned());
+    Value::Array(flows)
+}
+
+/// Says hello.
+fn hello() -> Value {
+    endpoint("msg.payload = 'hello ' + env.get('WHO'); return msg")
+}
