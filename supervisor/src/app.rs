@@ -11,6 +11,7 @@ use std::time::Duration;
 use runtime::sandbox::probe::Host;
 use runtime::spec::Isolation;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
 use crate::config::{Config, Tls};
@@ -402,19 +403,21 @@ async fn keep_filled(
     tasks: Tasks,
 ) {
     let mut changes = store.watch();
+    let mut begun = instances.begun();
     let prefix = Table::<Instance>::key("");
     loop {
-        let changed = tokio::select! {
-            changed = changes.recv() => changed,
+        let ours = tokio::select! {
+            // A record is written before its actor is begun, so the one does not tell of the other.
+            told = begun.changed() => match told {
+                Ok(()) => true,
+                Err(_) => return,
+            },
+            changed = changes.recv() => match changed {
+                Ok(commit) => commit.changes.iter().any(|change| change.key.starts_with(&prefix)),
+                Err(RecvError::Lagged(_)) => true,
+                Err(RecvError::Closed) => return,
+            },
             () = tasks.ending() => return,
-        };
-        let ours = match changed {
-            Ok(commit) => commit
-                .changes
-                .iter()
-                .any(|change| change.key.starts_with(&prefix)),
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => true,
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         };
         if ours && let Err(problem) = fill(&table, &instances, &key) {
             warn!(%problem, "the routes are as they were before the last change");

@@ -128,6 +128,8 @@ impl Guest {
             (Some(object), Some(head)) if self.window.1 <= PER_SECOND => {
                 if head.kind.as_deref() == Some("state") {
                     self.state = Some(object.to_owned());
+                    // From here on silence means something: flows may block the loop before its first beat.
+                    self.beat.get_or_insert_with(|| (Instant::now(), now_ms()));
                 }
                 pass(object);
             }

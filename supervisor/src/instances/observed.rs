@@ -69,8 +69,7 @@ impl Upstream {
             State::Queued | State::Starting => Self::Starting,
             State::Waiting => down("Node-RED crashed", "It starts again in a moment."),
             State::Suspended => down("Node-RED is suspended", "Whoever runs this host can resume it."),
-            State::Stopping => down("Node-RED is stopping", "It may be about to start again."),
-            State::Stopped | State::Deleted => {
+            State::Stopping | State::Stopped | State::Deleted => {
                 down("Node-RED is stopped", "Whoever runs this host can start it.")
             }
             State::Down => down(

@@ -18,6 +18,12 @@ fn pid(record: &Value, name: &str) -> Pid {
     Pid::from_raw(i32::try_from(record[name]["pid"].as_i64().expect("a number")).expect("a process"))
 }
 
+/// The state of a process by `proc(5)`; a dead one that nobody has collected is `Z`.
+fn state(pid: Pid) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 #[test]
 fn killed_a_hundred_times_under_load_it_loses_nothing() {
     let mut host = Host::start();
@@ -116,12 +122,6 @@ fn killed_a_hundred_times_under_load_it_loses_nothing() {
         numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
         "a line is missing"
     );
-    let starts = host
-        .events("pump")
-        .iter()
-        .filter(|event| event.starts_with("started"))
-        .count();
-    assert_eq!(starts, 1);
 }
 
 #[test]
@@ -157,11 +157,12 @@ fn what_happened_meanwhile_is_known_and_dealt_with() {
     for (name, id, before) in [("lost", &lost, &records[1]), ("gone", &gone, &records[3])] {
         let now = host.record(id).expect("a record");
         assert_ne!(now["init"], before["init"], "{name}");
-        let_pass(Duration::from_millis(50));
-        assert!(
-            kill(pid(before, "init"), None).is_err(),
-            "{name}: the old one is gone"
-        );
+        eventually(&format!("{name}: the old one is gone"), SOON, || {
+            match state(pid(before, "init")) {
+                None | Some('Z') => Ok(()),
+                state => Err(state),
+            }
+        });
     }
     assert_eq!(host.view("frozen")["observed"]["state"], "suspended");
     assert_eq!(

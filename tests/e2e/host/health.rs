@@ -13,7 +13,8 @@ fn a_crash_loop_ends_in_safe_mode_and_a_deploy_leaves_it() {
         { "id": "tab", "type": "tab", "label": "Tab" },
         { "id": "in", "type": "inject", "z": "tab", "once": true, "onceDelay": "0.1", "wires": [["f"]] },
         { "id": "f", "type": "function", "z": "tab", "wires": [],
-          "func": "setTimeout(() => { throw new Error('the pump is dry') }, 10)" },
+          "libs": [{ "var": "process", "module": "process" }],
+          "func": "process.nextTick(() => { throw new Error('the pump is dry') })" },
     ]);
     let new = json!({ "name": "dry", "flows": bad, "settings": { "restart": { "longestWaitMs": 1000, "crashes": 3 } } });
     host.ask("POST", "/instances", &new).expect("created");

@@ -133,7 +133,11 @@ impl Actor {
                 .as_ref()
                 .map_or_else(Vec::new, |life| life.running.record().cgroups.clone()),
         };
-        let way = Upstream::of(&next, &self.place.socket());
+        let way = if self.machine.returns() {
+            Upstream::Starting
+        } else {
+            Upstream::of(&next, &self.place.socket())
+        };
         self.upstream.send_if_modified(|now| {
             let changed = *now != way;
             *now = way;

@@ -163,6 +163,12 @@ impl Machine {
         self.safe
     }
 
+    /// Whether it starts again by itself as soon as it has ended.
+    #[must_use]
+    pub fn returns(&self) -> bool {
+        self.phase == Phase::Stopping && matches!(self.after, After::Start | After::Judge)
+    }
+
     /// Crashes that count at the moment.
     #[must_use]
     pub fn crashes(&self) -> usize {

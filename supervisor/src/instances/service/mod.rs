@@ -37,6 +37,8 @@ pub struct Instances {
     table: Table<Instance>,
     actors: RwLock<HashMap<String, Handle>>,
     tasks: Mutex<JoinSet<()>>,
+    /// Told when an actor was begun.
+    begun: watch::Sender<()>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +60,7 @@ impl Instances {
             table,
             actors: RwLock::default(),
             tasks: Mutex::default(),
+            begun: watch::channel(()).0,
             shared,
         });
         // Everybody is looked for before anybody is started.
@@ -124,6 +127,7 @@ impl Instances {
         if let Some(at) = delete {
             tasks.spawn(delete_later(handle.orders, at));
         }
+        self.begun.send_replace(());
         Ok(())
     }
 
@@ -205,6 +209,12 @@ impl Instances {
     #[must_use]
     pub fn watch(&self, id: &str) -> Option<watch::Receiver<Observed>> {
         self.handle(id).map(|handle| handle.observed)
+    }
+
+    /// Told whenever there is an instance more.
+    #[must_use]
+    pub fn begun(&self) -> watch::Receiver<()> {
+        self.begun.subscribe()
     }
 
     /// Where an instance's requests go, live; `None` when it is no more.
