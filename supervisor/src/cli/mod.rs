@@ -60,6 +60,8 @@ enum Command {
     Top(client::top::Top),
     Limits(client::top::Limits),
     Host(client::host::Host),
+    Backup(client::backup::Backup),
+    Restore(client::backup::Restore),
     Stack(stack::Stack),
     Doctor(doctor::Doctor),
 }
@@ -88,6 +90,8 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
         Command::Events(command) => client::events::run(command, &cli.global, output),
         Command::Top(command) => client::top::top(command, &cli.global, output),
         Command::Limits(command) => client::top::limits(command, &cli.global, output),
+        Command::Backup(command) => client::backup::backup(command, &cli.global, output),
+        Command::Restore(command) => client::backup::restore(command, &cli.global, output),
         Command::Host(command) => client::host::run(command, &cli.global, output),
         Command::Stack(command) => stack::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),

@@ -2,6 +2,7 @@
 
 mod access;
 mod adoption;
+mod backup;
 mod health;
 mod journey;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! The command line as a client of a host: over its local socket.
 
+pub mod backup;
 pub mod events;
 pub mod host;
 pub mod instance;

@@ -1,5 +1,6 @@
 //! `/api/v1`: one file per kind of thing.
 
+mod backup;
 mod host;
 mod instances;
 mod logs;
@@ -16,6 +17,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(host::stacks))
         .routes(routes!(host::audit))
         .routes(routes!(host::export))
+        .routes(routes!(backup::backup))
         .routes(routes!(instances::list, instances::create))
         .routes(routes!(instances::get, instances::change, instances::delete))
         .routes(routes!(instances::act))
