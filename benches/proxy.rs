@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use supervisor::proxy::{Bounds, Front, Listening, Single, Upstream};
 use test_support::bench::processes;
 use test_support::client::free_port;
+use test_support::eventually::until;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -209,7 +210,7 @@ async fn connect(place: &Place) -> client::SendRequest<Empty<Bytes>> {
             }
             Err(error) => assert!(Instant::now() < patience, "{place:?}: {error}"),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        until(Instant::now() + Duration::from_millis(20)).await;
     }
 }
 
@@ -276,7 +277,7 @@ async fn latency(place: &Place) -> Vec<u128> {
             let mut delays = Vec::new();
             for number in 0..count {
                 let due = begun + every * (number * each + first);
-                tokio::time::sleep_until(due.into()).await;
+                until(due).await;
                 // The timer's own millisecond is not the contender's.
                 let sent = Instant::now();
                 ask(&mut sender).await;
@@ -300,7 +301,7 @@ async fn hold(port: u16) -> usize {
         ask(&mut sender).await;
         clients.push(sender);
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until(Instant::now() + Duration::from_secs(3)).await;
     let mut alive = 0;
     for sender in &mut clients {
         ask(sender).await;

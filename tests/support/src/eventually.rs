@@ -44,3 +44,8 @@ pub fn watch<T, E: Debug>(
 pub fn let_pass(time: Duration) {
     std::thread::sleep(time);
 }
+
+/// Waits until a moment, for what sends at a fixed rate.
+pub async fn until(moment: Instant) {
+    tokio::time::sleep_until(moment.into()).await;
+}
