@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use runtime::sandbox::probe::Host;
@@ -91,12 +91,14 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Probl
     let instances = Instances::open(shared).await?;
     let tasks = Tasks::default();
     let addresses = addresses(&config);
+    let answers = Arc::new(OnceLock::new());
     let state = AppState {
         instances: instances.clone(),
         store: store.clone(),
         stacks,
         data_dir: config.data_dir.clone(),
         tasks: tasks.clone(),
+        answers: answers.clone(),
         addresses: addresses.clone(),
     };
     let (router, _) = web::router(state);
@@ -121,6 +123,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Probl
         BOUNDS,
     )
     .map_err(|error| Problem::new(Code::Host, "cannot serve").because(error))?;
+    // Set once, here.
+    let _ = answers.set(front.answers());
     ready(&Ready {
         addresses,
         socket: socket.clone(),

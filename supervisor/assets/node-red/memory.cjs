@@ -1,6 +1,7 @@
 // Gives memory back when nothing happens. V8 keeps what a burst of work took until it has a reason to collect.
 'use strict'
 
+const { performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
 const vm = require('node:vm')
 
@@ -13,6 +14,7 @@ const IDLE_SHARE = 0.02
 const WORTH = 6 * 1024 * 1024
 // Sending the figures costs 60 times less than the heartbeat.
 const REPORT_BEATS = 60
+const BEAT_MS = 1000
 
 let gc
 
@@ -21,6 +23,10 @@ function watch(channel) {
   let quiet = 0
   let floor = 0
   let cpu = process.cpuUsage()
+  // How late a beat comes is how long the loop was held up; asking costs nothing.
+  let last = performance.now()
+  let delay = 0
+  let loop = performance.eventLoopUtilization()
 
   function collected() {
     const before = process.hrtime.bigint()
@@ -32,12 +38,18 @@ function watch(channel) {
 
   function report(more) {
     const { rss, heapTotal, heapUsed, external } = process.memoryUsage()
-    channel.send({ type: 'memory', rss, heapTotal, heapUsed, external, ...more })
+    const { utilization } = performance.eventLoopUtilization(loop)
+    channel.send({ type: 'memory', rss, heapTotal, heapUsed, external, delayMs: Math.round(delay), utilization, ...more })
+    loop = performance.eventLoopUtilization()
+    delay = 0
   }
 
   channel.on('collect', collected)
   channel.everyBeat(() => {
     beats += 1
+    const now = performance.now()
+    delay = Math.max(delay, now - last - BEAT_MS)
+    last = now
     if (beats % REPORT_BEATS === 0) report()
     if (beats % WINDOW_BEATS !== 0) return
     const used = process.cpuUsage(cpu)

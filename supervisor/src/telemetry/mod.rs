@@ -1,4 +1,5 @@
 //! What instances and the host say about themselves: lines of logs, figures.
 
+pub mod exposition;
 pub mod line;
 pub mod logs;

@@ -10,6 +10,7 @@
 pub mod api;
 mod errors;
 pub mod local;
+mod metrics;
 pub mod remote;
 pub mod state;
 
@@ -39,6 +40,7 @@ pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
             "/api/v1/openapi.json",
             axum::routing::get(move || async move { axum::Json(described) }),
         )
+        .route("/metrics", axum::routing::get(metrics::metrics))
         .fallback(errors::no_such_path)
         .with_state(state);
     (router, document)

@@ -1,11 +1,12 @@
 //! What handlers can reach.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::audit::By;
 use crate::instances::Instances;
 use crate::problem::{Code, Problem};
+use crate::proxy::Answers;
 use crate::shutdown::Tasks;
 use crate::stacks::Stacks;
 use crate::store::Store;
@@ -23,6 +24,8 @@ pub struct AppState {
     pub data_dir: PathBuf,
     /// Who owns what is begun here.
     pub tasks: Tasks,
+    /// What the front has answered, as soon as there is one.
+    pub answers: Arc<OnceLock<Answers>>,
     /// How instances are addressed.
     pub addresses: Addresses,
 }

@@ -3,6 +3,7 @@
 mod access;
 mod adoption;
 mod backup;
+mod figures;
 mod health;
 mod journey;
 mod lifecycle;

@@ -128,6 +128,8 @@ impl Actor {
                 .life
                 .as_ref()
                 .map_or_else(Vec::new, |life| life.walls.clone()),
+            starts: self.starts,
+            figures: self.life.as_ref().and_then(|life| life.figures),
             groups: self
                 .life
                 .as_ref()

@@ -15,6 +15,7 @@ use crate::instances::health::Health;
 use crate::instances::job::{self, Listening};
 use crate::instances::machine::{Input, Phase};
 use crate::instances::messages::{self, Flows};
+use crate::instances::observed::Figures;
 
 impl Actor {
     /// Takes a living process over.
@@ -36,6 +37,7 @@ impl Actor {
             ending: false,
             oom: None,
             flows,
+            figures: None,
             started: self.now(),
         });
     }
@@ -119,6 +121,10 @@ impl Actor {
                     )
                     .await;
                     self.feed(Input::Deployed).await;
+                } else if message["type"] == "memory" {
+                    if let Some(life) = &mut self.life {
+                        life.figures = Figures::read(&message).or(life.figures);
+                    }
                 } else if let Some(flows) = messages::flows(&message) {
                     self.flows(flows).await;
                 }

@@ -26,7 +26,7 @@ use crate::instances::health::Health;
 use crate::instances::job::{self, Done};
 use crate::instances::machine::{Effect, Input, Machine, Phase};
 use crate::instances::model::{Instance, Kept};
-use crate::instances::observed::{Observed, Upstream};
+use crate::instances::observed::{Figures, Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
 use crate::store::table::{Table, Versioned};
@@ -57,6 +57,7 @@ struct Life {
     walls: Vec<Level>,
     oom: Option<OomRecord>,
     flows: bool,
+    figures: Option<Figures>,
     started: Duration,
 }
 
@@ -91,6 +92,7 @@ pub(in crate::instances) struct Actor {
     reason: Option<String>,
     /// Changes of limits under way.
     limiting: usize,
+    starts: u64,
     /// Who wants to know when everything that was said is done.
     waiting: Vec<oneshot::Sender<()>>,
     started_with: Option<Instance>,
@@ -128,6 +130,7 @@ impl Actor {
             begun: Instant::now(),
             reason: None,
             limiting: 0,
+            starts: 0,
             waiting: Vec::new(),
             started_with: None,
             erased: false,
@@ -437,6 +440,7 @@ impl Actor {
         match done {
             Done::Spawned(Ok(listening)) => {
                 self.live(listening, false);
+                self.starts += 1;
                 self.note(Kind::Started, self.started_text(), None).await;
                 self.feed(Input::Spawned).await;
             }
