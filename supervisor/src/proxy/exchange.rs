@@ -9,14 +9,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
@@ -24,6 +21,7 @@ use crate::proxy::page::{self, Body, Page, whole};
 use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
 use crate::proxy::upload::Upload;
+use crate::proxy::way::{Download, Way};
 use crate::proxy::{Upstream, guard, headers};
 
 /// Ways to instances that one client connection keeps between two requests.
@@ -36,12 +34,12 @@ pub(super) struct Client {
     pub(super) secure: bool,
     pub(super) front: Arc<Shared>,
     /// The instances' sides of this connection that are between two requests, by their sockets.
-    pub(super) idle: Mutex<Vec<(PathBuf, SendRequest<Upload>)>>,
+    pub(super) idle: Mutex<Vec<Way>>,
 }
 
 /// Why an exchange has no answer.
 #[derive(Debug, Error)]
-enum ExchangeError {
+pub(super) enum ExchangeError {
     #[error("it does not accept connections")]
     Connect(#[source] io::Error),
     #[error("it broke off the connection")]
@@ -54,7 +52,7 @@ enum ExchangeError {
 
 impl Client {
     /// Answers one request; a failure is an answer too.
-    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Response<Body> {
         let id = self.front.name(&mut request);
         let mut response = self.answered(request).await;
         if let Some(id) = id {
@@ -64,7 +62,7 @@ impl Client {
         response
     }
 
-    async fn answered(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answered(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let wants_page = page::wants_page(request.method(), request.headers());
         let host = match guard::judge(&request) {
             Ok(host) => host,
@@ -129,7 +127,12 @@ impl Client {
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }
 
-    async fn to(&self, target: Target, request: Request<Incoming>, wants_page: bool) -> Response<Body> {
+    async fn to(
+        self: &Arc<Self>,
+        target: Target,
+        request: Request<Incoming>,
+        wants_page: bool,
+    ) -> Response<Body> {
         let socket = match self.ready(target.upstream, wants_page).await {
             Ok(socket) => socket,
             Err(page) => return *page,
@@ -187,7 +190,7 @@ impl Client {
     }
 
     async fn exchange(
-        &self,
+        self: &Arc<Self>,
         mut request: Request<Incoming>,
         socket: &Path,
         voucher: Option<HeaderValue>,
@@ -196,50 +199,55 @@ impl Client {
         let protocol = headers::upgrade(request.headers())
             .filter(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let client_side = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
-        let (sender, response) = self
+        let (way, response) = self
             .send(self.translate(request, protocol.as_ref(), voucher), socket)
             .await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            // It becomes usable again when this answer's body has been read.
-            self.park(socket, sender);
             let (mut head, body) = response.into_parts();
             headers::strip(&mut head.headers, None);
             head.version = Version::HTTP_11;
-            let body = body.map_err(Into::into).boxed_unsync();
+            let body = Download::new(body, way, self.clone()).await.boxed_unsync();
             return Ok(Response::from_parts(head, body));
         }
         let (Some(client_side), Some(protocol)) = (client_side, protocol) else {
             return Err(ExchangeError::Upgrade);
         };
-        Ok(self.joined(response, client_side, protocol))
+        Ok(self.joined(way, response, client_side, protocol))
     }
 
     /// Keeps the way to the instance for the next request of this client.
-    fn park(&self, socket: &Path, sender: SendRequest<Upload>) {
+    pub(super) fn park(&self, way: Way) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() == KEPT {
             idle.remove(0);
         }
-        idle.push((socket.to_owned(), sender));
+        idle.push(way);
     }
 
-    fn parked(&self, socket: &Path) -> Option<SendRequest<Upload>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, sender)| !sender.is_closed());
-        let ready = |(at, sender): &(PathBuf, SendRequest<Upload>)| at == socket && sender.is_ready();
-        let at = idle.iter().rposition(ready)?;
-        Some(idle.remove(at).1)
+    async fn parked(&self, socket: &Path) -> Option<Way> {
+        loop {
+            let mut way = {
+                let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                let at = idle.iter().rposition(|way| way.leads_to(socket))?;
+                idle.remove(at)
+            };
+            if way.usable().await {
+                return Some(way);
+            }
+        }
     }
 
     /// Ties the two sides together until either ends.
     fn joined(
         &self,
+        way: Way,
         mut response: Response<Incoming>,
         client_side: hyper::upgrade::OnUpgrade,
         protocol: HeaderValue,
     ) -> Response<Body> {
         let instance_side = hyper::upgrade::on(&mut response);
         self.front.tasks.spawn(async move {
+            way.finish().await;
             let (Ok(client), Ok(instance)) = (client_side.await, instance_side.await) else {
                 return;
             };
@@ -279,13 +287,12 @@ impl Client {
 
     async fn send(
         &self,
-        request: Request<Upload>,
+        mut request: Request<Upload>,
         socket: &Path,
-    ) -> Result<(SendRequest<Upload>, Response<Incoming>), ExchangeError> {
-        let mut request = request;
-        if let Some(mut sender) = self.parked(socket) {
-            match self.timed(sender.try_send_request(request)).await? {
-                Ok(response) => return Ok((sender, response)),
+    ) -> Result<(Way, Response<Incoming>), ExchangeError> {
+        if let Some(mut way) = self.parked(socket).await {
+            match self.timed(way.send(request)).await? {
+                Ok(response) => return Ok((way, response)),
                 // The instance closed the idle connection before it saw anything: the request is whole, so it
                 // may go again on a new one.
                 Err(mut failed) => match failed.take_message() {
@@ -294,32 +301,17 @@ impl Client {
                 },
             }
         }
-        let mut sender = self.connect(socket).await?;
-        let response = self
-            .timed(sender.send_request(request))
-            .await?
-            .map_err(ExchangeError::Broken)?;
-        Ok((sender, response))
+        let mut way = Way::open(socket).await?;
+        let response = self.timed(way.send(request)).await?;
+        response
+            .map(|response| (way, response))
+            .map_err(|failed| ExchangeError::Broken(failed.into_error()))
     }
 
     async fn timed<T>(&self, answer: impl Future<Output = T>) -> Result<T, ExchangeError> {
         tokio::time::timeout(self.front.bounds.answer, answer)
             .await
             .map_err(|_| ExchangeError::Silent(self.front.bounds.answer))
-    }
-
-    async fn connect(&self, socket: &Path) -> Result<SendRequest<Upload>, ExchangeError> {
-        let stream = patiently(socket).await.map_err(ExchangeError::Connect)?;
-        let (sender, connection) = http1::Builder::new()
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(ExchangeError::Broken)?;
-        self.front.tasks.spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                debug!(%error, "the instance's side of a connection broke");
-            }
-        });
-        Ok(sender)
     }
 }
 
@@ -347,17 +339,4 @@ fn redirect(host: Option<&str>, uri: &Uri, port: Option<u16>) -> Response<Body> 
         response.headers_mut().insert(LOCATION, to);
     }
     response
-}
-
-/// Connects; a full queue answers "try again" at once on a unix socket (`connect(2)`), so trying again is ours.
-async fn patiently(socket: &Path) -> io::Result<UnixStream> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        match UnixStream::connect(socket).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            other => return other,
-        }
-    }
 }

@@ -16,6 +16,7 @@ mod route;
 mod serve;
 pub mod table;
 mod upload;
+mod way;
 
 pub use self::listener::{Door, Listening};
 pub use self::route::{Asked, Route, Routes, Single, Target};

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 /// A request's body on its way to the instance; a client that falls silent in the middle is given up.
 pub(super) struct Upload {
     body: Incoming,
     limit: Duration,
-    timer: Pin<Box<Sleep>>,
+    /// Only while it is waited for: most requests have no body.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Upload {
@@ -21,7 +22,7 @@ impl Upload {
         Self {
             body,
             limit,
-            timer: Box::pin(tokio::time::sleep(limit)),
+            timer: None,
         }
     }
 }
@@ -35,11 +36,14 @@ impl hyper::body::Body for Upload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            let next = Instant::now() + self.limit;
-            self.timer.as_mut().reset(next);
+            self.timer = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        match self.timer.as_mut().poll(context) {
+        let limit = self.limit;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Some(Err("the client fell silent".into()))),
             Poll::Pending => Poll::Pending,
         }
