@@ -87,6 +87,7 @@ fn spec(folder: &std::path::Path) -> InstanceSpec {
             pids: Some(Pids(64)),
             ..Limits::default()
         },
+        control_group: None,
         stop_grace_ms: 1000,
     }
 }

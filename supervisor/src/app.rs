@@ -22,6 +22,7 @@ use crate::instances::service::problems::stored;
 use crate::instances::{Instances, NpmSettings, Shared};
 use crate::problem::{Code, Problem};
 use crate::proxy::access::Gate;
+use crate::proxy::activation::Given;
 use crate::proxy::certificates::{FileCertificate, LocalAuthority, server_config};
 use crate::proxy::table::{Entry, HostTable};
 use crate::proxy::{Bounds, Door, Front, Listening};
@@ -59,8 +60,9 @@ pub struct Ready {
 ///
 /// # Errors
 /// When it cannot start: one problem with what to do about it.
-pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Problem> {
+pub async fn run(mut config: Config, given: Given, ready: impl FnOnce(&Ready)) -> Result<(), Problem> {
     let mut ends = Ends::catch()?;
+    given.replace(&mut config)?;
     let folders = Folders::make(&config.data_dir)?;
     let store = open_store(&folders.store).await?;
     let key = HostKey::open(&folders.keys.join("host.key"))
@@ -71,7 +73,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Probl
     let stacks = Arc::new(Stacks::new(&config.data_dir));
     let (isolation, lesser) = walls()?;
     let certificates = Certificates::open(&config, &folders.keys)?;
-    let listeners = listeners(&config, &certificates)?;
+    let listeners = listeners(&config, given, &certificates)?;
     let socket = paths::api_socket(&config.data_dir);
     let api = local::listen(&socket)
         .map_err(|error| Problem::io(format!("cannot listen on {}", socket.display()), error))?;
@@ -86,6 +88,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<(), Probl
         // The program that runs, also after the file was replaced by a newer one.
         executable: PathBuf::from("/proc/self/exe"),
         isolation,
+        control_group: config.control_group.clone(),
         npm: npm(&stacks),
     });
     let instances = Instances::open(shared).await?;
@@ -336,7 +339,8 @@ impl Certificates {
     }
 }
 
-fn listeners(config: &Config, certificates: &Certificates) -> Result<Vec<Listening>, Problem> {
+/// What was given, else what the configuration names.
+fn listeners(config: &Config, given: Given, certificates: &Certificates) -> Result<Vec<Listening>, Problem> {
     let bind = |address: &std::net::SocketAddr| {
         TcpListener::bind(address).map_err(|error| {
             let message = format!("cannot listen on {address}");
@@ -351,12 +355,16 @@ fn listeners(config: &Config, certificates: &Certificates) -> Result<Vec<Listeni
         })
     };
     let mut all = Vec::new();
-    for address in &config.http {
-        all.push(Listening::plain(bind(address)?));
+    let or_bound = |given: Vec<TcpListener>, addresses: &[std::net::SocketAddr]| match given.is_empty() {
+        true => addresses.iter().map(bind).collect(),
+        false => Ok(given),
+    };
+    for listener in or_bound(given.http, &config.http)? {
+        all.push(Listening::plain(listener));
     }
-    for address in &config.https {
+    for listener in or_bound(given.https, &config.https)? {
         all.push(Listening {
-            listener: bind(address)?,
+            listener,
             door: certificates.door()?,
         });
     }

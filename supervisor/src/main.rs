@@ -11,6 +11,20 @@ fn main() -> std::process::ExitCode {
             runtime::sandbox::probe::role(what, place.as_deref().map(std::path::Path::new))
         }
         Some(runtime::launch::KEEPER) => runtime::launch::keeper(),
+        Some(runtime::launch::HOLDER) => runtime::launch::holder(say, ready),
         _ => supervisor::cli::main(),
+    }
+}
+
+/// A line for the journal; nobody may be listening any more.
+fn say(words: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// Where there is no systemd, nobody waits for it.
+fn ready() {
+    if let Err(error) = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]) {
+        say(&format!("systemd could not be told: {error}"));
     }
 }

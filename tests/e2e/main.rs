@@ -1,6 +1,7 @@
 //! Drives the built binary from outside, with a real Node-RED and a real browser.
 
 mod cli;
+mod debian;
 mod dev;
 mod doctor;
 mod guest;

@@ -91,6 +91,7 @@ impl Cell {
                 pids: Some(Pids(128)),
                 ..Limits::default()
             },
+            control_group: None,
             stop_grace_ms: 5000,
         };
         Self { folder, spec }

@@ -13,6 +13,7 @@ mod clients;
 mod clock;
 mod exit;
 mod guest;
+mod holder;
 mod init;
 mod keeper;
 mod log;
@@ -26,6 +27,8 @@ pub(crate) use clock::{boot_id, process};
 pub(crate) use message::{Answer, hand_over, read_answer};
 
 use std::process::ExitCode;
+
+pub use holder::{HOLDER, holder};
 
 /// The argument by which the binary takes on this role.
 pub const KEEPER: &str = "keeper";

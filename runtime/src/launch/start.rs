@@ -17,7 +17,7 @@ use super::message::Report;
 use super::program::Inherited;
 use crate::error::{During, StepError};
 use crate::record::{Level, RUN_FILE, RunRecord, Strength};
-use crate::sandbox::cgroup::Group;
+use crate::sandbox::cgroup::{Group, keep_in};
 use crate::sandbox::idmap::{self, Identity};
 use crate::sandbox::{libraries, sources};
 use crate::spec::{Access, InstanceSpec, Isolation, Network, Owner};
@@ -59,8 +59,23 @@ pub(crate) fn start(
         .iter()
         .find(|mount| mount.access == Access::ReadWrite)
         .map(|mount| mount.source.as_path());
-    let group = Group::create(&spec.id, &spec.limits, writable)
+    let named = spec.control_group.as_deref();
+    let group = Group::create_in(named, &spec.id, &spec.limits, writable)
         .map_err(|error| StepError::new("make the control group", spec.id.as_str(), chain(&error)))?;
+    if let Some(named) = named {
+        // Before the first process is born, so that nothing of the instance was ever in its starter's unit.
+        let moved = keep_in(named).map_err(|error| {
+            StepError::new(
+                "leave the starter's control group",
+                spec.id.as_str(),
+                chain(&error),
+            )
+        });
+        if let Err(error) = moved {
+            let _ = group.remove();
+            return Err(error);
+        }
+    }
     match start_in(single, spec, identity, listener, &group) {
         Ok(parts) => Ok(parts.into_instance(group)),
         Err(error) => {

@@ -1,12 +1,13 @@
 //! Commands, help and exit codes.
 //!
 //! Each command is a file here that turns its arguments into calls of the modules above and their answers into
-//! lines. Exit codes are [`Code`](crate::problem::Code)'s; hidden roles (`keeper`) are dispatched in [`main`]
+//! lines. Exit codes are [`Code`](crate::problem::Code)'s; hidden roles (`keeper`, `holder`) are dispatched in [`main`]
 //! before anything else runs, because they must stay small and single-threaded.
 
 pub mod client;
 pub mod dev;
 pub mod doctor;
+pub mod manual;
 pub mod output;
 pub mod progress;
 pub mod serve;
@@ -15,7 +16,7 @@ pub mod stack;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::cli::output::Output;
 use crate::problem::Problem;
@@ -64,6 +65,10 @@ enum Command {
     Restore(client::backup::Restore),
     Stack(stack::Stack),
     Doctor(doctor::Doctor),
+    #[command(hide = true)]
+    Manual(manual::Manual),
+    #[command(hide = true)]
+    Completions(manual::Completions),
 }
 
 /// Runs the command line and turns its outcome into the exit code.
@@ -95,5 +100,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
         Command::Host(command) => client::host::run(command, &cli.global, output),
         Command::Stack(command) => stack::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),
+        Command::Manual(command) => manual::manual(command, Cli::command(), output),
+        Command::Completions(command) => manual::completions(command, Cli::command()),
     }
 }

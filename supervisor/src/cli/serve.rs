@@ -11,6 +11,7 @@ use crate::cli::output::{Output, Style};
 use crate::config::{self, Config, Flags, LogFormat};
 use crate::paths;
 use crate::problem::{Code, Problem};
+use crate::proxy::activation::Given;
 
 /// Where the configuration is looked for when none is named.
 const CONFIG: &str = "/etc/redhold/redhold.toml";
@@ -23,6 +24,7 @@ over the environment, that over the file:
   domain = \"nodes.example.org\"       # REDHOLD_DOMAIN; instances are <name>.nodes.example.org
   http = [\"[::]:80\"]                 # REDHOLD_HTTP
   https = [\"[::]:443\"]               # REDHOLD_HTTPS
+  control-group = \"/a.slice/b.service\"  # REDHOLD_CGROUP; where instances live, set by the systemd unit
   starts-at-once = 4                 # two per core when it is left out
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]
@@ -31,7 +33,7 @@ over the environment, that over the file:
   key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
 
 SIGTERM and Ctrl-C end the host and leave all instances running; the next start takes them over. SIGHUP reads the \
-certificate again. REDHOLD_LOG sets what is logged, for example `debug` or `supervisor::proxy=debug`.";
+certificate again. Sockets that systemd passes under the names `http` and `https` take the place of the addresses. REDHOLD_LOG sets what is logged, for example `debug` or `supervisor::proxy=debug`.";
 
 /// Host many isolated Node-RED instances
 #[derive(Debug, Args)]
@@ -77,12 +79,14 @@ pub fn run(command: &Serve, global: &Global, output: &Output) -> Result<(), Prob
         return Ok(());
     }
     log(config.log);
+    // Before the first thread: it takes variables out of the environment.
+    let given = Given::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::new(Code::Host, "cannot start the event loop").because(error))?;
     let shown = *output;
-    runtime.block_on(app::run(config, move |ready| show(ready, &shown)))
+    runtime.block_on(app::run(config, given, move |ready| show(ready, &shown)))
 }
 
 fn configuration(command: &Serve, global: &Global) -> Result<Config, Problem> {

@@ -14,6 +14,7 @@ pub(super) struct File {
     pub(super) domain: Option<String>,
     pub(super) tls: TlsTable,
     pub(super) starts_at_once: Option<usize>,
+    pub(super) control_group: Option<PathBuf>,
     pub(super) log: Option<String>,
 }
 

@@ -21,6 +21,9 @@ pub struct Config {
     pub domain: String,
     /// Where certificates come from.
     pub tls: Tls,
+    /// The v2 control group in which instances live, as `/proc/<pid>/cgroup` names it; without one, their starter's
+    /// own place decides.
+    pub control_group: Option<PathBuf>,
     /// Instances that may start at the same time.
     pub starts_at_once: usize,
     /// How the host logs.

@@ -1,7 +1,7 @@
 //! Pure: flags over environment over file over defaults; all mistakes at once.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::file::File;
 use super::{Config, LogFormat, Tls};
@@ -136,6 +136,14 @@ pub fn resolve(
     if starts_at_once == 0 {
         wrong.push("starts-at-once: nothing would ever start".to_owned());
     }
+    let control_group = path("REDHOLD_CGROUP").or(file.control_group);
+    if let Some(group) = control_group.as_deref().filter(|group| !is_group(group)) {
+        wrong.push(format!(
+            "control-group: `{}` is no group; write it as /proc/<pid>/cgroup does, such as \
+             /system.slice/redhold-instances.service",
+            group.display()
+        ));
+    }
     if wrong.is_empty() {
         Ok(Config {
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or(default_data_dir),
@@ -143,6 +151,7 @@ pub fn resolve(
             https,
             domain,
             tls,
+            control_group,
             starts_at_once,
             log,
         })
@@ -150,6 +159,15 @@ pub fn resolve(
         let message = format!("the configuration is wrong: {}", wrong.join("; "));
         Err(Problem::new(Code::Usage, message).hint("`redhold serve --help` lists every option and variable"))
     }
+}
+
+/// Below the root of the tree, and without a way back.
+fn is_group(path: &Path) -> bool {
+    use std::path::Component;
+    let mut parts = path.components();
+    parts.next() == Some(Component::RootDir)
+        && parts.clone().next().is_some()
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 #[cfg(test)]
@@ -181,6 +199,17 @@ mod tests {
         ];
         let config = resolved(Flags::default(), &env, text).expect("fits");
         assert_eq!((config.domain.as_str(), config.http.len()), ("env.example", 2));
+        let file = format!("control-group = '/file'\n{text}");
+        for (env, expected) in [
+            (&[][..], "/file"),
+            (
+                &[("REDHOLD_CGROUP", "/system.slice/a.service")][..],
+                "/system.slice/a.service",
+            ),
+        ] {
+            let config = resolved(Flags::default(), env, &file).expect("fits");
+            assert_eq!(config.control_group.as_deref(), Some(Path::new(expected)));
+        }
         let flags = Flags {
             domain: Some("Flag.example".to_owned()),
             tls: Some("off".to_owned()),
@@ -215,6 +244,13 @@ mod tests {
             .to_string();
         assert!(said.contains("redhold.toml, line 1: unknown field `a`"), "{said}");
         assert!(said.contains("`xml`"), "{said}");
+        for group in ["/", "system.slice", "/a/../b"] {
+            let said = resolved(Flags::default(), &[("REDHOLD_CGROUP", group)], "");
+            assert!(
+                said.expect_err("wrong").to_string().contains("control-group"),
+                "{group}"
+            );
+        }
         let half = "[tls]\ncertificate = '/c'";
         assert!(resolved(Flags::default(), &[], half).is_err());
     }

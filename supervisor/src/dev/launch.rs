@@ -60,7 +60,14 @@ impl Launcher<'_> {
                 "compiling Node-RED once, for this and every later start",
             ));
             let owner = owner(self.folder, self.state)?;
-            match instances::cache::warm(&self.executable, self.stack, &self.limits, self.isolation, owner) {
+            match instances::cache::warm(
+                &self.executable,
+                self.stack,
+                &self.limits,
+                self.isolation,
+                owner,
+                None,
+            ) {
                 Ok(cache) => self.cache = Some(cache),
                 Err(error) => {
                     let problem = Problem::new(Code::Failed, "Node-RED will start slower").because(error);

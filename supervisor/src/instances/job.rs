@@ -130,7 +130,8 @@ fn spawn(
     let cache = match cache::find(stack, &limits) {
         None if shared.isolation == Isolation::Namespaces => {
             // Without it a start only takes longer.
-            cache::warm(&shared.executable, stack, &limits, shared.isolation, owner).ok()
+            let group = shared.control_group.as_deref();
+            cache::warm(&shared.executable, stack, &limits, shared.isolation, owner, group).ok()
         }
         found => found,
     };
@@ -167,8 +168,9 @@ fn spawn(
         host_tools: false,
         settings: wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id)),
     };
-    let spec = spec::prepare(&wanted)
+    let mut spec = spec::prepare(&wanted)
         .map_err(|error| Problem::new(Code::Failed, "cannot prepare Node-RED").because(error))?;
+    spec.control_group.clone_from(&shared.control_group);
     let started_with = serde_json::to_vec(instance)
         .map_err(|error| Problem::new(Code::Failed, "cannot note the settings").because(error))?;
     paths::write_private(&place.run().join(STARTED_WITH), &started_with).map_err(cannot)?;

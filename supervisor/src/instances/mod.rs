@@ -58,6 +58,8 @@ pub struct Shared {
     pub executable: PathBuf,
     /// The strongest walls of this host.
     pub isolation: Isolation,
+    /// The control group in which they live, where one was named.
+    pub control_group: Option<PathBuf>,
     /// How npm reaches its registry.
     pub npm: NpmSettings,
 }

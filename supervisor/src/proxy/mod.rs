@@ -6,6 +6,7 @@
 //! client can neither block nor see another.
 
 pub mod access;
+pub mod activation;
 pub mod certificates;
 mod exchange;
 mod guard;

@@ -73,6 +73,14 @@ pub enum CgroupError {
         /// Which path.
         path: PathBuf,
     },
+    /// The group that was named for instances cannot be used.
+    #[error("instances belong into the control group {}, but {why}", path.display())]
+    NoPlace {
+        /// Which group.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Every name that could be used is taken by a living group.
     #[error("{} and its alternatives are all in use", path.display())]
     Taken {

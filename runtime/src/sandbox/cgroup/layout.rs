@@ -24,8 +24,10 @@ pub struct Layout {
 pub struct Unified {
     /// Where the tree is mounted: its root, or in a container the container's part.
     pub mount: PathBuf,
-    /// The caller's own directory.
+    /// The caller's own directory, or the one that was named instead.
     pub own: PathBuf,
+    /// `own` was named: it alone will do.
+    pub named: bool,
 }
 
 /// Which generation of control groups the machine runs.
@@ -47,9 +49,19 @@ impl Layout {
     /// # Errors
     /// When `/proc` is not readable.
     pub fn of_self() -> Result<Self, CgroupError> {
+        Self::around(None)
+    }
+
+    /// Reads the caller's place, and puts the group that is named in the place of the caller's own v2 group. A machine
+    /// without v2 has no such group, and the caller's own v1 groups do.
+    ///
+    /// # Errors
+    /// When `/proc` is not readable.
+    pub fn around(named: Option<&Path>) -> Result<Self, CgroupError> {
         Ok(Self::parse(
             &files::read(Path::new("/proc/self/cgroup"))?,
             &files::read(Path::new("/proc/self/mountinfo"))?,
+            named,
         ))
     }
 
@@ -64,7 +76,7 @@ impl Layout {
         }
     }
 
-    fn parse(groups: &str, mounts: &str) -> Self {
+    fn parse(groups: &str, mounts: &str, named: Option<&Path>) -> Self {
         let mut layout = Self {
             v1: Vec::new(),
             v2: None,
@@ -82,6 +94,11 @@ impl Layout {
                 };
                 ours.then_some(path)
             });
+            let named = named.filter(|_| mount.v1_options.is_none());
+            let own = match named {
+                Some(path) => path.to_str(),
+                None => own,
+            };
             let Some(own) = own.and_then(|path| mount.inside(path)) else {
                 continue;
             };
@@ -90,6 +107,7 @@ impl Layout {
                     layout.v2 = Some(Unified {
                         mount: mount.point,
                         own,
+                        named: named.is_some(),
                     });
                 }
                 None => {}
@@ -168,6 +186,7 @@ mod tests {
              31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
              32 25 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
              33 25 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+            None,
         );
         let v1 = |name: &str, path: &str| (name.to_owned(), PathBuf::from(path));
         assert_eq!(
@@ -190,6 +209,7 @@ mod tests {
         let layout = Layout::parse(
             "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-1.scope\n",
             "33 25 0:29 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
+            None,
         );
         assert_eq!(layout.generation(), Generation::Unified);
         assert_eq!(
@@ -201,11 +221,36 @@ mod tests {
     #[test]
     fn a_container_sees_only_its_part() {
         let mounts = "33 25 0:29 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
-        let layout = Layout::parse("0::/docker/ab/inner\n", mounts);
+        let layout = Layout::parse("0::/docker/ab/inner\n", mounts, None);
         assert_eq!(layout.v2.unwrap().own, Path::new("/sys/fs/cgroup/inner"));
         for outside in ["0::/docker/abc\n", "0::/../other\n", "0::/\n"] {
-            assert_eq!(Layout::parse(outside, mounts).v2, None, "{outside}");
+            assert_eq!(Layout::parse(outside, mounts, None).v2, None, "{outside}");
         }
-        assert_eq!(Layout::parse("", "").generation(), Generation::None);
+        assert_eq!(Layout::parse("", "", None).generation(), Generation::None);
+    }
+
+    #[test]
+    fn a_named_group_stands_in_the_v2_tree_only() {
+        let groups = "6:memory:/system.slice/redhold.service\n0::/system.slice/redhold.service\n";
+        let mounts = "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                      33 25 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let holder = Path::new("/system.slice/redhold-instances.service");
+        let layout = Layout::parse(groups, mounts, Some(holder));
+        assert_eq!(
+            layout.v1,
+            [(
+                "memory".to_owned(),
+                PathBuf::from("/sys/fs/cgroup/memory/system.slice/redhold.service")
+            )]
+        );
+        let unified = layout.v2.expect("a v2 tree");
+        assert_eq!(
+            unified.own,
+            Path::new("/sys/fs/cgroup/unified/system.slice/redhold-instances.service")
+        );
+        assert!(unified.named);
+        for outside in ["/../other", "relative"] {
+            assert_eq!(Layout::parse(groups, mounts, Some(Path::new(outside))).v2, None);
+        }
     }
 }

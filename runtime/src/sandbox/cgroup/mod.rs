@@ -43,7 +43,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
 pub use self::files::CgroupError;
 pub use self::layout::{Generation, Layout, Unified};
-pub use self::place::{Ground, delegate, ground, systemd_runs};
+pub use self::place::{Ground, delegate, ground, hold, keep_in, systemd_runs};
 
 use self::files::{keyed, read, read_number, write};
 use self::oom::Oom;
@@ -84,7 +84,20 @@ impl Group {
     /// # Errors
     /// When a group is there but cannot be used. A missing controller or right is no error: see [`Group::levels`].
     pub fn create(id: &InstanceId, limits: &Limits, writable: Option<&Path>) -> Result<Self, CgroupError> {
-        let layout = Layout::of_self()?;
+        Self::create_in(None, id, limits, writable)
+    }
+
+    /// As [`Group::create`]; on v2 below the group that is named.
+    ///
+    /// # Errors
+    /// As [`Group::create`], and [`CgroupError::NoPlace`] when the named one cannot be used.
+    pub fn create_in(
+        named: Option<&Path>,
+        id: &InstanceId,
+        limits: &Limits,
+        writable: Option<&Path>,
+    ) -> Result<Self, CgroupError> {
+        let layout = Layout::around(named)?;
         let (places, directories) = make_all(&layout, id)?;
         let mut group = Self {
             directories,

@@ -9,6 +9,8 @@
 //!   ours first; that is what a delegated unit is expected to do with itself.
 //! - **v2, root without delegation**: below the root of the tree, which is exempt from that constraint. Another
 //!   service's or session's group is never changed.
+//! - **v2, named**: below the group that the spec names, and nowhere else: a unit of systemd's that holds instances, so
+//!   that the supervisor's own unit can be started again while they run. Keepers move into a leaf there.
 //! - **v2, anybody else**: nowhere. [`delegate`] is the command that gets a place.
 
 use std::fs;
@@ -26,6 +28,9 @@ use crate::sys::xattr;
 pub(super) const FOLDER: &str = "redhold";
 /// Leaf into which the processes of a delegated group move.
 const HOST_LEAF: &str = "redhold.host";
+/// Leaf for the keepers, where a group was named. Never in the group of the supervisor's unit: systemd takes a unit
+/// with processes of its own and groups below for one that cannot be started (219/CGROUP, systemd 252).
+const KEEPERS_LEAF: &str = "redhold.keepers";
 /// Controllers that we hand down on v2.
 const WANTED: [&str; 4] = ["memory", "cpu", "pids", "io"];
 
@@ -40,7 +45,10 @@ pub(super) struct Places {
 
 impl Places {
     /// Makes the folders.
-    pub(super) fn prepare(layout: &Layout) -> Self {
+    ///
+    /// # Errors
+    /// When a group was named and cannot be used: instances without limits, or in another's unit, are no answer to that.
+    pub(super) fn prepare(layout: &Layout) -> Result<Self, CgroupError> {
         let mut places = Self::default();
         for (controller, own) in &layout.v1 {
             let folder = own.join(FOLDER);
@@ -55,10 +63,14 @@ impl Places {
         if let Some(unified) = &layout.v2 {
             match prepare_unified(unified) {
                 Ok(folder) => places.folders.push(folder),
+                Err(why) if unified.named => {
+                    let path = unified.own.clone();
+                    return Err(CgroupError::NoPlace { path, why });
+                }
                 Err(why) => places.lacking.push(("v2".to_owned(), why)),
             }
         }
-        places
+        Ok(places)
     }
 
     /// Why `controller` has no group here.
@@ -95,7 +107,7 @@ pub(super) fn make_all(layout: &Layout, id: &InstanceId) -> Result<(Places, Vec<
             attempt => format!("{id}.{attempt}"),
         };
         // Once more in each attempt: somebody who removes the last other group takes the folder along.
-        let places = Places::prepare(layout);
+        let places = Places::prepare(layout)?;
         let wanted: Vec<PathBuf> = places.folders.iter().map(|folder| folder.join(&name)).collect();
         let mut made: Vec<PathBuf> = Vec::new();
         let outcome = wanted.iter().try_for_each(|path| {
@@ -151,6 +163,7 @@ pub enum Ground {
 #[must_use]
 pub fn ground(unified: &Unified) -> Ground {
     let own = match unified.own.file_name() {
+        _ if unified.named => return ground_of_named(&unified.own),
         Some(name) if name == HOST_LEAF => unified.own.parent().unwrap_or(&unified.own),
         _ => &unified.own,
     };
@@ -170,6 +183,58 @@ pub fn ground(unified: &Unified) -> Ground {
         "the control group {} is not delegated to this user",
         own.display()
     ))
+}
+
+/// A group that was named is used as it is: another would surprise whoever named it.
+fn ground_of_named(group: &Path) -> Ground {
+    if !group.is_dir() {
+        Ground::Nowhere(
+            "it is not there; start the unit that makes it: systemctl start redhold-instances.service"
+                .to_owned(),
+        )
+    } else if !writable(group) {
+        Ground::Nowhere("this account may not write there".to_owned())
+    } else if is_tree_root(group) || (systemd_runs() && !marked_delegated(group)) {
+        Ground::Nowhere("systemd has not handed it over; its unit needs Delegate=yes".to_owned())
+    } else {
+        Ground::Delegated(group.to_owned())
+    }
+}
+
+/// Moves the caller into the keepers' leaf of a named group; does nothing where there is no v2 tree. The group must
+/// hand controllers down already, as it does when an instance's own was made in it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn keep_in(named: &Path) -> Result<(), CgroupError> {
+    let Some(unified) = Layout::around(Some(named))?.v2 else {
+        return Ok(());
+    };
+    let leaf = unified.own.join(KEEPERS_LEAF);
+    make(&leaf)?;
+    files::write(&leaf.join("cgroup.procs"), "0")
+}
+
+/// Makes the caller's own group one in which instances can live: moves everything in it, the caller included, into
+/// `leaf` and hands controllers down. Where that was done: the group, and `None` without a v2 tree.
+///
+/// # Errors
+/// When the group was not handed over, or the kernel refuses.
+pub fn hold(leaf: &str) -> Result<Option<PathBuf>, CgroupError> {
+    let Some(unified) = Layout::of_self()?.v2 else {
+        return Ok(None);
+    };
+    let group = unified.own;
+    match ground_of_named(&group) {
+        Ground::Delegated(group) => {
+            hand_down(&group, Some(leaf))?;
+            // Also where there is nothing to hand down: a process here would stand in the way later.
+            move_all(&group, &group.join(leaf))?;
+            Ok(Some(group))
+        }
+        Ground::Root(_) => Ok(None),
+        Ground::Nowhere(why) => Err(CgroupError::NoPlace { path: group, why }),
+    }
 }
 
 /// Arguments in front of a command that start it in a delegated group of its own, for an account that has a
@@ -194,24 +259,24 @@ pub fn systemd_runs() -> bool {
 }
 
 fn prepare_unified(unified: &Unified) -> Result<PathBuf, String> {
-    let (place, ours) = match ground(unified) {
-        Ground::Delegated(place) => (place, true),
-        Ground::Root(place) => (place, false),
+    let (place, leaf) = match ground(unified) {
+        Ground::Delegated(place) => (place, Some(HOST_LEAF)),
+        Ground::Root(place) => (place, None),
         Ground::Nowhere(why) => return Err(why),
     };
     let words = |error: CgroupError| error.in_words();
     let folder = place.join(FOLDER);
-    hand_down(&place, ours).map_err(words)?;
+    hand_down(&place, leaf).map_err(words)?;
     make(&folder).map_err(words)?;
-    hand_down(&folder, false).map_err(words)?;
+    hand_down(&folder, None).map_err(words)?;
     Ok(folder)
 }
 
 /// Enables for the children of `group` what it has itself. A controller that cannot be handed down shows as missing
-/// in the child, where it is named. With `ours`, the processes in `group` move to a leaf first: with them inside, memory
+/// in the child, where it is named. With a `leaf`, the processes in `group` move there first: with them inside, memory
 /// and io are refused, and processor time and tasks turn the group into a threaded one, whose children cannot hold
 /// processes at all (cgroup-v2.rst, "Threads").
-fn hand_down(group: &Path, ours: bool) -> Result<(), CgroupError> {
+fn hand_down(group: &Path, leaf: Option<&str>) -> Result<(), CgroupError> {
     let has = |list: &str, name: &str| list.split(' ').any(|known| known == name);
     let offered = files::read(&group.join("cgroup.controllers"))?;
     let control = group.join("cgroup.subtree_control");
@@ -223,10 +288,10 @@ fn hand_down(group: &Path, ours: bool) -> Result<(), CgroupError> {
     if lacking.is_empty() {
         return Ok(());
     }
-    if ours {
+    if let Some(leaf) = leaf {
         // What is being forked meanwhile stays behind: hence several rounds.
         for _ in 0..5 {
-            if move_all(group, &group.join(HOST_LEAF))? == 0 {
+            if move_all(group, &group.join(leaf))? == 0 {
                 break;
             }
         }
@@ -235,7 +300,9 @@ fn hand_down(group: &Path, ours: bool) -> Result<(), CgroupError> {
         // Memory comes first, so that a process that is still there is met with a refusal before anything is
         // changed.
         match files::write(&control, &format!("+{name}")) {
-            Err(error @ CgroupError::Write { .. }) if ours && name == "memory" => return Err(error),
+            Err(error @ CgroupError::Write { .. }) if leaf.is_some() && name == "memory" => {
+                return Err(error);
+            }
             _ => {}
         }
     }

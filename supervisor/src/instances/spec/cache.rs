@@ -77,6 +77,7 @@ pub fn warm(
     limits: &Limits,
     isolation: Isolation,
     owner: Owner,
+    control_group: Option<&Path>,
 ) -> Result<PathBuf, WarmError> {
     let published = published(stack, limits);
     let caches = &stack.cache_dir;
@@ -89,7 +90,7 @@ pub fn warm(
     }
     // A run that was killed left this, and the lock says that nobody uses it now.
     let scratch = Scratch::new(caches.join("warm"))?;
-    let filled = scratch.fill(executable, stack, limits, isolation, owner)?;
+    let filled = scratch.fill(executable, stack, limits, isolation, owner, control_group)?;
     let copy = scratch.0.join("copy");
     make(&copy, 0o755)?;
     let mut taken = Taken::default();
@@ -141,6 +142,7 @@ impl Scratch {
         limits: &Limits,
         isolation: Isolation,
         owner: Owner,
+        control_group: Option<&Path>,
     ) -> Result<PathBuf, WarmError> {
         let [run, data, filled] = ["run", "data", "filled"].map(|name| self.0.join(name));
         for path in [&run, &data, &filled] {
@@ -180,7 +182,8 @@ impl Scratch {
             host_tools: false,
             settings: Settings::default(),
         };
-        let spec = prepare_for(&wanted, Purpose::Warm)?;
+        let mut spec = prepare_for(&wanted, Purpose::Warm)?;
+        spec.control_group = control_group.map(Path::to_path_buf);
         let running = process::spawn(executable, &spec, Descriptors::default())?;
         let exit = ended(&running)?;
         if exit.code == Some(0) {

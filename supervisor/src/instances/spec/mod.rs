@@ -155,6 +155,7 @@ fn prepare_for(wanted: &Wanted<'_>, purpose: Purpose) -> Result<InstanceSpec, Pr
         owner: wanted.owner,
         network: wanted.network,
         limits: wanted.limits.clone(),
+        control_group: None,
         stop_grace_ms: STOP_GRACE_MS,
     })
 }
