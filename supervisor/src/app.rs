@@ -393,6 +393,8 @@ fn fill(table: &HostTable, instances: &Instances, key: &HostKey) -> Result<(), P
                 endpoints: http.access,
                 user: http.user.clone(),
                 password,
+                shared: record.settings.shared.clone(),
+                storage: instances.place(&record.id).files(),
             },
         );
     }

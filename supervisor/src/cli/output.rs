@@ -77,6 +77,16 @@ impl Output {
         write_line(&mut io::stdout().lock(), &value.to_string());
     }
 
+    /// A part of a result that is no text: a file.
+    ///
+    /// # Errors
+    /// When nobody takes it.
+    pub fn bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = io::stdout().lock();
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+
     /// A line said along the way.
     pub fn note(&self, text: &str) {
         write_line(&mut io::stderr().lock(), text);

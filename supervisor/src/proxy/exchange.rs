@@ -22,7 +22,7 @@ use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
 use crate::proxy::upload::Upload;
 use crate::proxy::way::{Download, Way};
-use crate::proxy::{Upstream, guard, headers};
+use crate::proxy::{Upstream, guard, headers, shared};
 
 /// Ways to instances that one client connection keeps between two requests.
 const KEPT: usize = 8;
@@ -84,6 +84,7 @@ impl Client {
         };
         match self.front.routes.find(&asked) {
             Route::To(target) => self.to(target, request, wants_page).await,
+            Route::Shared(file) => shared::answer(file, request.method(), request.headers()).await,
             Route::Local => self.local(request).await,
             Route::Redirect(to) => see_other(&to),
             Route::Secure => redirect(host.as_deref(), request.uri(), self.front.secure_port),

@@ -15,12 +15,13 @@ mod listener;
 mod page;
 mod route;
 mod serve;
+mod shared;
 pub mod table;
 mod upload;
 mod way;
 
 pub use self::listener::{Door, Listening};
-pub use self::route::{Asked, Route, Routes, Single, Target};
+pub use self::route::{Asked, Route, Routes, SharedFile, Single, Target};
 pub use self::serve::{Answers, Bounds, From, Front};
 
 pub use crate::instances::observed::Upstream;

@@ -1,5 +1,7 @@
 //! Where a request goes, by its host and its path.
 
+use std::path::PathBuf;
+
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
@@ -30,6 +32,8 @@ pub struct Asked<'a> {
 pub enum Route {
     /// To an instance.
     To(Target),
+    /// To a file that an instance shares, whether it runs or not.
+    Shared(SharedFile),
     /// To the host's own service.
     Local,
     /// To the same address with TLS.
@@ -56,6 +60,17 @@ pub struct Target {
     pub upstream: watch::Receiver<Upstream>,
     /// What vouches for whoever asks, where that is known.
     pub voucher: Option<HeaderValue>,
+}
+
+/// A file in the storage of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedFile {
+    /// The folder of the storage.
+    pub storage: PathBuf,
+    /// The shared folder in it.
+    pub folder: String,
+    /// The rest of the path, as it stands in the address.
+    pub path: String,
 }
 
 /// One instance on the loopback address, for whoever sits at this machine.

@@ -1,7 +1,8 @@
 //! The routes of a host: instances by their names, everything else to the host itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hyper::StatusCode;
@@ -10,8 +11,8 @@ use tokio::sync::watch;
 
 use super::access::{self, Gate};
 use super::guard::EDITOR_API;
-use super::route::{Asked, Route, Routes, Target};
-use crate::instances::model::Access;
+use super::route::{Asked, Route, Routes, SharedFile, Target};
+use crate::instances::model::{Access, Shared};
 use crate::instances::observed::Upstream;
 use crate::secret::Secret;
 
@@ -33,6 +34,31 @@ pub struct Entry {
     pub user: String,
     /// Password for `basic`.
     pub password: Option<Secret>,
+    /// Folders that the front serves itself, by their address paths.
+    pub shared: BTreeMap<String, Shared>,
+    /// Where those folders are.
+    pub storage: PathBuf,
+}
+
+impl Entry {
+    /// Whether a request carries the name and the password.
+    fn admits(&self, asked: &Asked<'_>) -> bool {
+        access::basic(asked.headers).is_some_and(|(name, given)| {
+            let password = self.password.as_ref().map_or("", Secret::reveal);
+            access::same(&name, &self.user) & access::same(&given, password)
+        })
+    }
+
+    /// The shared folder that a path leads into, and the rest of the path; the longest one when there are several.
+    fn shares<'a>(&self, path: &'a str) -> Option<(&Shared, &'a str)> {
+        let found = self.shared.iter().filter_map(|(prefix, shared)| {
+            let prefix = prefix.trim_end_matches('/');
+            let rest = path.strip_prefix(prefix)?;
+            (rest.is_empty() || rest.starts_with('/')).then_some((prefix.len(), shared, rest))
+        });
+        let (_, shared, rest) = found.max_by_key(|(length, ..)| *length)?;
+        Some((shared, rest))
+    }
 }
 
 /// See the module.
@@ -79,24 +105,37 @@ impl HostTable {
         if !known && asked.path.trim_end_matches('/') == entry.editor.trim_end_matches('/') {
             return Route::Redirect(format!("{OWN}sign-in"));
         }
-        if !known && entry.endpoints == Access::Basic && !is_editors(asked.path, &entry.editor) {
-            let right = access::basic(asked.headers).is_some_and(|(name, given)| {
-                let password = entry.password.as_ref().map_or("", Secret::reveal);
-                access::same(&name, &entry.user) & access::same(&given, password)
-            });
-            if !right {
-                return Route::Refused {
-                    status: StatusCode::UNAUTHORIZED,
-                    title: "Who are you?",
-                    detail: "This needs a name and a password.".to_owned(),
-                    challenge: Some("Basic realm=\"Node-RED\", charset=\"UTF-8\""),
-                };
+        if let Some((shared, rest)) = entry.shares(asked.path) {
+            if !known && shared.access == Access::Basic && !entry.admits(asked) {
+                return challenged();
             }
+            return Route::Shared(SharedFile {
+                storage: entry.storage.clone(),
+                folder: shared.folder.clone(),
+                path: rest.to_owned(),
+            });
+        }
+        if !known
+            && entry.endpoints == Access::Basic
+            && !is_editors(asked.path, &entry.editor)
+            && !entry.admits(asked)
+        {
+            return challenged();
         }
         Route::To(Target {
             upstream: entry.upstream.clone(),
             voucher: entry.voucher.clone().filter(|_| known),
         })
+    }
+}
+
+/// Asks for the name and the password of `basic` access.
+fn challenged() -> Route {
+    Route::Refused {
+        status: StatusCode::UNAUTHORIZED,
+        title: "Who are you?",
+        detail: "This needs a name and a password.".to_owned(),
+        challenge: Some("Basic realm=\"Node-RED\", charset=\"UTF-8\""),
     }
 }
 
@@ -163,6 +202,7 @@ mod tests {
         match table.find(&asked) {
             Route::To(target) if target.voucher.is_some() => "vouched".to_owned(),
             Route::To(_) => "to".to_owned(),
+            Route::Shared(file) => format!("{}:{}", file.folder, file.path),
             Route::Local => "local".to_owned(),
             Route::Secure => "secure".to_owned(),
             Route::Redirect(to) => to,
@@ -183,6 +223,13 @@ mod tests {
             endpoints,
             user: "u".to_owned(),
             password: Some(Secret::new("p".to_owned())),
+            shared: [("/pub", Access::Open), ("/pub/in", Access::Basic)]
+                .map(|(path, access)| {
+                    let folder = path.trim_start_matches('/').replace('/', "-");
+                    (path.to_owned(), Shared { folder, access })
+                })
+                .into(),
+            storage: PathBuf::from("/nowhere"),
         };
         table.replace(HashMap::from([
             ("open".to_owned(), entry(Access::Open)),
@@ -216,6 +263,14 @@ mod tests {
             ("open.h.example", "/flows", &nobody, "to"),
             ("open.h.example", "/flows", &admin, "vouched"),
             ("open.h.example", "/hello", &nobody, "to"),
+            ("open.h.example", "/pub/a%20b", &nobody, "pub:/a%20b"),
+            ("open.h.example", "/pub", &nobody, "pub:"),
+            ("open.h.example", "/public", &nobody, "to"),
+            ("basic.h.example", "/pub/x", &nobody, "pub:/x"),
+            ("basic.h.example", "/pub/inx", &nobody, "pub:/inx"),
+            ("basic.h.example", "/pub/in/x", &nobody, "401"),
+            ("basic.h.example", "/pub/in/x", &user, "pub-in:/x"),
+            ("open.h.example", "/pub/in/x", &admin, "pub-in:/x"),
             ("basic.h.example", "/hello", &nobody, "401"),
             ("basic.h.example", "/hello", &admin, "401"),
             ("basic.h.example", "/hello", &user, "to"),

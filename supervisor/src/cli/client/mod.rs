@@ -2,18 +2,20 @@
 
 pub mod backup;
 pub mod events;
+pub mod files;
 pub mod host;
 pub mod instance;
 pub mod logs;
 pub mod table;
 pub mod top;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -91,6 +93,29 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, Problem> {
+        let headers = [("content-type", "application/json".to_owned())];
+        let asked = self.exchange(method, path, &headers, Full::new(body));
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .map_err(|_| Problem::new(Code::Failed, "the host does not answer"))?
+    }
+
+    /// The whole answer to a request with any headers and body, however long the body takes; refusals turned into
+    /// problems.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn exchange<B>(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, String)],
+        body: B,
+    ) -> Result<Response<Incoming>, Problem>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             let message = format!("no host answers on {}", self.socket.display());
             let problem = Problem::new(Code::Host, message);
@@ -105,19 +130,17 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Ends with the answer; nobody needs to hear how.
         tokio::spawn(async move { connection.await.ok() });
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
-            .header("host", "localhost")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|error| {
-                Problem::new(Code::Usage, format!("`{path}` cannot be asked for")).because(error)
-            })?;
-        let response = tokio::time::timeout(PATIENCE, sender.send_request(request))
-            .await
-            .map_err(|_| Problem::new(Code::Failed, "the host does not answer"))?
-            .map_err(broken)?;
+            .header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(body).map_err(|error| {
+            Problem::new(Code::Usage, format!("`{path}` cannot be asked for")).because(error)
+        })?;
+        let response = sender.send_request(request).await.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -1,9 +1,11 @@
 //! `/api/v1`: one file per kind of thing.
 
 mod backup;
+mod files;
 mod host;
 mod instances;
 mod logs;
+mod uploads;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +27,8 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::events))
         .routes(routes!(instances::watch))
         .routes(routes!(instances::stats))
+        .routes(routes!(files::root))
+        .routes(routes!(files::get, uploads::put, files::post, files::delete))
         .routes(routes!(logs::page))
         .routes(routes!(logs::follow))
 }
