@@ -110,6 +110,7 @@ pub async fn run(mut config: Config, given: Given, ready: impl FnOnce(&Ready)) -
         &config.domain,
         gate.clone(),
         !config.https.is_empty(),
+        config.by_path,
     ));
     fill(&table, &instances, &key)?;
     tasks.spawn(keep_filled(

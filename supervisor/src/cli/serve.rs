@@ -25,6 +25,7 @@ over the environment, that over the file:
   http = [\"[::]:80\"]                 # REDHOLD_HTTP
   https = [\"[::]:443\"]               # REDHOLD_HTTPS
   control-group = \"/a.slice/b.service\"  # REDHOLD_CGROUP; where instances live, set by the systemd unit
+  by-path = false                    # true: instances are also at /i/<name>/ of the domain, all one site to browsers
   starts-at-once = 4                 # two per core when it is left out
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]

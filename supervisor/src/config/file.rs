@@ -13,6 +13,7 @@ pub(super) struct File {
     pub(super) https: Option<Vec<String>>,
     pub(super) domain: Option<String>,
     pub(super) tls: TlsTable,
+    pub(super) by_path: Option<bool>,
     pub(super) starts_at_once: Option<usize>,
     pub(super) control_group: Option<PathBuf>,
     pub(super) log: Option<String>,

@@ -19,6 +19,9 @@ pub struct Config {
     pub https: Vec<SocketAddr>,
     /// The host's own name; an instance is `<name>.<domain>`.
     pub domain: String,
+    /// Instances are also at `/i/<name>/` of the host's own name. Browsers take all of them for one site then, so a
+    /// page of one can act on another.
+    pub by_path: bool,
     /// Where certificates come from.
     pub tls: Tls,
     /// The v2 control group in which instances live, as `/proc/<pid>/cgroup` names it; without one, their starter's

@@ -153,6 +153,7 @@ pub fn resolve(
             tls,
             control_group,
             starts_at_once,
+            by_path: file.by_path.unwrap_or(false),
             log,
         })
     } else {

@@ -66,15 +66,7 @@ impl Client {
         let wants_page = page::wants_page(request.method(), request.headers());
         let host = match guard::judge(&request) {
             Ok(host) => host,
-            Err(refusal) => {
-                let page = Page {
-                    status: refusal.status,
-                    title: "Not allowed",
-                    detail: &refusal.reason,
-                    retry: None,
-                };
-                return page.answer(wants_page);
-            }
+            Err(refusal) => return not_allowed(&refusal, wants_page),
         };
         let asked = Asked {
             host: host.as_deref(),
@@ -83,7 +75,7 @@ impl Client {
             secure: self.secure,
         };
         match self.front.routes.find(&asked) {
-            Route::To(target) => self.to(target, request, wants_page).await,
+            Route::To(target) => self.to(target, request, host.as_deref(), wants_page).await,
             Route::Shared(file) => shared::answer(file, request.method(), request.headers()).await,
             Route::Local => self.local(request).await,
             Route::Redirect(to) => see_other(&to),
@@ -131,9 +123,19 @@ impl Client {
     async fn to(
         self: &Arc<Self>,
         target: Target,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
+        host: Option<&str>,
         wants_page: bool,
     ) -> Response<Body> {
+        request.headers_mut().remove(headers::PREFIX);
+        if let Some(prefix) = &target.prefix {
+            headers::cut(&mut request, prefix);
+            // Judged once more, by the path that the instance sees.
+            let (method, path) = (request.method(), request.uri().path());
+            if let Err(refusal) = guard::origin(method, path, request.headers(), host) {
+                return not_allowed(&refusal, wants_page);
+            }
+        }
         let socket = match self.ready(target.upstream, wants_page).await {
             Ok(socket) => socket,
             Err(page) => return *page,
@@ -314,6 +316,16 @@ impl Client {
             .await
             .map_err(|_| ExchangeError::Silent(self.front.bounds.answer))
     }
+}
+
+fn not_allowed(refusal: &guard::Refusal, wants_page: bool) -> Response<Body> {
+    let page = Page {
+        status: refusal.status,
+        title: "Not allowed",
+        detail: &refusal.reason,
+        retry: None,
+    };
+    page.answer(wants_page)
 }
 
 /// To another path, with GET (RFC 9110, 15.4.4).

@@ -57,16 +57,34 @@ pub(super) fn judge<B>(request: &Request<B>) -> Result<Option<String>, Refusal> 
         );
     }
     let host = host(request.headers(), request.uri(), request.version())?;
-    if guards_origin(request.method(), request.uri().path(), request.headers())
-        && let Some(origin) = request.headers().get(ORIGIN)
-        && !same_origin(origin, host.as_deref())
-    {
+    origin(
+        request.method(),
+        request.uri().path(),
+        request.headers(),
+        host.as_deref(),
+    )?;
+    Ok(host)
+}
+
+/// Judges whether a page of another site uses an editor at this path.
+pub(super) fn origin(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    host: Option<&str>,
+) -> Result<(), Refusal> {
+    if guards_origin(method, path, headers) && !own_page(headers, host) {
         return refuse(
             StatusCode::FORBIDDEN,
             "a page of another site may not use this editor".to_owned(),
         );
     }
-    Ok(host)
+    Ok(())
+}
+
+/// Whether a request comes from a page of this host, or from no page at all.
+pub(super) fn own_page(headers: &HeaderMap, host: Option<&str>) -> bool {
+    headers.get(ORIGIN).is_none_or(|origin| same_origin(origin, host))
 }
 
 /// Whether `host`, perhaps with a port, means this machine wherever it is asked from.

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use hyper::Uri;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
+use hyper::{Request, Uri};
 
 /// Headers that speak about one connection only (RFC 9110, 7.6.1), beside those that `Connection` lists.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -23,6 +23,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Says to an instance that the front knows who asks; only with the value that it was given at its start.
 pub(super) const VOUCHER: HeaderName = HeaderName::from_static("x-redhold-voucher");
+
+/// The part of the path that an instance does not see.
+pub(super) const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// Names a request in every log that it passes.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -81,6 +84,26 @@ pub(super) fn forwarded(headers: &mut HeaderMap, uri: &Uri, client: IpAddr, secu
     headers.insert("x-forwarded-proto", HeaderValue::from_static(scheme));
     if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
         headers.insert("x-forwarded-for", client);
+    }
+}
+
+/// Takes a prefix off a request's path, and tells the instance which.
+pub(super) fn cut<B>(request: &mut Request<B>, prefix: &str) {
+    let rest = request
+        .uri()
+        .path_and_query()
+        .and_then(|path| path.as_str().strip_prefix(prefix));
+    if let Some(Ok(uri)) = rest.map(str::parse) {
+        // The host stays in its header: what had it in the address was judged, and is not needed any more.
+        if let Some(authority) = request.uri().authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(HOST, host);
+        }
+        *request.uri_mut() = uri;
+    }
+    if let Ok(prefix) = HeaderValue::from_str(prefix) {
+        request.headers_mut().insert(PREFIX, prefix);
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Target {
     pub upstream: watch::Receiver<Upstream>,
     /// What vouches for whoever asks, where that is known.
     pub voucher: Option<HeaderValue>,
+    /// What the instance does not see of the path, for one that is addressed by a path.
+    pub prefix: Option<String>,
 }
 
 /// A file in the storage of an instance.
@@ -83,6 +85,7 @@ impl Routes for Single {
             Ok(()) => Route::To(Target {
                 upstream: self.0.clone(),
                 voucher: None,
+                prefix: None,
             }),
             Err(refusal) => Route::Refused {
                 status: refusal.status,

@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::watch;
 
 use super::access::{self, Gate};
-use super::guard::EDITOR_API;
+use super::guard::{self, EDITOR_API};
 use super::route::{Asked, Route, Routes, SharedFile, Target};
 use crate::instances::model::{Access, Shared};
 use crate::instances::observed::Upstream;
@@ -18,6 +18,9 @@ use crate::secret::Secret;
 
 /// Paths of the front itself, on every host name.
 pub const OWN: &str = "/.redhold/";
+
+/// Before the name of an instance that is addressed by a path.
+const BY_PATH: &str = "/i/";
 
 /// One instance's entry.
 #[derive(Clone, Debug)]
@@ -68,17 +71,20 @@ pub struct HostTable {
     gate: Arc<Gate>,
     /// Clients in clear are sent to TLS.
     secure: bool,
+    /// Instances are also at [`BY_PATH`] of the host's own name.
+    by_path: bool,
     entries: RwLock<HashMap<String, Entry>>,
 }
 
 impl HostTable {
     /// Without instances.
     #[must_use]
-    pub fn new(domain: &str, gate: Arc<Gate>, secure: bool) -> Self {
+    pub fn new(domain: &str, gate: Arc<Gate>, secure: bool, by_path: bool) -> Self {
         Self {
             domain: domain.to_owned(),
             gate,
             secure,
+            by_path,
             entries: RwLock::default(),
         }
     }
@@ -88,7 +94,7 @@ impl HostTable {
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
     }
 
-    fn instance(&self, name: &str, asked: &Asked<'_>, host: &str) -> Route {
+    fn instance(&self, name: &str, asked: &Asked<'_>, host: &str, prefix: Option<&str>) -> Route {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = entries.get(name) else {
             return Route::Refused {
@@ -98,12 +104,14 @@ impl HostTable {
                 challenge: None,
             };
         };
-        if asked.path.starts_with(OWN) {
+        if asked.path.starts_with(OWN) && prefix.is_none() {
             return Route::Local;
         }
-        let known = self.gate.knows(asked.headers, host);
+        // A browser sends its cookie along for pages of other instances too: they are neighbours by name.
+        let known = self.gate.knows(asked.headers, host) && guard::own_page(asked.headers, asked.host);
         if !known && asked.path.trim_end_matches('/') == entry.editor.trim_end_matches('/') {
-            return Route::Redirect(format!("{OWN}sign-in"));
+            let back = format!("{}{}", prefix.unwrap_or_default(), asked.path);
+            return Route::Redirect(format!("{OWN}sign-in?to={back}"));
         }
         if let Some((shared, rest)) = entry.shares(asked.path) {
             if !known && shared.access == Access::Basic && !entry.admits(asked) {
@@ -125,7 +133,26 @@ impl HostTable {
         Route::To(Target {
             upstream: entry.upstream.clone(),
             voucher: entry.voucher.clone().filter(|_| known),
+            prefix: prefix.map(str::to_owned),
         })
+    }
+}
+
+impl HostTable {
+    /// What is asked of the host's own name.
+    fn own(&self, asked: &Asked<'_>, host: &str) -> Route {
+        let Some(rest) = asked.path.strip_prefix(BY_PATH).filter(|_| self.by_path) else {
+            return Route::Local;
+        };
+        let name = rest.split('/').next().unwrap_or_default();
+        let prefix = format!("{BY_PATH}{name}");
+        let path = &asked.path[prefix.len()..];
+        if path.is_empty() {
+            // The editor's relative addresses need the slash.
+            return Route::Redirect(format!("{prefix}/"));
+        }
+        let inside = Asked { path, ..*asked };
+        self.instance(name, &inside, host, Some(&prefix))
     }
 }
 
@@ -159,13 +186,13 @@ impl Routes for HostTable {
         };
         let host = without_port(host);
         if host == self.domain || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
-            return Route::Local;
+            return self.own(asked, host);
         }
         let name = host
             .strip_suffix(self.domain.as_str())
             .and_then(|rest| rest.strip_suffix('.'));
         match name {
-            Some(name) if !name.contains('.') => self.instance(name, asked, host),
+            Some(name) if !name.contains('.') => self.instance(name, asked, host, None),
             _ => Route::Refused {
                 status: StatusCode::MISDIRECTED_REQUEST,
                 title: "Not here",
@@ -214,7 +241,7 @@ mod tests {
     fn names_lead_to_instances_and_the_editor_to_the_gate() {
         let folder = tempfile::tempdir().expect("a folder");
         let gate = Arc::new(Gate::open(folder.path()).expect("a gate").0);
-        let table = HostTable::new("h.example", gate.clone(), true);
+        let table = HostTable::new("h.example", gate.clone(), true, true);
         let (_sender, upstream) = watch::channel(Upstream::Starting);
         let entry = |endpoints| Entry {
             upstream: upstream.clone(),
@@ -247,6 +274,9 @@ mod tests {
                 .parse()
                 .expect("a header"),
         );
+        let mut neighbour = admin.clone();
+        let elsewhere = HeaderValue::from_static("https://basic.h.example");
+        neighbour.insert("origin", elsewhere);
         let mut user = HeaderMap::new();
         user.insert("authorization", "Basic dTpw".parse().expect("a header"));
         for (host, path, headers, expected) in [
@@ -257,7 +287,15 @@ mod tests {
             ("a.open.h.example", "/", &nobody, "421"),
             ("evilh.example", "/", &nobody, "421"),
             ("none.h.example", "/", &nobody, "404"),
-            ("open.h.example:8443", "/", &nobody, "/.redhold/sign-in"),
+            ("open.h.example:8443", "/", &nobody, "/.redhold/sign-in?to=/"),
+            ("h.example", "/i/open", &nobody, "/i/open/"),
+            ("h.example", "/i/open/", &nobody, "/.redhold/sign-in?to=/i/open/"),
+            ("h.example", "/i/open/hello", &nobody, "to"),
+            ("h.example", "/i/open/.redhold/x", &nobody, "to"),
+            ("h.example", "/i/basic/hello", &nobody, "401"),
+            ("h.example", "/i/none/", &nobody, "404"),
+            ("h.example", "/it", &nobody, "local"),
+            ("open.h.example", "/flows", &neighbour, "to"),
             ("open.h.example.", "/", &admin, "vouched"),
             ("open.h.example", "/.redhold/sign-in", &nobody, "local"),
             ("open.h.example", "/flows", &nobody, "to"),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Extension, Form, Request, State};
+use axum::extract::{Extension, Form, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -52,17 +52,30 @@ async fn home() -> &'static str {
     "Redhold. The interface for programs is at /api/v1/openapi.json; instances have names of their own below this one.\n"
 }
 
-fn document(problem: &str) -> Html<String> {
-    Html(SIGN_IN.replace("{{problem}}", problem))
+/// The form; `to` is a path of this host, by [`back`].
+fn document(problem: &str, to: &str) -> Html<String> {
+    Html(SIGN_IN.replace("{{problem}}", problem).replace("{{to}}", to))
 }
 
-async fn page() -> Response {
+/// Where a browser goes after it has signed in: a path of this host made of harmless letters, or its root.
+fn back(to: Option<&str>) -> &str {
+    let harmless = |c: u8| c.is_ascii_alphanumeric() || b"/-_.".contains(&c);
+    to.filter(|to| to.starts_with('/') && !to.starts_with("//") && to.bytes().all(harmless))
+        .unwrap_or("/")
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    to: Option<String>,
+}
+
+async fn page(Query(wanted): Query<Wanted>) -> Response {
     (
         [(
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
         )],
-        document(""),
+        document("", back(wanted.to.as_deref())),
     )
         .into_response()
 }
@@ -70,6 +83,7 @@ async fn page() -> Response {
 #[derive(Deserialize)]
 struct SignIn {
     token: String,
+    to: Option<String>,
 }
 
 async fn sign_in(
@@ -88,8 +102,16 @@ async fn sign_in(
     if !gate.admits(&form.token) {
         // Guessing 24 random bytes is hopeless at any speed; this only keeps a mistyped one from being hammered.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        return (StatusCode::FORBIDDEN, document("That is not the token.")).into_response();
+        return (
+            StatusCode::FORBIDDEN,
+            document("That is not the token.", back(form.to.as_deref())),
+        )
+            .into_response();
     }
     let cookie = gate.cookie(without_port(&host), from.secure);
-    ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+    (
+        [(header::SET_COOKIE, cookie)],
+        Redirect::to(back(form.to.as_deref())),
+    )
+        .into_response()
 }

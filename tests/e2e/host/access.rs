@@ -20,7 +20,7 @@ fn editors_are_for_who_has_the_token() {
     let page = get("/", &[]);
     assert_eq!(
         (page.status, page.header("location")),
-        (303, Some("/.redhold/sign-in"))
+        (303, Some("/.redhold/sign-in?to=/"))
     );
     for path in [
         "/flows",
@@ -170,4 +170,55 @@ fn ten_thousand_malformed_requests_hurt_nobody() {
             .count(),
         1
     );
+}
+
+#[test]
+fn instances_can_be_addressed_by_a_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("redhold.toml");
+    std::fs::write(&config, "by-path = true").expect("a configuration");
+    let host = Host::with(&["--tls", "off", "--config", &config.to_string_lossy()]);
+    let code = "msg.payload = msg.req.headers['x-forwarded-prefix'] + msg.req.url; return msg";
+    host.create("pump", &super::endpoint(code), &json!({}));
+    let token = host.token();
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        let url = format!("http://127.0.0.1:{}{path}", host.port());
+        test_support::client::request("GET", &url, headers, Vec::new()).expect("an answer")
+    };
+    assert_eq!(get("/i/pump/run?a=b", &[]).text(), "/i/pump/run?a=b");
+    assert_eq!(get("/i/pump", &[]).header("location"), Some("/i/pump/"));
+    let turned = get("/i/pump/", &[]);
+    assert_eq!(turned.header("location"), Some("/.redhold/sign-in?to=/i/pump/"));
+    assert!(
+        get("/.redhold/sign-in?to=/i/pump/", &[])
+            .text()
+            .contains("value=\"/i/pump/\"")
+    );
+    assert!(
+        !get("/.redhold/sign-in?to=//evil.example/", &[])
+            .text()
+            .contains("evil")
+    );
+    assert_eq!(get("/i/pump/flows", &[]).status, 401);
+    let flows = get("/i/pump/flows", &[("authorization", &token)]);
+    assert_eq!(flows.status, 200);
+    let foreign = [
+        ("authorization", token.as_str()),
+        ("origin", "https://evil.example"),
+    ];
+    let url = format!("http://127.0.0.1:{}/i/pump/flows", host.port());
+    let answer = test_support::client::request("POST", &url, &foreign, b"[]".to_vec()).expect("an answer");
+    assert_eq!(
+        answer.status, 403,
+        "another site's page is told apart by the path that the instance sees"
+    );
+    // By its name it knows of no prefix, whatever a client says.
+    let answer = host.call(
+        "pump",
+        "GET",
+        "/run",
+        &[("x-forwarded-prefix", "/forged")],
+        Vec::new(),
+    );
+    assert_eq!(answer.expect("an answer").text(), "undefined/run");
 }
