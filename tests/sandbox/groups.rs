@@ -2,6 +2,7 @@
 //!
 //! Like those of `limits`, these tests run on this machine's groups and, through `guest_kernel`, on v2.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollTimeout, poll};
 use runtime::record::{Level, Strength};
-use runtime::sandbox::cgroup::{Generation, Group, Layout};
+use runtime::sandbox::cgroup::{Generation, Group, Layout, systemd_runs};
 use runtime::spec::Limits;
 use runtime::units::{Bytes, CpuShare, Pids};
 use test_support::eventually::eventually;
+use test_support::skip::skipped;
 
-use crate::support::node;
+use crate::support::{Cell, chain, node};
 
 const MEMORY: Bytes = Bytes::mib(150);
 
@@ -267,4 +269,57 @@ fn limits_change_while_a_program_runs() {
     program.say("more");
     assert_eq!(program.line(), "4", "nothing stops it any more");
     program.end();
+}
+
+/// A unit's group, as `redhold-instances.service` has one: the keeper leaves the starter's for it, and so does
+/// everything that it starts.
+#[test]
+fn instances_and_keepers_live_in_the_group_that_is_named() {
+    let test = "instances_and_keepers_live_in_the_group_that_is_named";
+    let Some(unified) = Layout::of_self().unwrap().v2.filter(|_| !systemd_runs()) else {
+        return skipped(
+            test,
+            "control groups v2 without a systemd, which would have to hand one over",
+        );
+    };
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+    // Beside the leaf into which an earlier test may have moved this process.
+    let (folder, path) = match own.strip_suffix("/redhold.host") {
+        Some(around) => (unified.own.parent().unwrap().to_owned(), around),
+        None => (unified.own, own.trim_end_matches('/')),
+    };
+    let name = format!("t-named-{}", std::process::id());
+    let (folder, named) = (folder.join(&name), format!("{path}/{name}"));
+    let mut cell = Cell::new("process.stdin.resume(); setInterval(() => {}, 1000)");
+    cell.spec.control_group = Some((&named).into());
+
+    let error = cell.start().expect_err("the group is not there");
+    assert!(chain(&error).contains("it is not there"), "{}", chain(&error));
+
+    fs::create_dir(&folder).unwrap();
+    let running = cell.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let place = |pid: i32| {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        groups
+            .lines()
+            .find_map(|line| line.strip_prefix("0::"))
+            .unwrap()
+            .to_owned()
+    };
+    let record = running.record();
+    assert_eq!(place(record.keeper.pid), format!("{named}/redhold.keepers"));
+    assert_eq!(
+        place(record.init.pid),
+        format!("{named}/redhold/{}", cell.spec.id)
+    );
+    running.kill().unwrap();
+    running.wait().unwrap();
+    // What a stopping unit does with what is left.
+    eventually("the unit's group goes", Duration::from_secs(20), || {
+        for leaf in ["redhold.keepers", "redhold.host", "redhold"] {
+            let _ = fs::remove_dir(folder.join(leaf));
+        }
+        fs::remove_dir(&folder)
+    });
 }

@@ -24,7 +24,10 @@ pub(crate) fn set(limits: &Limits) -> Result<(), StepError> {
     // A core dump would write the memory of the instance, its secrets included, wherever the host collects them. Not
     // 0: a `core_pattern` that names a program is run, as the host's root, whatever the limit but 1 (core(5) says that
     // the limit is not enforced for pipes; fs/coredump.c has the exception).
-    setrlimit(Resource::RLIMIT_CORE, 1, 1).during("forbid core dumps")?;
+    // Whoever is held to 0 already (`ulimit -Hc 0`, systemd's LimitCORE=0) cannot have more, and starts all the same.
+    let (_, most) = getrlimit(Resource::RLIMIT_CORE).during("read the limit of core dumps")?;
+    let core = most.min(1);
+    setrlimit(Resource::RLIMIT_CORE, core, core).during("forbid core dumps")?;
     // Neither real-time priority nor a better nice value, whatever the starter was allowed.
     setrlimit(Resource::RLIMIT_RTPRIO, 0, 0).during("forbid real-time priority")?;
     setrlimit(Resource::RLIMIT_NICE, 0, 0).during("forbid a better priority")?;
