@@ -34,7 +34,7 @@ use crate::store::migrate::{Known, migrate};
 use crate::store::table::{Record, Table};
 use crate::web::state::Addresses;
 use crate::web::{self, AppState, local, remote};
-use crate::{audit, paths};
+use crate::{audit, files, paths};
 
 /// How long requests may take when the host ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -93,6 +93,9 @@ pub async fn run(mut config: Config, given: Given, ready: impl FnOnce(&Ready)) -
     });
     let instances = Instances::open(shared).await?;
     let tasks = Tasks::default();
+    let storages = instances.list()?.into_iter();
+    let storages = storages.map(|view| instances.place(&view.id).files()).collect();
+    tasks.spawn(files::sweep(storages));
     let addresses = addresses(&config);
     let answers = Arc::new(OnceLock::new());
     let state = AppState {

@@ -299,3 +299,96 @@ impl Write for Pipe {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Cursor;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::super::tests::{path, put, storage};
+    use super::*;
+
+    #[test]
+    fn a_file_that_shrinks_keeps_its_announced_size() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("a"), "12345").expect("a file");
+        for (left, text) in [(3, "123"), (5, "12345"), (8, "12345\0\0\0")] {
+            let file = File::open(folder.path().join("a")).expect("a file");
+            let mut read = String::new();
+            Exact { file, left }.read_to_string(&mut read).expect("text");
+            assert_eq!(read, text);
+        }
+    }
+
+    fn archived(folder: &Path, format: Format) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let folder = File::open(folder).expect("a folder");
+        write(folder.into(), true, format, &mut bytes).expect("an archive");
+        bytes
+    }
+
+    #[test]
+    fn archives_hold_files_and_folders_and_nothing_else() {
+        let (folder, tree) = storage();
+        let files = folder.path().join("files");
+        let long = "n".repeat(200);
+        tree.make_folder(&path("a/empty")).expect("made");
+        put(&tree, "a/\u{e9}.txt", b"text").expect("in place");
+        put(&tree, &format!("a/{long}"), &[7; 100_000]).expect("in place");
+        symlink("../outside", files.join("out")).expect("a link");
+        symlink("/etc/passwd", files.join("a/passwd")).expect("a link");
+        mkfifo(&files.join("pipe"), Mode::S_IRWXU).expect("a pipe");
+        File::create(files.join("bad\nname")).expect("a file");
+        tree.upload(&path("half"), None).expect("begun");
+
+        let bytes = archived(&files, Format::Tar);
+        let mut tar = tar::Archive::new(Cursor::new(&bytes));
+        let mut found: Vec<(String, u64)> = tar
+            .entries()
+            .expect("entries")
+            .map(|entry| {
+                let entry = entry.expect("an entry");
+                let path = entry.path().expect("a path").to_string_lossy().into_owned();
+                (path.trim_end_matches('/').to_owned(), entry.size())
+            })
+            .collect();
+        found.sort();
+        let expected = vec![
+            ("a".to_owned(), 0),
+            ("a/empty".to_owned(), 0),
+            (format!("a/{long}"), 100_000),
+            ("a/\u{e9}.txt".to_owned(), 4),
+        ];
+        assert_eq!(found, expected);
+
+        let bytes = archived(&files, Format::Zip);
+        let mut zip = zip::ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
+        let mut found: Vec<(String, u64)> = (0..zip.len())
+            .map(|number| {
+                let entry = zip.by_index(number).expect("an entry");
+                (entry.name().trim_end_matches('/').to_owned(), entry.size())
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found, expected);
+        let mut text = String::new();
+        zip.by_name("a/\u{e9}.txt")
+            .expect("an entry")
+            .read_to_string(&mut text)
+            .expect("text");
+        assert_eq!(text, "text");
+
+        let mut deep = files.join("deep");
+        for _ in 0..100 {
+            deep.push("d");
+        }
+        fs::create_dir_all(deep).expect("folders");
+        let root = File::open(&files).expect("a folder");
+        assert!(write(root.into(), true, Format::Tar, Vec::new()).is_err());
+    }
+}

@@ -18,6 +18,7 @@ mod upload;
 pub use self::archive::{Format, stream as archive_stream};
 pub use self::error::FileError;
 pub use self::path::FilePath;
+pub use self::remove::sweep;
 pub use self::reply::{Reply, body};
 pub use self::tree::{Entry, Kind, Opened, Page, Tree};
 pub use self::upload::{Received, Upload, sha256};

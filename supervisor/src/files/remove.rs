@@ -1,6 +1,7 @@
 //! Removing: a folder vanishes at one stroke, and what was in it is taken apart where nobody sees it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use nix::dir::Dir;
@@ -8,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, renameat};
 use nix::sys::stat::fstatat;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
+use tracing::warn;
 
 use super::tree::{Kind, beneath, duplicate, is_dots};
 use super::upload::PREFIX;
@@ -77,6 +79,21 @@ impl Tree {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes away what a host that was killed has left in these storages, one after the other.
+pub async fn sweep(folders: Vec<PathBuf>) {
+    for folder in folders {
+        let swept = tokio::task::spawn_blocking(move || Tree::open(&folder).and_then(|tree| tree.sweep()));
+        match swept.await {
+            Ok(Ok(()) | Err(FileError::Missing(_))) => {}
+            Ok(Err(error)) => warn!(
+                error = &error as &dyn std::error::Error,
+                "what was removed is not all gone"
+            ),
+            Err(error) => warn!(%error, "what was removed is not all gone"),
+        }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::stat::Mode;
@@ -15,11 +15,10 @@ use nix::unistd::mkfifo;
 use tempfile::TempDir;
 use test_support::skip::skipped;
 
-use super::archive::{Format, write};
 use super::{FileError, FilePath, Kind, Tree};
 
 /// A storage, and beside it what no path of it may reach.
-fn storage() -> (TempDir, Tree) {
+pub(super) fn storage() -> (TempDir, Tree) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("files")).expect("a storage");
     fs::create_dir(folder.path().join("outside")).expect("a folder");
@@ -28,11 +27,11 @@ fn storage() -> (TempDir, Tree) {
     (folder, tree)
 }
 
-fn path(text: &str) -> FilePath {
+pub(super) fn path(text: &str) -> FilePath {
     FilePath::parse(text).expect("a path")
 }
 
-fn put(tree: &Tree, to: &str, bytes: &[u8]) -> Result<(), FileError> {
+pub(super) fn put(tree: &Tree, to: &str, bytes: &[u8]) -> Result<(), FileError> {
     let mut upload = tree.upload(&path(to), None)?;
     upload.add(bytes)?;
     tree.finish(upload)
@@ -314,69 +313,25 @@ fn moves_never_replace() {
     assert!(tree.remove(&FilePath::root(), true).is_err());
 }
 
-fn archived(folder: &Path, format: Format) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let folder = File::open(folder).expect("a folder");
-    write(folder.into(), true, format, &mut bytes).expect("an archive");
-    bytes
-}
-
 #[test]
-fn archives_hold_files_and_folders_and_nothing_else() {
+fn what_a_killed_host_left_is_taken_away() {
     let (folder, tree) = storage();
-    let files = folder.path().join("files");
-    let long = "n".repeat(200);
-    tree.make_folder(&path("a/empty")).expect("made");
-    put(&tree, "a/\u{e9}.txt", b"text").expect("in place");
-    put(&tree, &format!("a/{long}"), &[7; 100_000]).expect("in place");
-    symlink("../outside", files.join("out")).expect("a link");
-    symlink("/etc/passwd", files.join("a/passwd")).expect("a link");
-    mkfifo(&files.join("pipe"), Mode::S_IRWXU).expect("a pipe");
-    File::create(files.join("bad\nname")).expect("a file");
-    tree.upload(&path("half"), None).expect("begun");
-
-    let bytes = archived(&files, Format::Tar);
-    let mut tar = tar::Archive::new(Cursor::new(&bytes));
-    let mut found: Vec<(String, u64)> = tar
-        .entries()
-        .expect("entries")
-        .map(|entry| {
-            let entry = entry.expect("an entry");
-            let path = entry.path().expect("a path").to_string_lossy().into_owned();
-            (path.trim_end_matches('/').to_owned(), entry.size())
-        })
-        .collect();
-    found.sort();
-    let expected = vec![
-        ("a".to_owned(), 0),
-        ("a/empty".to_owned(), 0),
-        (format!("a/{long}"), 100_000),
-        ("a/\u{e9}.txt".to_owned(), 4),
-    ];
-    assert_eq!(found, expected);
-
-    let bytes = archived(&files, Format::Zip);
-    let mut zip = zip::ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
-    let mut found: Vec<(String, u64)> = (0..zip.len())
-        .map(|number| {
-            let entry = zip.by_index(number).expect("an entry");
-            (entry.name().trim_end_matches('/').to_owned(), entry.size())
-        })
-        .collect();
-    found.sort();
-    assert_eq!(found, expected);
-    let mut text = String::new();
-    zip.by_name("a/\u{e9}.txt")
-        .expect("an entry")
-        .read_to_string(&mut text)
-        .expect("text");
-    assert_eq!(text, "text");
-
-    let mut deep = files.join("deep");
-    for _ in 0..100 {
-        deep.push("d");
+    let own = folder.path().join("files/.redhold");
+    tree.sweep().expect("nothing to do");
+    assert!(!own.exists());
+    fs::create_dir_all(own.join("gone-1/a/b")).expect("folders");
+    fs::write(own.join("gone-1/a/b/c"), "x").expect("a file");
+    symlink(folder.path().join("outside"), own.join("gone-2")).expect("a link");
+    for name in ["forgotten", "fresh"] {
+        let mut upload = tree.upload(&path(name), None).expect("begun");
+        upload.add(b"x").expect("written");
     }
-    fs::create_dir_all(deep).expect("folders");
-    let root = File::open(&files).expect("a folder");
-    assert!(write(root.into(), true, Format::Tar, Vec::new()).is_err());
+    let old = SystemTime::now() - Duration::from_hours(8 * 24);
+    let part = tree.part(&path("forgotten")).expect("a state").expect("a part");
+    part.0.set_modified(old).expect("set back");
+    tree.sweep().expect("swept");
+    assert_eq!(fs::read_dir(&own).expect("a folder").count(), 1);
+    assert_eq!(tree.uploaded(&path("fresh")).expect("a state"), Some(1));
+    assert_eq!(tree.uploaded(&path("forgotten")).expect("a state"), None);
+    assert!(folder.path().join("outside/secret").exists());
 }

@@ -4,9 +4,11 @@ mod access;
 mod adoption;
 mod backup;
 mod figures;
+mod files;
 mod health;
 mod journey;
 mod lifecycle;
+mod uploads;
 
 use serde_json::{Value, json};
 

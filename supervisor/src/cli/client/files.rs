@@ -19,7 +19,7 @@ use crate::problem::{Code, Problem};
 /// List, fetch, send, move and remove files of an instance
 #[derive(Debug, Args)]
 #[command(
-    after_help = "NAME:PATH is a path in the storage of the instance NAME, the working directory of its flows. \
+    after_help = "NAME:PATH is a path in the storage of the instance NAME, the working directory of its file nodes. \
                         Transfers that were cut off go on where they ended when the command is repeated."
 )]
 pub struct Files {
