@@ -335,3 +335,42 @@ fn what_a_killed_host_left_is_taken_away() {
     assert_eq!(tree.uploaded(&path("forgotten")).expect("a state"), None);
     assert!(folder.path().join("outside/secret").exists());
 }
+
+#[test]
+fn an_upload_is_no_way_into_another_file() {
+    let (folder, tree) = storage();
+    let own = folder.path().join("files/.redhold");
+    drop(tree.upload(&path("a"), None).expect("begun"));
+    let part = fs::read_dir(&own)
+        .expect("a folder")
+        .next()
+        .expect("an upload")
+        .expect("an entry")
+        .path();
+    let secret = folder.path().join("outside/secret");
+    for trick in [
+        |secret: &std::path::Path, part: &std::path::Path| symlink(secret, part),
+        |secret: &std::path::Path, part: &std::path::Path| fs::hard_link(secret, part),
+    ] {
+        fs::remove_file(&part).expect("removed");
+        trick(&secret, &part).expect("a link");
+        for from in [None, Some(0), Some(6)] {
+            assert!(matches!(tree.upload(&path("a"), from), Err(FileError::Kind(_))));
+        }
+        assert_eq!(fs::read_to_string(&secret).expect("the secret"), "secret");
+    }
+    // The host's own folder is none when it leads elsewhere.
+    fs::remove_dir_all(&own).expect("removed");
+    symlink("../outside", &own).expect("a link");
+    assert!(tree.upload(&path("a"), None).is_err());
+    assert!(tree.sweep().is_err());
+    tree.make_folder(&path("f/g")).expect("made");
+    assert!(tree.remove(&path("f"), true).is_err());
+    assert!(folder.path().join("files/f/g").exists(), "nothing is half done");
+    assert_eq!(
+        fs::read_dir(folder.path().join("outside"))
+            .expect("a folder")
+            .count(),
+        1
+    );
+}

@@ -54,7 +54,8 @@ impl Tree {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NONBLOCK;
         let place = beneath(own.as_fd(), &name, flags).map_err(|error| failed(error.into()))?;
         let stat = fstat(&place).map_err(|error| failed(error.into()))?;
-        if kind(&stat) != Kind::File {
+        // One with a second name could be somebody else's, and is about to be given away and written to.
+        if kind(&stat) != Kind::File || stat.st_nlink != 1 {
             return Err(FileError::Kind(path.to_string()));
         }
         self.give(&place).map_err(|error| failed(error.into()))?;

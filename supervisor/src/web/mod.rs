@@ -31,9 +31,14 @@ struct Document;
 
 /// Every route, and the description of all of them.
 pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", api::router())
         .split_for_parts();
+    // A rest of a path is written `{*name}` for the router and `{name}` for readers.
+    let paths = std::mem::take(&mut document.paths.paths).into_iter();
+    document.paths.paths = paths
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
     let described = document.clone();
     let router = router
         .route(

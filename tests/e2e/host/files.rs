@@ -197,6 +197,14 @@ fn folders_are_made_moved_archived_and_removed() {
         );
     }
 
+    let described = host
+        .ask("GET", "/openapi.json", &Value::Null)
+        .expect("a description");
+    let files = &described["paths"]["/api/v1/instances/{name}/files/{path}"];
+    for method in ["get", "put", "post", "delete"] {
+        assert!(files[method]["summary"].is_string(), "{method} in {files}");
+    }
+
     let audit = host
         .ask("GET", "/audit?limit=1000", &Value::Null)
         .expect("the audit log");
