@@ -10,7 +10,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
-use nix::unistd::{Gid, Uid, fchown, fsync};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -253,19 +253,27 @@ impl Tree {
 
     /// The host's own folder in the storage; the instance does not get into it where it is another user.
     pub(super) fn own(&self) -> Result<OwnedFd, FileError> {
+        if let Some(own) = self.own_if_made()? {
+            return Ok(own);
+        }
+        let failed = |error: Errno| FileError::of("make the folder", OWN, error);
+        // A link or a file that has its name would keep everybody out; a folder is not removed like this.
+        match unlinkat(&self.root, OWN, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT | Errno::EISDIR) => {}
+            Err(error) => return Err(failed(error)),
+        }
         match mkdirat(&self.root, OWN, Mode::from_bits_truncate(0o700)) {
             Ok(()) | Err(Errno::EEXIST) => {}
-            Err(error) => return Err(FileError::of("make the folder", OWN, error)),
+            Err(error) => return Err(failed(error)),
         }
-        beneath(self.root.as_fd(), OWN, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
-            .map_err(|error| FileError::of("open", OWN, error))
+        beneath(self.root.as_fd(), OWN, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed)
     }
 
     /// The same, where it was made already.
     pub(super) fn own_if_made(&self) -> Result<Option<OwnedFd>, FileError> {
         match beneath(self.root.as_fd(), OWN, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Ok(own) => Ok(Some(own)),
-            Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::ENOENT | Errno::ELOOP | Errno::ENOTDIR) => Ok(None),
             Err(error) => Err(FileError::of("open", OWN, error)),
         }
     }
