@@ -5,7 +5,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::json;
-use test_support::host::Host;
+use test_support::browser::Browser;
+use test_support::eventually::eventually;
+use test_support::host::{Host, SOON};
+use test_support::skip::skipped;
 
 use super::hello;
 
@@ -221,4 +224,71 @@ fn instances_can_be_addressed_by_a_path() {
         Vec::new(),
     );
     assert_eq!(answer.expect("an answer").text(), "undefined/run");
+}
+
+#[test]
+fn an_operator_signs_in_and_deploys_in_a_browser() {
+    let Some(mut browser) = Browser::start() else {
+        return skipped(
+            "host::access::an_operator_signs_in_and_deploys_in_a_browser",
+            "Chromium",
+        );
+    };
+    let host = Host::start();
+    host.create(
+        "pump",
+        &hello(),
+        &json!({ "editor": { "headerTitle": "Pump house" } }),
+    );
+    let page = format!("http://pump.localhost:{}/", host.port());
+    browser.go(&page);
+    browser.wait_for("document.querySelector('input[name=token]')");
+    let pictures = std::env::var_os("REDHOLD_TEST_PICTURES").map(std::path::PathBuf::from);
+    let mut keep = |browser: &mut Browser, name: &str| {
+        if let Some(folder) = &pictures {
+            browser.screenshot(&folder.join(name));
+        }
+    };
+    let type_in = |browser: &mut Browser, text: &str| {
+        let set = format!(
+            "document.querySelector('input[name=token]').value = {}",
+            json!(text)
+        );
+        browser.eval(&set).expect("typed");
+        browser.click("button");
+    };
+    keep(&mut browser, "sign-in.png");
+    type_in(&mut browser, "wrong");
+    browser.wait_for("document.querySelector('[role=alert]').textContent.includes('not the token')");
+    keep(&mut browser, "refused.png");
+    let token = host.token();
+    type_in(&mut browser, token.trim_start_matches("Bearer "));
+    browser.wait_for("window.RED && RED.nodes && RED.nodes.node('f')");
+    browser.wait_for("$('#red-ui-loading-progress:visible').length === 0");
+    assert_eq!(
+        browser
+            .eval("document.querySelector('#red-ui-header').textContent.includes('Pump house')")
+            .expect("a value"),
+        true
+    );
+    // No second sign-in, the live channel is open, and a deploy arrives.
+    assert_eq!(
+        browser
+            .eval("$('#node-dialog-login:visible').length")
+            .expect("a value"),
+        0
+    );
+    browser
+        .eval(
+            "(() => { const f = RED.nodes.node('f'); f.func = \"msg.payload = 'changed'; return msg\"; \
+             f.changed = true; f.dirty = true; RED.nodes.dirty(true); })()",
+        )
+        .expect("changed");
+    browser.click("#red-ui-header-button-deploy");
+    keep(&mut browser, "editor.png");
+    eventually("the deploy", SOON, || match host.get("pump", "/run")?.text() {
+        text if text == "changed" => Ok(()),
+        text => Err(text),
+    });
+    host.wait_event("pump", "deployed");
 }

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use test_support::client::free_port;
-use test_support::host::Host;
+use test_support::eventually::eventually;
+use test_support::host::{Host, SOON};
 
 use super::hello;
 
@@ -16,14 +17,16 @@ fn with_the_command_line_alone() {
         "--domain",
         "rh.localhost",
     ]);
-    let said = host.said();
     for part in [
         "First start",
         "admin-token",
         "redhold instance create",
         "authority.pem",
     ] {
-        assert!(said.contains(part), "{part} in {said}");
+        eventually("its greeting", SOON, || {
+            let said = host.said();
+            if said.contains(part) { Ok(()) } else { Err(said) }
+        });
     }
     let flows = host.data().join("hello.json");
     std::fs::write(&flows, hello().to_string()).expect("a file");
