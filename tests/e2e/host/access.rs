@@ -244,7 +244,7 @@ fn an_operator_signs_in_and_deploys_in_a_browser() {
     browser.go(&page);
     browser.wait_for("document.querySelector('input[name=token]')");
     let pictures = std::env::var_os("REDHOLD_TEST_PICTURES").map(std::path::PathBuf::from);
-    let mut keep = |browser: &mut Browser, name: &str| {
+    let keep = |browser: &mut Browser, name: &str| {
         if let Some(folder) = &pictures {
             browser.screenshot(&folder.join(name));
         }
