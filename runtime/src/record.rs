@@ -122,6 +122,11 @@ pub enum Request {
     Kill,
     /// Ask the program to collect its garbage and give memory back.
     Collect,
+    /// Pass a message on to the program's own plugin; keepers that do not know this refuse it.
+    Tell {
+        /// A JSON object, in all at most 4 KiB.
+        message: serde_json::Value,
+    },
 }
 
 /// The answer to a request.

@@ -163,10 +163,17 @@ impl Guest {
     /// # Errors
     /// When it has closed its end or does not read it.
     pub(crate) fn collect(&mut self) -> io::Result<()> {
-        const LINE: &[u8] = b"{\"op\":\"collect\"}\n";
+        self.tell(b"{\"op\":\"collect\"}\n")
+    }
+
+    /// Says a whole line to the program.
+    ///
+    /// # Errors
+    /// When it has closed its end or does not read it.
+    pub(crate) fn tell(&mut self, line: &[u8]) -> io::Result<()> {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        match stream.write(LINE)? {
-            count if count == LINE.len() => Ok(()),
+        match stream.write(line)? {
+            count if count == line.len() => Ok(()),
             // Half a line would spoil the next: nothing more can be said on this channel.
             _ => {
                 self.stream = None;

@@ -407,6 +407,9 @@ impl Keeper {
                 .state()
                 .map_or(Ok(Vec::new()), |state| line(&guest_line(state))),
             Request::Collect => guest.collect().and_then(|()| line(&Reply::Done)),
+            Request::Tell { message } => line(&message)
+                .and_then(|message| guest.tell(&message))
+                .and_then(|()| line(&Reply::Done)),
             Request::Stop { .. } | Request::Kill => {
                 requests.push(request);
                 line(&Reply::Done)

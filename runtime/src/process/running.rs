@@ -83,6 +83,14 @@ impl Running {
         self.ask(&Request::Collect).map(drop)
     }
 
+    /// Passes a JSON object of at most 4 KiB on to the program's own plugin.
+    ///
+    /// # Errors
+    /// [`RequestError::Refused`] when the program does not listen, or its keeper is too old to pass anything on.
+    pub fn tell(&self, message: serde_json::Value) -> Result<(), RequestError> {
+        self.ask(&Request::Tell { message }).map(drop)
+    }
+
     /// Stops every process of it where it stands, or lets them go on; false where this machine cannot.
     ///
     /// # Errors

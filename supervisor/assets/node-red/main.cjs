@@ -11,8 +11,10 @@ const channel = require('./channel.cjs')
 const levers = require('./levers.cjs')
 
 levers.compileCache(values.cache)
-levers.answerNpmProbe()
 const allLoaded = require('./lazy.cjs').begin(values.modules)
+if (values.hostNpm) require('./palette.cjs').handOver(values.modules, channel)
+// After it: this one takes itself away when it has answered, and leaves what was there before.
+levers.answerNpmProbe()
 
 const red = path.join(values.modules, 'node-red')
 channel.open(require(path.join(red, 'package.json')).version)

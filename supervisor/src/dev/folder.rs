@@ -124,26 +124,6 @@ impl Project {
         }
         Ok(())
     }
-
-    /// Modules that package.json asks for and node_modules lacks.
-    pub(super) fn missing_modules(&self) -> Vec<String> {
-        let Ok(text) = fs::read(self.path.join("package.json")) else {
-            return Vec::new();
-        };
-        let manifest: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let Some(wanted) = manifest["dependencies"].as_object() else {
-            return Vec::new();
-        };
-        let installed = |name: &str| {
-            let folder = self.path.join("node_modules").join(name);
-            folder.join("package.json").exists()
-        };
-        wanted
-            .keys()
-            .filter(|name| !name.contains("..") && !installed(name))
-            .cloned()
-            .collect()
-    }
 }
 
 /// The folder's canonical path, made when it does not exist.

@@ -1,14 +1,15 @@
 //! Modules that the project asks for and does not have: fetched by npm, in the sandbox, before the first start.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use runtime::spec::{InstanceSpec, Isolation};
+use runtime::spec::InstanceSpec;
 
 use crate::dev::errand;
 use crate::dev::folder::Project;
 use crate::dev::launch::Launcher;
 use crate::dev::screen::{Said, Screen};
 use crate::dev::signals::Signals;
+use crate::instances::packages::{Missing, error_lines, npm_program};
 use crate::problem::Problem;
 
 /// Installs what package.json names and node_modules lacks. A failure is told and does not stop the start: the
@@ -19,40 +20,22 @@ pub(super) async fn install(
     signals: &mut Signals,
     screen: &dyn Screen,
 ) -> Result<(), Problem> {
-    let missing = project.missing_modules();
+    let missing = Missing::in_folder(&project.path, &BTreeMap::new());
     if missing.is_empty() {
         return Ok(());
     }
-    screen.show(Said::Note(&format!("installing {} with npm", missing.join(", "))));
-    let modules = match launcher.isolation {
-        Isolation::Namespaces => Path::new("/stack/node_modules"),
-        Isolation::Landlock => &launcher.stack.modules,
-    };
-    let npm = modules.join("npm/bin/npm-cli.js");
-    let arguments = [
-        &*npm.to_string_lossy(),
-        "install",
-        "--omit=dev",
-        "--engine-strict",
-        "--no-audit",
-        "--no-fund",
-        "--no-update-notifier",
-    ];
-    let outcome = errand::run(launcher, signals, &arguments, room_for_npm).await?;
+    let names = missing.names.join(", ");
+    screen.show(Said::Note(&format!("installing {names} with npm")));
+    let npm = npm_program(launcher.stack, launcher.isolation);
+    let mut arguments = vec![npm.to_string_lossy().into_owned()];
+    arguments.extend(missing.arguments());
+    let outcome = errand::run(launcher, signals, arguments, room_for_npm).await?;
     if outcome.succeeded() {
         return Ok(());
     }
-    let said: Vec<&str> = outcome
-        .lines
-        .iter()
-        .map(String::as_str)
-        .filter(|line| line.starts_with("npm error") && line.len() > "npm error ".len())
-        .take(4)
-        .collect();
     screen.show(Said::Warning(&format!(
-        "npm could not install {}: {}\n  Node-RED starts without; mend package.json or the network and start again",
-        missing.join(", "),
-        said.join("; ")
+        "npm could not install {names}: {}\n  Node-RED starts without; mend package.json or the network and start again",
+        error_lines(&outcome.errors).join("; ")
     )));
     Ok(())
 }

@@ -75,6 +75,10 @@ pub enum Kind {
     Resumed,
     /// It was found alive after the supervisor was away.
     Adopted,
+    /// npm installed or removed packages.
+    Installed,
+    /// npm could not.
+    InstallFailed,
     /// Its disk space is nearly or wholly used up.
     Disk,
     /// It will be deleted, or was brought back.

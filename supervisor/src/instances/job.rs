@@ -15,30 +15,22 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use runtime::process::{self, Adopted, Descriptors, Running};
 use runtime::record::{ExitRecord, Level};
-use runtime::spec::{Isolation, LogSpec, Owner};
 use runtime::store::Stack;
-use runtime::units;
 
 use super::model::Instance;
+use super::npm::{self, Errands};
 use super::place::Place;
-use super::spec::{self, Wanted};
-use super::{Shared, cache, wish};
+use super::{Shared, errand, queue, wish, world};
 use crate::paths;
 use crate::problem::{Code, Problem};
 
 /// File in the run directory with the settings with which the instance was started.
 const STARTED_WITH: &str = "started.json";
 
-/// First host uid, and gid, of instances of `serve`; `dev` has the 65,536 below.
-const FIRST_UID: u32 = 1_900_065_536;
-
-/// Size at which a log is rotated, and how many rotated files stay.
-const LOG_SIZE: units::Bytes = units::Bytes::mib(4);
-const LOG_KEEP: u8 = 4;
-
 /// How a job went.
 pub(super) enum Done {
-    Spawned(Result<Listening, Problem>),
+    /// With the place among those that start, which it keeps until its flows run.
+    Spawned(Result<Listening, Problem>, Option<queue::Place>),
     /// It has ended, and whoever kept it has tidied up; without a record it was lost.
     Ended(Option<ExitRecord>),
     /// It lives; only the connection to its keeper broke.
@@ -48,6 +40,8 @@ pub(super) enum Done {
     Erased(io::Result<()>),
     /// A request to the keeper.
     Asked(Result<(), String>),
+    /// npm has done what the editor asked for.
+    Npm(npm::Answer),
 }
 
 /// A living instance and the connection that carries its events.
@@ -69,15 +63,6 @@ impl Listening {
     }
 }
 
-/// Whose files an instance writes.
-pub(super) fn owner(number: u32) -> Owner {
-    if !nix::unistd::geteuid().is_root() {
-        return Owner::Caller;
-    }
-    let id = FIRST_UID + number;
-    Owner::Own { uid: id, gid: id }
-}
-
 /// Makes the socket on which requests wait for the instance.
 pub(super) fn listen(place: &Place) -> io::Result<OwnedFd> {
     let path = place.socket();
@@ -89,26 +74,35 @@ pub(super) fn listen(place: &Place) -> io::Result<OwnedFd> {
     Ok(listener.into())
 }
 
-/// Starts an instance, fetching its stack when it is not here.
+/// Starts an instance, fetching its stack and its packages when they are not here.
 pub(super) async fn start(
     shared: Arc<Shared>,
     instance: Instance,
     safe: bool,
     listener: Arc<OwnedFd>,
+    errands: Errands,
+    place: Option<queue::Place>,
 ) -> Done {
     let stack = match stack(&shared, &instance).await {
-        Ok(stack) => stack,
-        Err(problem) => return Done::Spawned(Err(problem)),
+        Ok(stack) => Arc::new(stack),
+        Err(problem) => return Done::Spawned(Err(problem), place),
     };
+    // Nothing else writes to its folders while it starts.
+    let turn = errands.turn().await;
+    let place = npm::before(&shared, &instance, &stack, &errands, place).await;
+    if errands.stopped() {
+        let stopped = Problem::new(Code::Interrupted, "it was stopped before Node-RED ran");
+        return Done::Spawned(Err(stopped), place);
+    }
     let started = tokio::task::spawn_blocking(move || spawn(&shared, &instance, safe, &stack, &listener));
-    Done::Spawned(
-        started
-            .await
-            .unwrap_or_else(|error| Err(Problem::new(Code::Failed, "the start broke off").because(error))),
-    )
+    let started = started
+        .await
+        .unwrap_or_else(|error| Err(Problem::new(Code::Failed, "the start broke off").because(error)));
+    drop(turn);
+    Done::Spawned(started, place)
 }
 
-async fn stack(shared: &Shared, instance: &Instance) -> Result<Stack, Problem> {
+pub(super) async fn stack(shared: &Shared, instance: &Instance) -> Result<Stack, Problem> {
     let lock = shared.stacks.resolve(Some(&instance.stack))?;
     shared.stacks.ensure(&lock, &runtime::store::Silent).await
 }
@@ -121,56 +115,8 @@ fn spawn(
     listener: &OwnedFd,
 ) -> Result<Listening, Problem> {
     let place = Place::of(&shared.data_dir, &instance.id);
-    let owner = owner(instance.number);
+    let spec = world::serve(shared, instance, safe, stack)?;
     let cannot = |error| Problem::io(format!("cannot prepare {}", place.root().display()), error);
-    place.make(owner).map_err(cannot)?;
-    npmrc(shared, instance, &place, owner)?;
-    let sealed = |error| Problem::new(Code::Failed, "cannot prepare the environment").because(error);
-    let limits = wish::limits(&instance.settings);
-    let cache = match cache::find(stack, &limits) {
-        None if shared.isolation == Isolation::Namespaces => {
-            // Without it a start only takes longer.
-            let group = shared.control_group.as_deref();
-            cache::warm(&shared.executable, stack, &limits, shared.isolation, owner, group).ok()
-        }
-        found => found,
-    };
-    let secret = instance
-        .credential_secret
-        .as_ref()
-        .map(|hidden| wish::open(&instance.id, hidden, &shared.key))
-        .transpose()
-        .map_err(sealed)?;
-    let wanted = Wanted {
-        id: instance
-            .id
-            .parse()
-            .map_err(|error: runtime::spec::InvalidInstanceId| {
-                Problem::new(Code::Failed, "this instance's record is damaged").because(error)
-            })?,
-        stack,
-        cache: cache.as_deref(),
-        data: &place.data(),
-        files: Some(&place.files()),
-        read_only: false,
-        run_dir: &place.run(),
-        log: LogSpec {
-            file: place.log(),
-            max_size: LOG_SIZE,
-            keep: LOG_KEEP,
-        },
-        limits,
-        isolation: shared.isolation,
-        owner,
-        network: wish::network(&instance.settings),
-        env: wish::environment(instance, &shared.key).map_err(sealed)?,
-        npm: shared.npm.clone(),
-        host_tools: false,
-        settings: wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id)),
-    };
-    let mut spec = spec::prepare(&wanted)
-        .map_err(|error| Problem::new(Code::Failed, "cannot prepare Node-RED").because(error))?;
-    spec.control_group.clone_from(&shared.control_group);
     let started_with = serde_json::to_vec(instance)
         .map_err(|error| Problem::new(Code::Failed, "cannot note the settings").because(error))?;
     paths::write_private(&place.run().join(STARTED_WITH), &started_with).map_err(cannot)?;
@@ -183,22 +129,6 @@ fn spawn(
             .hint("`redhold doctor` says what this machine lacks")
     })?;
     Listening::to(running)
-}
-
-/// The person's `.npmrc`, where npm looks for it.
-fn npmrc(shared: &Shared, instance: &Instance, place: &Place, owner: Owner) -> Result<(), Problem> {
-    let Some(hidden) = &instance.settings.palette.npmrc else {
-        return Ok(());
-    };
-    let text = wish::open(&instance.id, hidden, &shared.key)
-        .map_err(|error| Problem::new(Code::Failed, "cannot write the .npmrc").because(error))?;
-    let path = place.data().join(".npmrc");
-    paths::write_private(&path, text.as_bytes())
-        .and_then(|()| match owner {
-            Owner::Own { uid, gid } => std::os::unix::fs::lchown(&path, Some(uid), Some(gid)),
-            _ => Ok(()),
-        })
-        .map_err(|error| Problem::io("cannot write the .npmrc", error))
 }
 
 /// The settings with which the instance that runs was started.
@@ -256,9 +186,13 @@ pub(super) async fn limit(running: Running, instance: Instance) -> Done {
     Done::Limited(limited.await.unwrap_or_else(|error| Err(error.to_string())))
 }
 
-/// Removes all files of an instance.
-pub(super) async fn erase(place: Place) -> Done {
-    let erased = tokio::task::spawn_blocking(move || place.erase());
+/// Removes all files of an instance, when nothing writes to them any more.
+pub(super) async fn erase(place: Place, errands: Errands) -> Done {
+    let _turn = errands.turn().await;
+    let erased = tokio::task::spawn_blocking(move || {
+        errand::clear(&place.errand()).map_err(io::Error::other)?;
+        place.erase()
+    });
     Done::Erased(erased.await.unwrap_or_else(|error| Err(io::Error::other(error))))
 }
 

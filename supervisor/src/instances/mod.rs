@@ -1,19 +1,22 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
 //! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
-//! `ending`. Effects: `actor` (one task per instance) and `job` (what blocks); [`service`] has every operation.
+//! `ending`. Effects: `actor` (one task per instance), `job` (what blocks), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
 mod check;
 pub(crate) mod ending;
+pub(crate) mod errand;
 pub mod events;
 pub mod health;
 mod job;
 pub mod machine;
 pub(crate) mod messages;
 pub mod model;
+mod npm;
 pub mod observed;
+pub(crate) mod packages;
 mod patch;
 pub mod place;
 pub mod queue;
@@ -21,6 +24,7 @@ pub mod restart;
 pub mod service;
 pub mod spec;
 mod wish;
+mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -80,6 +80,7 @@ pub(super) fn node_red(
         voucher: Some(voucher),
         function_timeout: settings.function_timeout_s.0,
         palette_install: settings.palette.allow_install,
+        host_npm: true,
         log_level: level(settings.log_level).to_owned(),
         nodes_excludes: settings.palette.nodes_excludes.clone(),
         extra: extra(instance),

@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod journey;
 mod lifecycle;
+mod packages;
 mod uploads;
 
 use serde_json::{Value, json};

@@ -90,8 +90,8 @@ pub(super) async fn read(
         Isolation::Landlock => source.to_path_buf(),
     };
     let script = inside.join("settings.js");
-    let arguments = ["-e", READER, &*script.to_string_lossy()];
-    let outcome = errand::run(launcher, signals, &arguments, |spec| {
+    let arguments = ["-e", READER, &*script.to_string_lossy()].map(str::to_owned);
+    let outcome = errand::run(launcher, signals, arguments.into(), |spec| {
         for mount in &mut spec.mounts {
             mount.access = Access::ReadOnly;
         }
@@ -108,7 +108,7 @@ pub(super) async fn read(
     .await?;
     // It may print what it likes; the last line with the mark is the reader's.
     let answer = outcome
-        .lines
+        .output
         .iter()
         .rev()
         .find_map(|line| line.strip_prefix("REDHOLD "));

@@ -125,6 +125,8 @@ impl Actor {
                     if let Some(life) = &mut self.life {
                         life.figures = Figures::read(&message).or(life.figures);
                     }
+                } else if message["type"] == "npm" {
+                    self.npm(&message);
                 } else if let Some(flows) = messages::flows(&message) {
                     self.flows(flows).await;
                 }

@@ -4,6 +4,7 @@
 
 mod account;
 mod life;
+mod packages;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,9 +27,12 @@ use crate::instances::health::Health;
 use crate::instances::job::{self, Done};
 use crate::instances::machine::{Effect, Input, Machine, Phase};
 use crate::instances::model::{Instance, Kept};
+use crate::instances::npm::{Answer, Errands};
 use crate::instances::observed::{Figures, Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
+use crate::instances::world;
+use crate::problem::Code;
 use crate::store::table::{Table, Versioned};
 
 /// What an actor is told.
@@ -97,6 +101,13 @@ pub(in crate::instances) struct Actor {
     waiting: Vec<oneshot::Sender<()>>,
     started_with: Option<Instance>,
     erased: bool,
+    errands: Errands,
+    /// Which request of the editor npm works on.
+    installing: Option<String>,
+    /// The last answer to one, in case it was lost.
+    answered: Option<Answer>,
+    /// When the editor was last told that it was heard.
+    heard_at: Option<Instant>,
 }
 
 impl Actor {
@@ -134,6 +145,10 @@ impl Actor {
             waiting: Vec::new(),
             started_with: None,
             erased: false,
+            errands: Errands::default(),
+            installing: None,
+            answered: None,
+            heard_at: None,
         }
     }
 
@@ -328,6 +343,13 @@ impl Actor {
         if self.machine.phase() != was && !matches!(self.machine.phase(), Phase::Waiting | Phase::Queued) {
             self.due = None;
         }
+        let living = matches!(
+            self.machine.phase(),
+            Phase::Starting | Phase::Running | Phase::Suspended
+        );
+        if self.machine.phase() != was && !living {
+            self.errands.break_off();
+        }
         for effect in effects {
             self.carry_out(effect).await;
         }
@@ -372,7 +394,8 @@ impl Actor {
                 self.note(Kind::Down, text, None).await;
             }
             Effect::Erase => {
-                self.jobs.spawn(job::erase(self.place.clone()));
+                self.jobs
+                    .spawn(job::erase(self.place.clone(), self.errands.clone()));
             }
         }
     }
@@ -382,7 +405,7 @@ impl Actor {
             Some(listener) => listener.clone(),
             None => match self
                 .place
-                .make(job::owner(self.record.record.number))
+                .make(world::owner(self.record.record.number))
                 .and_then(|()| job::listen(&self.place))
             {
                 Ok(listener) => {
@@ -395,13 +418,20 @@ impl Actor {
                         format!("cannot make {}", self.place.socket().display()),
                         error,
                     );
-                    self.jobs.spawn(async move { Done::Spawned(Err(problem)) });
+                    self.jobs.spawn(async move { Done::Spawned(Err(problem), None) });
                     return;
                 }
             },
         };
         self.started_with = Some(self.record.record.clone());
-        let job = job::start(self.shared.clone(), self.record.record.clone(), safe, listener);
+        let job = job::start(
+            self.shared.clone(),
+            self.record.record.clone(),
+            safe,
+            listener,
+            self.errands.clone(),
+            self.held.take(),
+        );
         self.jobs.spawn(job);
     }
 
@@ -438,13 +468,19 @@ impl Actor {
 
     async fn done(&mut self, done: Done) {
         match done {
-            Done::Spawned(Ok(listening)) => {
+            Done::Spawned(Ok(listening), place) => {
+                // Of one that was told to end meanwhile the place is given back.
+                self.held = place.filter(|_| self.machine.phase() == Phase::Starting);
                 self.live(listening, false);
                 self.starts += 1;
                 self.note(Kind::Started, self.started_text(), None).await;
                 self.feed(Input::Spawned).await;
             }
-            Done::Spawned(Err(problem)) => {
+            Done::Spawned(Err(problem), _) if problem.code() == Code::Interrupted => {
+                self.note(Kind::Stopped, problem.to_string(), None).await;
+                self.feed(Input::SpawnFailed).await;
+            }
+            Done::Spawned(Err(problem), _) => {
                 let mut text = problem.to_string();
                 if let Some(advice) = problem.advice() {
                     text = format!("{text} ({advice})");
@@ -472,6 +508,7 @@ impl Actor {
             }
             Done::Erased(Ok(())) => self.forget().await,
             Done::Erased(Err(error)) => warn!(instance = self.id(), %error, "its files could not be removed"),
+            Done::Npm(answer) => self.npm_done(answer),
             Done::Asked(Ok(())) => {}
             Done::Asked(Err(why)) => warn!(instance = self.id(), why, "the keeper refused"),
         }

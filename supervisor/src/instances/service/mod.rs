@@ -13,6 +13,7 @@ use std::time::Duration;
 use runtime::sandbox::cgroup::{Group, Stats};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tracing::warn;
 
 pub use self::wishes::{Action, Copy, CopyEnv, New, View};
 
@@ -23,7 +24,7 @@ use crate::instances::events::Event;
 use crate::instances::model::{Instance, Kept, Named};
 use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
-use crate::instances::{Shared, job, patch};
+use crate::instances::{Shared, errand, job, patch};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 
@@ -68,6 +69,10 @@ impl Instances {
         for (id, record) in records {
             let place = Place::of(&instances.shared.data_dir, &id);
             looking.spawn_blocking(move || {
+                // What npm was doing is asked for again, by the next start or by the editor that waits for it.
+                if let Err(error) = errand::clear(&place.errand()) {
+                    warn!(instance = id, %error, "what npm left could not be removed");
+                }
                 let found = if place.run().exists() {
                     job::found(&place.run())
                 } else {

@@ -16,7 +16,7 @@ use crate::instances::events::{Event, Kind};
 use crate::instances::model::{Created, Desired, Hidden, Instance, LastNumber, Named, Settings};
 use crate::instances::observed::State;
 use crate::instances::place::Place;
-use crate::instances::{check, job, name_key, patch};
+use crate::instances::{check, name_key, patch, world};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 use crate::store::{Batch, StoreError};
@@ -117,7 +117,7 @@ impl Instances {
         let last = numbers.get("instances").map_err(stored)?;
         let (number, revision) = last.map_or((0, 0), |last| (last.record.number, last.revision));
         instance.number = number + 1;
-        let owner = job::owner(instance.number);
+        let owner = world::owner(instance.number);
         let place = self.place(&instance.id);
         let made = {
             let place = place.clone();

@@ -12,7 +12,7 @@ use super::PrepareError;
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
 pub const WELCOME_FLOW: &str = include_str!("../../../assets/node-red/welcome.json");
 
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("main.cjs", include_str!("../../../assets/node-red/main.cjs")),
     (
         "channel.cjs",
@@ -24,6 +24,10 @@ const FILES: [(&str, &str); 13] = [
     ("levers.cjs", include_str!("../../../assets/node-red/levers.cjs")),
     ("log.cjs", include_str!("../../../assets/node-red/log.cjs")),
     ("memory.cjs", include_str!("../../../assets/node-red/memory.cjs")),
+    (
+        "palette.cjs",
+        include_str!("../../../assets/node-red/palette.cjs"),
+    ),
     (
         "settings.cjs",
         include_str!("../../../assets/node-red/settings.cjs"),

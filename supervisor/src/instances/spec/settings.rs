@@ -20,6 +20,8 @@ pub struct Settings {
     pub function_timeout: u32,
     /// The editor may install nodes from the npm registry.
     pub palette_install: bool,
+    /// What Node-RED asks of npm is done by the host; otherwise it starts npm itself.
+    pub host_npm: bool,
     /// Least important level that is logged: `fatal`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
     /// Core node files that are not loaded (Node-RED's `nodesExcludes`), for small headless runs.
@@ -38,6 +40,7 @@ impl Default for Settings {
             // Long enough for any honest synchronous work, short enough that a person sees why nothing answers.
             function_timeout: 10,
             palette_install: true,
+            host_npm: false,
             log_level: "info".to_owned(),
             nodes_excludes: Vec::new(),
             extra: serde_json::Map::new(),
@@ -69,6 +72,7 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -
         "readOnly": wanted.read_only,
         "functionTimeout": settings.function_timeout,
         "paletteInstall": settings.palette_install && !wanted.read_only,
+        "hostNpm": settings.host_npm && !wanted.read_only,
         "logLevel": settings.log_level,
         "listen": match purpose {
             Purpose::Serve => json!({ "fd": 3 }),

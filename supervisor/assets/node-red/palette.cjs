@@ -1,0 +1,85 @@
+// Hands npm over to the host: it needs several times the memory of an idle Node-RED, which would count against this
+// instance's limit. What Node-RED asks of npm runs in a sandbox like this one, on the same folder, with a limit of
+// its own; Node-RED gets npm's own answer. Every other program is started as it was.
+'use strict'
+
+const childProcess = require('node:child_process')
+const { randomUUID } = require('node:crypto')
+const path = require('node:path')
+
+// A request is said again until it is answered: whoever works on it may be replaced meanwhile and begins anew.
+const AGAIN_MS = 3000
+// Without a word for so long nobody is there.
+const PATIENCE_MS = 45_000
+
+const NOBODY = 'the host does not answer, so npm was not started: try again in a moment'
+
+function handOver(modules, channel) {
+  const npm = path.join(modules, 'npm/bin/npm-cli.js')
+  const isNpm = (file, args) => file === process.execPath && Array.isArray(args) && args[0] === npm && args[1] !== '-v'
+  const ask = asker(channel)
+
+  const execFile = childProcess.execFile
+  childProcess.execFile = function (file, args, ...rest) {
+    const callback = rest.at(-1)
+    if (!isNpm(file, args) || typeof callback !== 'function') return Reflect.apply(execFile, this, [file, args, ...rest])
+    ask(args.slice(1)).then(({ code, stdout, stderr }) => {
+      const error = code === 0 ? null : Object.assign(new Error(stderr || 'npm failed'), { code })
+      callback(error, stdout, stderr)
+    })
+    return undefined
+  }
+
+  const { exec, events } = require(path.join(modules, '@node-red/util'))
+  const run = exec.run
+  exec.run = async function (command, args, options, emit) {
+    if (!isNpm(command, args)) return Reflect.apply(run, this, [command, args, options, emit])
+    const id = randomUUID()
+    const log = (payload) => emit && events.emit('event-log', { id, payload: { ts: Date.now(), ...payload } })
+    log({ data: ['npm', ...args.slice(1)].join(' ') })
+    const answer = await ask(args.slice(1))
+    if (answer.stdout) log({ data: answer.stdout + '\n', type: 'out' })
+    if (answer.stderr) log({ data: answer.stderr + '\n', type: 'err' })
+    log({ data: 'rc=' + answer.code, end: true })
+    if (answer.code !== 0) throw answer
+    return answer
+  }
+}
+
+// One request at a time; each is answered with code, stdout and stderr, whatever happens.
+function asker(channel) {
+  let last = Promise.resolve()
+  let heard = () => {}
+  channel.on('npm', (message) => heard(message))
+
+  const one = (args) =>
+    new Promise((resolve) => {
+      const id = randomUUID()
+      let silentSince = Date.now()
+      const say = () => {
+        if (Date.now() - silentSince > PATIENCE_MS) end({ code: 1, stdout: '', stderr: NOBODY })
+        else channel.send({ type: 'npm', id, args })
+      }
+      const timer = setInterval(say, AGAIN_MS)
+      function end(answer) {
+        clearInterval(timer)
+        heard = () => {}
+        resolve(answer)
+      }
+      heard = (message) => {
+        if (message.id !== id) return
+        silentSince = Date.now()
+        if (message.busy) return
+        end({ code: message.code, stdout: String(message.stdout), stderr: String(message.stderr) })
+      }
+      say()
+    })
+
+  return (args) => {
+    const answered = last.then(() => one(args))
+    last = answered
+    return answered
+  }
+}
+
+module.exports = { handOver }

@@ -1,0 +1,356 @@
+//! npm for an instance: what its settings ask for before it starts, and what its editor asks for while it runs. Always
+//! an errand of its own, so that what npm takes is not taken from the instance.
+//!
+//! An errand that a supervisor left behind when it was killed is ended before the next one; the editor's request is
+//! said again until it is answered, so nothing is lost by that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::store::Stack;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use super::errand::{self, Outcome};
+use super::events::Kind;
+use super::model::Instance;
+use super::packages::{Missing, error_lines, npm_program};
+use super::place::Place;
+use super::{Shared, job, queue, world};
+use crate::problem::Problem;
+
+/// How long one start of npm may take.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Longest answer to the guest, in bytes: its keeper takes 4096 with everything around.
+const LONGEST_ANSWER: usize = 3500;
+
+/// Who may use an instance's run directory for errands: one at a time, and all of them can be broken off.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Errands {
+    turn: Arc<Mutex<()>>,
+    stop: CancellationToken,
+}
+
+impl Errands {
+    /// Waits until no other errand runs.
+    pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+
+    /// Ends what runs or waits; later ones are not touched.
+    pub(super) fn break_off(&mut self) {
+        self.stop.cancel();
+        self.stop = CancellationToken::new();
+    }
+
+    /// Whether it was broken off.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    async fn run(
+        &self,
+        shared: &Arc<Shared>,
+        instance: &Instance,
+        stack: &Arc<Stack>,
+        more: Vec<String>,
+    ) -> Result<Outcome, Problem> {
+        let mut arguments = vec![
+            npm_program(stack, shared.isolation)
+                .to_string_lossy()
+                .into_owned(),
+        ];
+        arguments.extend(more);
+        let prepared = {
+            let (shared, instance, stack) = (shared.clone(), instance.clone(), stack.clone());
+            tokio::task::spawn_blocking(move || {
+                errand::clear(&Place::of(&shared.data_dir, &instance.id).errand())?;
+                world::errand(&shared, &instance, &stack, arguments)
+            })
+        };
+        let spec = prepared.await.map_err(broken)??;
+        let stop = async {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(LONGEST) => {}
+            }
+        };
+        errand::run(&shared.executable, &spec, stop).await
+    }
+}
+
+fn broken(error: tokio::task::JoinError) -> Problem {
+    Problem::new(crate::problem::Code::Failed, "npm broke off").because(error)
+}
+
+/// Installs what the settings and package.json ask for and is not there, before a start; gives back a place among
+/// those that start, and lets others have it meanwhile. A failure is told and stops nothing: the flows then wait for
+/// their types.
+pub(super) async fn before(
+    shared: &Arc<Shared>,
+    instance: &Instance,
+    stack: &Arc<Stack>,
+    errands: &Errands,
+    place: Option<queue::Place>,
+) -> Option<queue::Place> {
+    let folder = Place::of(&shared.data_dir, &instance.id).data();
+    let wanted = instance.settings.palette.packages.clone();
+    let looked = tokio::task::spawn_blocking(move || Missing::in_folder(&folder, &wanted)).await;
+    let missing = looked.unwrap_or_default();
+    if missing.is_empty() {
+        return place;
+    }
+    drop(place);
+    let names = missing.names.join(", ");
+    let outcome = errands.run(shared, instance, stack, missing.arguments()).await;
+    tell(shared, instance, "install", &names, &outcome, errands.stopped()).await;
+    let mut ticket = shared.queue.join(&instance.id);
+    tokio::select! {
+        place = ticket.place() => place,
+        () = errands.stop.cancelled() => None,
+    }
+}
+
+/// Notes how it went; `what` was done to `names`.
+async fn tell(
+    shared: &Shared,
+    instance: &Instance,
+    what: &str,
+    names: &str,
+    outcome: &Result<Outcome, Problem>,
+    stopped: bool,
+) {
+    let (kind, text, detail) = match outcome {
+        Ok(outcome) if outcome.succeeded() => {
+            let done = match what {
+                "install" => "installed",
+                _ => "removed",
+            };
+            let peak = outcome.exit.memory_peak;
+            let detail = json!({ "memoryPeakBytes": peak, "cpuUs": outcome.exit.cpu_us });
+            (Kind::Installed, format!("{done} {names} with npm"), detail)
+        }
+        Ok(outcome) => {
+            let limit = instance.settings.limits.install_memory_mib;
+            let why = match (&outcome.exit.oom, outcome.broken_off) {
+                (Some(_), _) => format!("it needs more than limits.installMemoryMib, {limit} MiB"),
+                (None, true) if stopped => "it was stopped".to_owned(),
+                (None, true) => format!("it took more than {} minutes", LONGEST.as_secs() / 60),
+                (None, false) => error_lines(&outcome.errors)
+                    .first()
+                    .cloned()
+                    .unwrap_or_else(|| "it ended without a word".to_owned()),
+            };
+            let detail = json!({ "npm": error_lines(&outcome.errors), "exit": outcome.exit });
+            (
+                Kind::InstallFailed,
+                format!("npm could not {what} {names}: {why}"),
+                detail,
+            )
+        }
+        Err(problem) => {
+            let text = format!("npm could not {what} {names}: {problem}");
+            (Kind::InstallFailed, text, Value::Null)
+        }
+    };
+    let detail = Some(detail).filter(|detail| !detail.is_null());
+    shared.events.note(&instance.id, kind, text, detail).await;
+}
+
+/// What an editor asks npm for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    /// The guest's own mark.
+    pub(super) id: String,
+    arguments: Vec<String>,
+}
+
+/// How it went, for the guest.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// Of which request.
+    pub(super) id: String,
+    /// As it is sent.
+    pub(super) message: Value,
+}
+
+impl Request {
+    /// Reads a message of the guest, which is a stranger's: what Node-RED asks of npm and nothing else passes.
+    pub(super) fn read(message: &Value) -> Option<Self> {
+        const FLAGS: [&str; 8] = [
+            "--no-audit",
+            "--no-update-notifier",
+            "--no-fund",
+            "--save",
+            "--save-prefix=~",
+            "--omit=dev",
+            "--engine-strict",
+            "--json",
+        ];
+        if message["type"] != "npm" {
+            return None;
+        }
+        let id = message["id"].as_str().filter(|id| id.len() <= 64)?.to_owned();
+        let list = message["args"].as_array().filter(|list| list.len() <= 64)?;
+        let mut words = list
+            .iter()
+            .map(|word| word.as_str().filter(|word| word.len() <= 1024));
+        let verb = words.next()??;
+        if !["install", "remove", "info"].contains(&verb) {
+            return None;
+        }
+        let (mut flags, mut names) = (vec![verb.to_owned()], Vec::new());
+        for word in words {
+            match word? {
+                "--" => {}
+                flag if FLAGS.contains(&flag) => flags.push(flag.to_owned()),
+                name if !name.is_empty() && !name.starts_with('-') && !name.contains('\0') => {
+                    names.push(name.to_owned());
+                }
+                _ => return None,
+            }
+        }
+        if names.is_empty() {
+            return None;
+        }
+        flags.push("--".to_owned());
+        flags.extend(names);
+        Some(Self { id, arguments: flags })
+    }
+
+    fn verb(&self) -> &str {
+        self.arguments.first().map_or("install", String::as_str)
+    }
+
+    fn names(&self) -> String {
+        let after = self.arguments.iter().skip_while(|word| *word != "--").skip(1);
+        let names: Vec<&str> = after.map(String::as_str).collect();
+        names.join(", ")
+    }
+}
+
+/// Does what an editor asked for.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    instance: Instance,
+    errands: Errands,
+    request: Request,
+) -> job::Done {
+    let outcome = async {
+        let stack = Arc::new(job::stack(&shared, &instance).await?);
+        let _turn = errands.turn().await;
+        errands
+            .run(&shared, &instance, &stack, request.arguments.clone())
+            .await
+    };
+    let outcome = outcome.await;
+    if request.verb() != "info" {
+        let stopped = errands.stopped();
+        tell(
+            &shared,
+            &instance,
+            request.verb(),
+            &request.names(),
+            &outcome,
+            stopped,
+        )
+        .await;
+    }
+    let (code, output, errors) = match &outcome {
+        Ok(outcome) if request.verb() == "info" => (
+            outcome.exit.code,
+            about(&outcome.output),
+            outcome.errors.join("\n"),
+        ),
+        Ok(outcome) => (
+            outcome.exit.code,
+            outcome.output.join("\n"),
+            outcome.errors.join("\n"),
+        ),
+        Err(problem) => (None, String::new(), problem.to_string()),
+    };
+    job::Done::Npm(Answer {
+        message: answer(&request.id, code, &output, &errors),
+        id: request.id,
+    })
+}
+
+/// Of what npm knows about a package, what Node-RED looks at.
+fn about(output: &[String]) -> String {
+    let known: Value = serde_json::from_str(&output.join("\n")).unwrap_or_default();
+    json!({ "version": known["version"], "error": known["error"] }).to_string()
+}
+
+/// The answer as it is sent, cut until it fits.
+fn answer(id: &str, code: Option<i32>, output: &str, errors: &str) -> Value {
+    let mut most = LONGEST_ANSWER;
+    loop {
+        let message = json!({
+            "op": "npm",
+            "id": id,
+            "code": code.unwrap_or(1),
+            "stdout": cut(output, most / 3),
+            "stderr": cut(errors, most),
+        });
+        if message.to_string().len() <= LONGEST_ANSWER || most == 0 {
+            return message;
+        }
+        most /= 2;
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_node_red_asks_for_passes() {
+        let read = |args: Value| Request::read(&json!({ "type": "npm", "id": "1", "args": args }));
+        let request = read(json!(["install", "--save", "--omit=dev", "--", "a@1"])).expect("a request");
+        assert_eq!(
+            request.arguments,
+            ["install", "--save", "--omit=dev", "--", "a@1"]
+        );
+        assert_eq!((request.verb(), &*request.names()), ("install", "a@1"));
+        assert_eq!(
+            read(json!(["remove", "a"])).expect("a request").arguments,
+            ["remove", "--", "a"]
+        );
+        for bad in [
+            json!(["exec", "--", "a"]),
+            json!(["install", "--ignore-scripts=false", "--", "a"]),
+            json!(["install", "--", "-g"]),
+            json!(["install", "--"]),
+            json!(["install", 7]),
+            json!(["install", "x".repeat(2000)]),
+            json!([]),
+            json!("install"),
+        ] {
+            assert_eq!(read(bad.clone()), None, "{bad}");
+        }
+        assert_eq!(
+            Request::read(&json!({ "type": "state", "id": "1", "args": ["info", "a"] })),
+            None
+        );
+    }
+
+    #[test]
+    fn answers_fit_whatever_npm_says() {
+        for text in [
+            "x".repeat(100_000),
+            "\u{1}".repeat(100_000),
+            "\u{1f600}".repeat(9000),
+        ] {
+            let answer = answer("7", None, &text, &text);
+            assert!(answer.to_string().len() <= LONGEST_ANSWER);
+            assert_eq!(answer["code"], 1);
+            assert!(!answer["stderr"].as_str().expect("a text").is_empty());
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The world in which an instance's programs run: folders, user, walls, network, environment. Node-RED and npm get the
+//! same one; only npm's memory limit is another, and it is told no secret of Node-RED's.
+
+use std::path::PathBuf;
+
+use runtime::spec::{InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Owner};
+use runtime::store::Stack;
+use runtime::units;
+
+use super::model::Instance;
+use super::place::Place;
+use super::spec::{self, Wanted};
+use super::{Shared, cache, wish};
+use crate::paths;
+use crate::problem::{Code, Problem};
+use crate::secret::SealError;
+
+/// First host uid, and gid, of instances of `serve`; `dev` has the 65,536 below.
+const FIRST_UID: u32 = 1_900_065_536;
+
+/// Size at which a log is rotated, and how many rotated files stay.
+const LOG_SIZE: units::Bytes = units::Bytes::mib(4);
+const LOG_KEEP: u8 = 4;
+
+/// Whose files an instance writes.
+pub(super) fn owner(number: u32) -> Owner {
+    if !nix::unistd::geteuid().is_root() {
+        return Owner::Caller;
+    }
+    let id = FIRST_UID + number;
+    Owner::Own { uid: id, gid: id }
+}
+
+/// Where everything lies, made when it is not there.
+struct Folders {
+    data: PathBuf,
+    files: PathBuf,
+    run: PathBuf,
+    log: LogSpec,
+    id: InstanceId,
+}
+
+impl Folders {
+    fn of(shared: &Shared, instance: &Instance, errand: bool) -> Result<Self, Problem> {
+        let place = Place::of(&shared.data_dir, &instance.id);
+        let owner = owner(instance.number);
+        place
+            .make(owner)
+            .map_err(|error| Problem::io(format!("cannot prepare {}", place.root().display()), error))?;
+        npmrc(shared, instance, &place, owner)?;
+        let run = if errand { place.errand() } else { place.run() };
+        let name = if errand {
+            format!("{}-npm", instance.id)
+        } else {
+            instance.id.clone()
+        };
+        let id = name.parse().map_err(|error: InvalidInstanceId| {
+            Problem::new(Code::Failed, "this instance's record is damaged").because(error)
+        })?;
+        let (file, keep) = if errand {
+            (run.join("log"), 0)
+        } else {
+            (place.log(), LOG_KEEP)
+        };
+        let max_size = LOG_SIZE;
+        Ok(Self {
+            data: place.data(),
+            files: place.files(),
+            run,
+            log: LogSpec { file, max_size, keep },
+            id,
+        })
+    }
+}
+
+/// Everything that all programs of an instance share.
+fn wanted<'a>(
+    shared: &Shared,
+    instance: &Instance,
+    stack: &'a Stack,
+    folders: &'a Folders,
+    limits: Limits,
+) -> Result<Wanted<'a>, Problem> {
+    Ok(Wanted {
+        id: folders.id.clone(),
+        stack,
+        cache: None,
+        data: &folders.data,
+        files: Some(&folders.files),
+        read_only: false,
+        run_dir: &folders.run,
+        log: folders.log.clone(),
+        limits,
+        isolation: shared.isolation,
+        owner: owner(instance.number),
+        network: wish::network(&instance.settings),
+        env: wish::environment(instance, &shared.key).map_err(sealed)?,
+        npm: shared.npm.clone(),
+        host_tools: false,
+        settings: spec::Settings::default(),
+    })
+}
+
+fn sealed(error: SealError) -> Problem {
+    Problem::new(Code::Failed, "cannot prepare the environment").because(error)
+}
+
+/// The person's `.npmrc`, where npm looks for it.
+fn npmrc(shared: &Shared, instance: &Instance, place: &Place, owner: Owner) -> Result<(), Problem> {
+    let Some(hidden) = &instance.settings.palette.npmrc else {
+        return Ok(());
+    };
+    let text = wish::open(&instance.id, hidden, &shared.key)
+        .map_err(|error| Problem::new(Code::Failed, "cannot write the .npmrc").because(error))?;
+    let path = place.data().join(".npmrc");
+    paths::write_private(&path, text.as_bytes())
+        .and_then(|()| match owner {
+            Owner::Own { uid, gid } => std::os::unix::fs::lchown(&path, Some(uid), Some(gid)),
+            _ => Ok(()),
+        })
+        .map_err(|error| Problem::io("cannot write the .npmrc", error))
+}
+
+/// Node-RED itself, with its settings.
+///
+/// # Errors
+/// When something cannot be written, or a secret cannot be opened.
+pub(super) fn serve(
+    shared: &Shared,
+    instance: &Instance,
+    safe: bool,
+    stack: &Stack,
+) -> Result<InstanceSpec, Problem> {
+    let limits = wish::limits(&instance.settings);
+    let owner = owner(instance.number);
+    let cache = match cache::find(stack, &limits) {
+        None if shared.isolation == Isolation::Namespaces => {
+            // Without it a start only takes longer.
+            let group = shared.control_group.as_deref();
+            cache::warm(&shared.executable, stack, &limits, shared.isolation, owner, group).ok()
+        }
+        found => found,
+    };
+    let secret = instance
+        .credential_secret
+        .as_ref()
+        .map(|hidden| wish::open(&instance.id, hidden, &shared.key))
+        .transpose()
+        .map_err(sealed)?;
+    let settings = wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id));
+    let folders = Folders::of(shared, instance, false)?;
+    let wanted = Wanted {
+        cache: cache.as_deref(),
+        settings,
+        ..wanted(shared, instance, stack, &folders, limits)?
+    };
+    prepare(shared, &wanted, "Node-RED")
+}
+
+/// The spec of a wish, in the host's place for control groups.
+fn prepare(shared: &Shared, wanted: &Wanted<'_>, what: &str) -> Result<InstanceSpec, Problem> {
+    let mut spec = spec::prepare(wanted)
+        .map_err(|error| Problem::new(Code::Failed, format!("cannot prepare {what}")).because(error))?;
+    spec.control_group.clone_from(&shared.control_group);
+    Ok(spec)
+}
+
+/// Node.js with these arguments beside Node-RED, with the limit of memory that installations have.
+///
+/// # Errors
+/// As [`serve`].
+pub(super) fn errand(
+    shared: &Shared,
+    instance: &Instance,
+    stack: &Stack,
+    arguments: Vec<String>,
+) -> Result<InstanceSpec, Problem> {
+    let limits = Limits {
+        memory: Some(units::Bytes::mib(
+            instance.settings.limits.install_memory_mib.into(),
+        )),
+        ..wish::limits(&instance.settings)
+    };
+    let folders = Folders::of(shared, instance, true)?;
+    let wanted = wanted(shared, instance, stack, &folders, limits)?;
+    let mut spec = prepare(shared, &wanted, "npm")?;
+    spec.program.args = arguments;
+    Ok(spec)
+}
