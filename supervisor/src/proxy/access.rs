@@ -73,7 +73,7 @@ impl Gate {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(';'))
             .filter_map(|pair| pair.trim().split_once('='));
-        let ours = pairs.filter(|(name, _)| [cookie_name(true), cookie_name(false)].contains(name));
+        let ours = pairs.filter(|(name, _)| COOKIES.contains(name));
         ours.into_iter().any(|(_, value)| {
             let Some((until, tag)) = value.split_once('.') else {
                 return false;
@@ -96,6 +96,9 @@ impl Gate {
         format!("{name}={until}.{tag}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}")
     }
 }
+
+/// Names of the cookie, over TLS and in clear: for the front alone, never for an instance.
+pub(super) const COOKIES: [&str; 2] = [cookie_name(true), cookie_name(false)];
 
 /// Browsers send a name with this prefix over TLS only, and to no other host.
 const fn cookie_name(secure: bool) -> &'static str {

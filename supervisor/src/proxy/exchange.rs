@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -22,7 +22,7 @@ use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
 use crate::proxy::upload::Upload;
 use crate::proxy::way::{Download, Way};
-use crate::proxy::{Upstream, guard, headers, shared};
+use crate::proxy::{Upstream, access, guard, headers, shared};
 
 /// Ways to instances that one client connection keeps between two requests.
 const KEPT: usize = 8;
@@ -122,7 +122,7 @@ impl Client {
 
     async fn to(
         self: &Arc<Self>,
-        target: Target,
+        mut target: Target,
         mut request: Request<Incoming>,
         host: Option<&str>,
         wants_page: bool,
@@ -136,11 +136,11 @@ impl Client {
                 return not_allowed(&refusal, wants_page);
             }
         }
-        let socket = match self.ready(target.upstream, wants_page).await {
+        let socket = match self.ready(&mut target.upstream, wants_page).await {
             Ok(socket) => socket,
             Err(page) => return *page,
         };
-        match self.exchange(request, &socket, target.voucher).await {
+        match self.exchange(request, &socket, &target).await {
             Ok(response) => response,
             Err(error) => {
                 debug!(error = &error as &dyn Error, "no answer from the instance");
@@ -163,7 +163,7 @@ impl Client {
     /// The instance's socket, as soon as its flows run; else what to say.
     async fn ready(
         &self,
-        mut upstream: watch::Receiver<Upstream>,
+        upstream: &mut watch::Receiver<Upstream>,
         wants_page: bool,
     ) -> Result<PathBuf, Box<Response<Body>>> {
         if let Upstream::Ready(socket) = &*upstream.borrow() {
@@ -196,14 +196,14 @@ impl Client {
         self: &Arc<Self>,
         mut request: Request<Incoming>,
         socket: &Path,
-        voucher: Option<HeaderValue>,
+        target: &Target,
     ) -> Result<Response<Body>, ExchangeError> {
         // Only WebSocket: an upgrade to cleartext HTTP/2 would carry requests past this front unseen.
         let protocol = headers::upgrade(request.headers())
             .filter(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let client_side = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
         let (way, response) = self
-            .send(self.translate(request, protocol.as_ref(), voucher), socket)
+            .send(self.translate(request, protocol.as_ref(), target), socket)
             .await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (mut head, body) = response.into_parts();
@@ -271,13 +271,18 @@ impl Client {
         &self,
         request: Request<Incoming>,
         protocol: Option<&HeaderValue>,
-        voucher: Option<HeaderValue>,
+        target: &Target,
     ) -> Request<Upload> {
         let (mut head, body) = request.into_parts();
         headers::strip(&mut head.headers, protocol.cloned());
         headers::forwarded(&mut head.headers, &head.uri, self.address, self.secure);
-        if let Some(voucher) = voucher {
-            head.headers.insert(headers::VOUCHER, voucher);
+        // With these whoever wrote the flows could come back as whoever asked, on this instance or on the host.
+        headers::without_cookies(&mut head.headers, &access::COOKIES);
+        if target.token {
+            head.headers.remove(AUTHORIZATION);
+        }
+        if let Some(voucher) = &target.voucher {
+            head.headers.insert(headers::VOUCHER, voucher.clone());
         }
         // This front has answered it already, by reading the body.
         head.headers.remove(EXPECT);

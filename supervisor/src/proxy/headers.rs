@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Request, Uri};
 
@@ -107,6 +107,33 @@ pub(super) fn cut<B>(request: &mut Request<B>, prefix: &str) {
     }
 }
 
+/// Removes cookies by their names; all others stay as they came.
+pub(super) fn without_cookies(headers: &mut HeaderMap, names: &[&str]) {
+    if !headers.contains_key(COOKIE) {
+        return;
+    }
+    let named = |pair: &&[u8]| {
+        let name = pair.split(|c| *c == b'=').next().unwrap_or_default().trim_ascii();
+        names.iter().any(|unwanted| unwanted.as_bytes() == name)
+    };
+    let left: Vec<HeaderValue> = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| {
+            let pairs = value.as_bytes().split(|c| *c == b';');
+            let pairs: Vec<&[u8]> = pairs.filter(|pair| !named(pair)).collect();
+            let text = pairs.join(&b';');
+            HeaderValue::from_bytes(text.trim_ascii())
+                .ok()
+                .filter(|value| !value.is_empty())
+        })
+        .collect();
+    headers.remove(COOKIE);
+    for value in left {
+        headers.append(COOKIE, value);
+    }
+}
+
 /// The tokens of `Connection`.
 fn listed(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
@@ -149,6 +176,17 @@ mod tests {
         assert_eq!(upgrade(&map), None);
         strip(&mut map, None);
         assert_eq!(names(&map), ["accept", "content-length", "host"]);
+    }
+
+    #[test]
+    fn a_cookie_goes_without_the_others() {
+        let mut map = headers(&[("cookie", "a=1; redhold=secret; redhold2=b=c")]);
+        map.append(COOKIE, HeaderValue::from_static("redhold=more"));
+        without_cookies(&mut map, &["redhold"]);
+        let left: Vec<_> = map.get_all(COOKIE).iter().collect();
+        assert_eq!(left, ["a=1; redhold2=b=c"]);
+        without_cookies(&mut map, &["a", "redhold2"]);
+        assert!(!map.contains_key(COOKIE));
     }
 
     #[test]

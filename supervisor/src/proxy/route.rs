@@ -62,6 +62,8 @@ pub struct Target {
     pub voucher: Option<HeaderValue>,
     /// What the instance does not see of the path, for one that is addressed by a path.
     pub prefix: Option<String>,
+    /// `Authorization` carries the host's own token, which is nothing for an instance.
+    pub token: bool,
 }
 
 /// A file in the storage of an instance.
@@ -86,6 +88,7 @@ impl Routes for Single {
                 upstream: self.0.clone(),
                 voucher: None,
                 prefix: None,
+                token: false,
             }),
             Err(refusal) => Route::Refused {
                 status: refusal.status,

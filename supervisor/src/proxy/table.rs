@@ -107,8 +107,10 @@ impl HostTable {
         if asked.path.starts_with(OWN) && prefix.is_none() {
             return Route::Local;
         }
+        let token = self.gate.bears_token(asked.headers);
         // A browser sends its cookie along for pages of other instances too: they are neighbours by name.
-        let known = self.gate.knows(asked.headers, host) && guard::own_page(asked.headers, asked.host);
+        let known =
+            token || self.gate.knows(asked.headers, host) && guard::own_page(asked.headers, asked.host);
         if !known && asked.path.trim_end_matches('/') == entry.editor.trim_end_matches('/') {
             let back = format!("{}{}", prefix.unwrap_or_default(), asked.path);
             return Route::Redirect(format!("{OWN}sign-in?to={back}"));
@@ -134,6 +136,7 @@ impl HostTable {
             upstream: entry.upstream.clone(),
             voucher: entry.voucher.clone().filter(|_| known),
             prefix: prefix.map(str::to_owned),
+            token,
         })
     }
 }
