@@ -393,7 +393,10 @@ fn fill(table: &HostTable, instances: &Instances, key: &HostKey) -> Result<(), P
             Entry {
                 upstream,
                 voucher: voucher(key, &record.id),
-                editor: record.settings.editor.root.clone(),
+                editor: {
+                    let editor = &record.settings.editor;
+                    editor.enabled.then(|| editor.root.clone())
+                },
                 endpoints: http.access,
                 user: http.user.clone(),
                 password,

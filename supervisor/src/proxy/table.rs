@@ -19,6 +19,9 @@ use crate::secret::Secret;
 /// Paths of the front itself, on every host name.
 pub const OWN: &str = "/.redhold/";
 
+/// Asks a browser for a name and a password.
+const BASIC: &str = "Basic realm=\"Node-RED\", charset=\"UTF-8\"";
+
 /// Before the name of an instance that is addressed by a path.
 const BY_PATH: &str = "/i/";
 
@@ -29,8 +32,8 @@ pub struct Entry {
     pub upstream: watch::Receiver<Upstream>,
     /// What vouches for whom the gate knows.
     pub voucher: Option<HeaderValue>,
-    /// Path of its editor.
-    pub editor: String,
+    /// Path of its editor, where it has one.
+    pub editor: Option<String>,
     /// Who may call its endpoints, with the name and password.
     pub endpoints: Access,
     /// Name for `basic`.
@@ -111,13 +114,16 @@ impl HostTable {
         // A browser sends its cookie along for pages of other instances too: they are neighbours by name.
         let known =
             token || self.gate.knows(asked.headers, host) && guard::own_page(asked.headers, asked.host);
-        if !known && asked.path.trim_end_matches('/') == entry.editor.trim_end_matches('/') {
+        let editor = entry.editor.as_deref();
+        let is_editor =
+            editor.is_some_and(|root| asked.path.trim_end_matches('/') == root.trim_end_matches('/'));
+        if !known && is_editor {
             let back = format!("{}{}", prefix.unwrap_or_default(), asked.path);
             return Route::Redirect(format!("{OWN}sign-in?to={back}"));
         }
         if let Some((shared, rest)) = entry.shares(asked.path) {
             if !known && shared.access == Access::Basic && !entry.admits(asked) {
-                return challenged();
+                return challenged(BASIC);
             }
             return Route::Shared(SharedFile {
                 storage: entry.storage.clone(),
@@ -125,12 +131,12 @@ impl HostTable {
                 path: rest.to_owned(),
             });
         }
-        if !known
-            && entry.endpoints == Access::Basic
-            && !is_editors(asked.path, &entry.editor)
-            && !entry.admits(asked)
-        {
-            return challenged();
+        if !known && entry.endpoints == Access::Basic && !entry.admits(asked) {
+            // An editor whose sign-in is over must not make the browser ask for this password.
+            return challenged(match editor {
+                Some(root) if is_editors(asked.path, root) => "Bearer",
+                _ => BASIC,
+            });
         }
         Route::To(Target {
             upstream: entry.upstream.clone(),
@@ -160,18 +166,19 @@ impl HostTable {
 }
 
 /// Asks for the name and the password of `basic` access.
-fn challenged() -> Route {
+fn challenged(challenge: &'static str) -> Route {
     Route::Refused {
         status: StatusCode::UNAUTHORIZED,
         title: "Who are you?",
         detail: "This needs a name and a password.".to_owned(),
-        challenge: Some("Basic realm=\"Node-RED\", charset=\"UTF-8\""),
+        challenge: Some(challenge),
     }
 }
 
-/// Whether a path belongs to the editor, whose API asks for a voucher itself.
+/// Whether a path looks like the editor's. A flow may have made an endpoint of the same name, so it opens nothing.
 fn is_editors(path: &str, root: &str) -> bool {
-    let Some(inside) = path.strip_prefix(root.trim_end_matches('/')) else {
+    let inside = path.strip_prefix(root.trim_end_matches('/'));
+    let Some(inside) = inside.filter(|inside| inside.starts_with('/')) else {
         return false;
     };
     let first = inside.trim_start_matches('/').split('/').next().unwrap_or("");
@@ -249,7 +256,7 @@ mod tests {
         let entry = |endpoints| Entry {
             upstream: upstream.clone(),
             voucher: Some(HeaderValue::from_static("v")),
-            editor: String::new(),
+            editor: Some(String::new()),
             endpoints,
             user: "u".to_owned(),
             password: Some(Secret::new("p".to_owned())),
@@ -315,7 +322,8 @@ mod tests {
             ("basic.h.example", "/hello", &nobody, "401"),
             ("basic.h.example", "/hello", &admin, "401"),
             ("basic.h.example", "/hello", &user, "to"),
-            ("basic.h.example", "/flows", &nobody, "to"),
+            ("basic.h.example", "/flows", &nobody, "401"),
+            ("basic.h.example", "/flows", &user, "to"),
         ] {
             assert_eq!(find(&table, host, path, headers), expected, "{host}{path}");
         }
