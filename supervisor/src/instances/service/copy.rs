@@ -1,5 +1,11 @@
 //! A new instance like another one, with as much of its secrets as was asked for.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
 use serde_json::json;
 
 use super::operations::random_key;
@@ -82,7 +88,7 @@ impl Instances {
         }
         let fill = move |place: &Place| {
             for name in &names {
-                match std::fs::copy(from.join(name), place.data().join(name)) {
+                match copy_file(&from.join(name), &place.data().join(name)) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
@@ -92,5 +98,41 @@ impl Instances {
         let text = format!("was copied from `{}`", source.name);
         self.add(by, "instance.copy", instance, text, Batch::default(), fill)
             .await
+    }
+}
+
+/// Copies a file that an instance made. What it may have put there instead is refused: through a link it would get to
+/// read what only the host may, and a pipe would be waited for without end.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut source = OpenOptions::new().read(true).custom_flags(flags.bits()).open(from)?;
+    if !source.metadata()?.is_file() {
+        let message = format!("{} is no regular file", from.display());
+        return Err(io::Error::other(message));
+    }
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut target).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_what_an_instance_has_itself_is_copied() {
+        let place = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| place.path().join(name);
+        fs::write(at("secret"), "of the host").expect("a file");
+        symlink(at("secret"), at("flows.json")).expect("a link");
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        copy_file(&at("flows.json"), &at("copy")).expect_err("a link");
+        copy_file(&at("pipe"), &at("copy")).expect_err("a pipe");
+        copy_file(place.path(), &at("copy")).expect_err("a folder");
+        assert!(!at("copy").exists());
+        copy_file(&at("secret"), &at("copy")).expect("copied");
+        assert_eq!(fs::read(at("copy")).expect("a file"), b"of the host");
     }
 }
