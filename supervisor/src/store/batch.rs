@@ -96,6 +96,15 @@ pub(super) struct Line<'a> {
 pub(super) struct Digest(pub(super) u128);
 
 impl Digest {
+    /// Of all these records.
+    pub(super) fn of<'a>(records: impl IntoIterator<Item = (&'a String, &'a Entry)>) -> Self {
+        let mut digest = Self::default();
+        for (key, entry) in records {
+            digest.toggle(key, entry.revision, entry.value.get());
+        }
+        digest
+    }
+
     /// Adds a record, or takes the same one away again.
     pub(super) fn toggle(&mut self, key: &str, revision: u64, value: &str) {
         let digest = Sha256::new()

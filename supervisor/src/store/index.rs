@@ -91,11 +91,7 @@ impl Index {
         let bytes = self.sled.get(STATE).map_err(failed)?;
         let state = bytes.as_deref().and_then(decode_state);
         let state = state.ok_or_else(|| StoreError::Index("it has no state".to_owned()))?;
-        let mut digest = Digest::default();
-        for (key, entry) in self.scan("")? {
-            digest.toggle(&key, entry.revision, entry.value.get());
-        }
-        if digest == state.digest {
+        if Digest::of(&self.scan("")?) == state.digest {
             Ok(state)
         } else {
             Err(StoreError::Index(

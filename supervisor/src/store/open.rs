@@ -12,7 +12,7 @@ use super::index::{Index, State};
 use super::journal::Journal;
 use super::journal::checkpoint::{self, Records};
 use super::journal::files::{Files, set_aside};
-use super::journal::read::{History, Written, history};
+use super::journal::read::{History, Hole, Written, history};
 
 /// Something that was wrong when the store was opened, and what was done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +54,28 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
         .map(|(at, digest, _)| (*at, *digest))
         .unwrap_or_default();
     let mut history = history(&files, since, &mut findings)?;
-    let fresh = base.is_none() && files.segments.is_empty();
+    if let Some((_, path)) = files.checkpoints.last()
+        && base.is_none()
+        && files.segments.is_empty()
+    {
+        let hole = Hole {
+            path: path.clone(),
+            offset: 0,
+            known: 0,
+        };
+        history.hole = Some((hole, Vec::new()));
+    }
+    // A journal that is gone is not a store that never was: the index may have everything.
+    let fresh = base.is_none() && files.segments.is_empty() && !index_folder.exists();
 
     let (index, state) = match Index::open(&index_folder) {
         _ if fresh => (Index::create(&index_folder)?, None),
         Ok((index, state)) => (index, Some(state)),
         Err(error) => {
+            if let Some((hole, _)) = history.hole {
+                // What is left of the index may be the only other copy: it stays for a person to look at.
+                return Err(damaged(hole));
+            }
             findings.push(Finding {
                 path: index_folder.clone(),
                 what: format!("{error}; it was made again from the journal"),
@@ -113,6 +129,14 @@ fn lock(folder: &Path) -> Result<Flock<File>, StoreError> {
     })
 }
 
+fn damaged(hole: Hole) -> StoreError {
+    StoreError::Damaged {
+        path: hole.path,
+        offset: hole.offset,
+        known: hole.known,
+    }
+}
+
 type Checkpoint = (u64, Digest, Records);
 
 fn newest_checkpoint(files: &Files, findings: &mut Vec<Finding>) -> Result<Option<Checkpoint>, StoreError> {
@@ -154,11 +178,7 @@ fn mend(
     let Some(mut state) = state.filter(|state| state.applied > known) else {
         return match hole {
             None => Ok(None),
-            Some(hole) => Err(StoreError::Damaged {
-                path: hole.path,
-                offset: hole.offset,
-                known: hole.known,
-            }),
+            Some(hole) => Err(damaged(hole)),
         };
     };
     // What was found whole behind the hole, and the index does not have yet; there may be a second hole in it.
@@ -178,7 +198,16 @@ fn mend(
             digest: written.digest,
         };
     }
-    checkpoint::write(journals, state.applied, state.digest, &index.scan("")?)?;
+    let records = index.scan("")?;
+    if Digest::of(&records) != state.digest {
+        // The index was on another path than what follows the damage.
+        return Err(damaged(hole.unwrap_or_else(|| Hole {
+            path: journals.to_owned(),
+            offset: 0,
+            known,
+        })));
+    }
+    checkpoint::write(journals, state.applied, state.digest, &records)?;
     let files = Files::list(journals)?;
     for (_, path) in files
         .segments

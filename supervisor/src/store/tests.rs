@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::batch::{Digest, Line};
+use super::journal::frame;
 use super::migrate::{Known, Step, migrate};
 use super::table::{Record, Table};
 use super::{Batch, Finding, Store, StoreError, import};
@@ -177,6 +179,71 @@ fn damage_to_the_journal_is_mended_from_the_index_or_named() {
         "{error}"
     );
     assert!(journal.exists(), "nothing was changed");
+}
+
+/// Two changes that were made durable together, then one of its own.
+fn grouped(folder: &Path) -> Vec<u8> {
+    let mut lines = Vec::new();
+    let mut digest = Digest::default();
+    for (number, group) in [(1, 1), (2, 1), (3, 3)] {
+        let key = format!("t/{number:06}");
+        let value = value(number);
+        digest.toggle(&key, number, value.get());
+        let line = Line {
+            group,
+            digest,
+            changes: vec![(key, Some(&value))],
+        };
+        frame::write(&mut lines, number, &serde_json::to_vec(&line).expect("JSON"));
+    }
+    fs::create_dir_all(folder.join("journal-v1")).expect("a folder");
+    fs::write(folder.join("journal-v1/j-0000000000000001"), &lines).expect("a journal");
+    lines
+}
+
+#[test]
+fn a_group_before_another_one_was_acknowledged() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().join("store");
+    grouped(&folder);
+    intact(&open(&folder).0, 3);
+    fs::remove_dir_all(folder.join("index-v1")).expect("removed");
+    let journal = folder.join("journal-v1/j-0000000000000001");
+    flip(&journal, 40);
+    let error = Store::open(&folder).expect_err("acknowledged records are lost");
+    assert!(matches!(error, StoreError::Damaged { known: 0, .. }), "{error}");
+
+    // Without the last group the first may have been torn: neither of its changes was promised.
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().join("store");
+    let lines = grouped(&folder);
+    let journal = folder.join("journal-v1/j-0000000000000001");
+    fs::write(&journal, &lines[..lines.len() / 3 * 2]).expect("a shorter journal");
+    flip(&journal, 40);
+    let (store, findings) = open(&folder);
+    assert!(findings[0].what.contains("never acknowledged"), "{findings:?}");
+    intact(&store, 0);
+}
+
+#[test]
+fn a_journal_that_is_gone_is_made_from_the_index_or_named() {
+    let (_place, folder) = filled(7);
+    for path in journal_files(&folder) {
+        fs::remove_file(path).expect("removed");
+    }
+    intact(&open(&folder).0, 7);
+    for path in journal_files(&folder) {
+        if path.to_string_lossy().contains("/c-") {
+            flip(&path, 100);
+        } else {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    fs::remove_dir_all(folder.join("index-v1")).expect("removed");
+    assert!(matches!(
+        Store::open(&folder).expect_err("everything is lost"),
+        StoreError::Damaged { .. }
+    ));
 }
 
 #[test]

@@ -262,8 +262,17 @@ impl Work {
     }
 
     fn checkpoint(&mut self) -> Result<u64, StoreError> {
+        if let Some(why) = &self.failed {
+            return Err(StoreError::Failed(why.clone()));
+        }
         let State { applied, digest } = self.opened.state;
         let records = self.opened.index.scan("")?;
+        if Digest::of(&records) != digest {
+            // The journal has what was written, and is needed to make the index again: it must not go.
+            let error = StoreError::Index("its records are not those that were written".to_owned());
+            self.failed = Some(error.to_string());
+            return Err(error);
+        }
         checkpoint::write(&self.opened.folder, applied, digest, &records)?;
         self.opened.index.flush()?;
         self.opened.journal.roll(applied)?;

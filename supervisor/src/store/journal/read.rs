@@ -76,8 +76,17 @@ pub(in crate::store) fn history(
                 Some(line) => line,
                 None => {
                     let next = following(rest);
-                    let torn = is_last && next.as_ref().is_none_or(|(_, (_, group))| *group <= known + 1);
-                    if torn && history.hole.is_none() {
+                    if let Some((skip, (written, _))) = &next
+                        && written.commit.sequence <= known + 1
+                    {
+                        findings.push(Finding {
+                            path: path.clone(),
+                            what: format!("{skip} bytes at {at} are damaged; a checkpoint has what they held"),
+                        });
+                        at += skip;
+                        continue;
+                    }
+                    if is_last && history.hole.is_none() && was_torn(rest, known) {
                         cut(path, at, &bytes, findings)?;
                         history.last = Some((path.clone(), at as u64));
                         return Ok(history);
@@ -119,6 +128,19 @@ pub(in crate::store) fn history(
         history.last = Some((path.clone(), bytes.len() as u64));
     }
     Ok(history)
+}
+
+/// Whether damage after change `known` is what a write that was broken off left behind: a group that was begun after
+/// the damaged one proves that this one was acknowledged.
+fn was_torn(rest: &[u8], known: u64) -> bool {
+    let mut at = 0;
+    while let Some((skip, (_, group))) = rest.get(at..).and_then(following) {
+        if group > known + 1 {
+            return false;
+        }
+        at += skip;
+    }
+    true
 }
 
 /// The next whole change after damage.
