@@ -257,15 +257,21 @@ impl Instances {
         self.shared.events.list(id, after).map_err(stored)
     }
 
-    /// Hands an order to an actor without waiting.
-    fn tell(&self, id: &str, order: Order) -> Result<(), Problem> {
+    /// Room for an order in an actor's mailbox, taken before anything is written that the actor must hear of.
+    fn room(&self, id: &str) -> Result<mpsc::OwnedPermit<Order>, Problem> {
         let Some(handle) = self.handle(id) else {
             return Err(Problem::new(Code::Missing, "this instance is no more"));
         };
-        handle.orders.try_send(order).map_err(|_| {
+        handle.orders.try_reserve_owned().map_err(|_| {
             Problem::new(Code::Busy, "this instance is busy with earlier requests")
                 .hint("try again in a moment")
         })
+    }
+
+    /// Hands an order to an actor without waiting.
+    fn tell(&self, id: &str, order: Order) -> Result<(), Problem> {
+        self.room(id)?.send(order);
+        Ok(())
     }
 
     /// Waits until the actor has taken in what it was told, so that what is shown next is the answer to it.

@@ -246,6 +246,8 @@ impl Instances {
         after: Instance,
         more: Batch,
     ) -> Result<View, Problem> {
+        // What was written and never told would hold only after the next start of the host.
+        let room = self.room(&after.id)?;
         let (old, new) = (patch::shown(&before.record), patch::shown(&after));
         let batch = Table::<Instance>::put(&after.id, &after, before.revision)
             .and_then(|batch| {
@@ -268,7 +270,7 @@ impl Instances {
             revision,
             record: after,
         };
-        self.tell(&record.record.id, Order::Record(Box::new(record.clone())))?;
+        room.send(Order::Record(Box::new(record.clone())));
         self.taken_in(&record.record.id).await;
         Ok(self.view(record))
     }
