@@ -23,6 +23,7 @@ impl Instances {
     /// # Errors
     /// As [`Instances::create`].
     pub async fn copy(&self, by: &By, name: &str, wish: Copy) -> Result<View, Problem> {
+        let _alone = self.adding.lock().await;
         let source = self.record(name)?.record;
         let id = ids::fresh();
         let mut settings = source.settings.clone();

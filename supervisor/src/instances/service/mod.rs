@@ -38,6 +38,8 @@ pub struct Instances {
     table: Table<Instance>,
     actors: RwLock<HashMap<String, Handle>>,
     tasks: Mutex<JoinSet<()>>,
+    /// One new instance at a time: each takes the next number, and looks for the key that it came with.
+    adding: tokio::sync::Mutex<()>,
     /// Told when an actor was begun.
     begun: watch::Sender<()>,
 }
@@ -61,6 +63,7 @@ impl Instances {
             table,
             actors: RwLock::default(),
             tasks: Mutex::default(),
+            adding: tokio::sync::Mutex::default(),
             begun: watch::channel(()).0,
             shared,
         });

@@ -30,6 +30,7 @@ impl Instances {
     /// # Errors
     /// [`Code::Usage`] with all that is wrong with the wish, [`Code::Conflict`] when the name is taken.
     pub async fn create(&self, by: &By, new: New, key: Option<&str>) -> Result<View, Problem> {
+        let _alone = self.adding.lock().await;
         if let Some(view) = key.map(|key| self.created_before(key)).transpose()?.flatten() {
             return Ok(view);
         }
@@ -102,7 +103,7 @@ impl Instances {
         Ok(self.shared.stacks.resolve(name)?.name().to_owned())
     }
 
-    /// Writes a new instance and begins it; `fill` puts its first files in place.
+    /// Writes a new instance and begins it; `fill` puts its first files in place. Callers hold `adding`.
     pub(super) async fn add(
         &self,
         by: &By,
