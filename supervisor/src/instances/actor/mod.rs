@@ -33,6 +33,7 @@ use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
 use crate::instances::world;
 use crate::problem::Code;
+use crate::store::StoreError;
 use crate::store::table::{Table, Versioned};
 
 /// What an actor is told.
@@ -282,7 +283,7 @@ impl Actor {
             Order::Delete => self.feed(Input::Delete).await,
             Order::DeleteWhenDue => {
                 let at = self.record.record.delete_at_ms;
-                if at.is_some_and(|at| at <= clock::now_ms()) {
+                if at.is_some_and(|at| at <= clock::now_ms()) && self.claim().await {
                     self.feed(Input::Delete).await;
                 }
             }
@@ -295,6 +296,28 @@ impl Actor {
             Order::Sync(answer) => {
                 self.waiting.push(answer);
                 self.answer();
+            }
+        }
+    }
+
+    /// Writes the record once more, as it is: whoever brought it back in this moment was first, and whoever does it
+    /// after this finds a record that is not the one they looked at.
+    async fn claim(&mut self) -> bool {
+        let record = &self.record.record;
+        let claimed = match Table::<Instance>::put(&record.id, record, self.record.revision) {
+            Ok(batch) => self.shared.store.commit(batch).await,
+            Err(error) => Err(error),
+        };
+        match claimed {
+            Ok(revision) => {
+                self.record.revision = revision;
+                true
+            }
+            // What changed it is on its way.
+            Err(StoreError::Conflict { .. }) => false,
+            Err(error) => {
+                warn!(instance = self.id(), %error, "its deletion could not be noted; it goes all the same");
+                true
             }
         }
     }
@@ -507,8 +530,11 @@ impl Actor {
                 self.answer();
             }
             Done::Erased(Ok(())) => self.forget().await,
-            Done::Erased(Err(error)) => warn!(instance = self.id(), %error, "its files could not be removed"),
             Done::Npm(answer) => self.npm_done(answer),
+            Done::Erased(Err(error)) => {
+                warn!(instance = self.id(), %error, "its files could not be removed; tried again later");
+                self.erase_later();
+            }
             Done::Asked(Ok(())) => {}
             Done::Asked(Err(why)) => warn!(instance = self.id(), why, "the keeper refused"),
         }
@@ -531,8 +557,17 @@ impl Actor {
             Ok(()) => self.erased = true,
             Err(error) => {
                 warn!(instance = self.id(), %error, "its record could not be removed; tried again later");
+                self.erase_later();
             }
         }
+    }
+
+    fn erase_later(&mut self) {
+        let (place, errands) = (self.place.clone(), self.errands.clone());
+        self.jobs.spawn(async move {
+            tokio::time::sleep(ERASE_AGAIN).await;
+            job::erase(place, errands).await
+        });
     }
 
     fn id(&self) -> &str {
@@ -547,6 +582,9 @@ impl Actor {
         self.begun.elapsed()
     }
 }
+
+/// Until files or a record that could not be removed are tried again.
+const ERASE_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long a gentle end may take.
 const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -90,7 +90,7 @@ impl Instances {
         let fill = move |place: &Place| {
             for name in &names {
                 match copy_file(&from.join(name), &place.data().join(name)) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
                 }
             }
@@ -106,12 +106,19 @@ impl Instances {
 /// read what only the host may, and a pipe would be waited for without end.
 fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let mut source = OpenOptions::new().read(true).custom_flags(flags.bits()).open(from)?;
+    let mut source = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(from)?;
     if !source.metadata()?.is_file() {
         let message = format!("{} is no regular file", from.display());
         return Err(io::Error::other(message));
     }
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let mut target = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)?;
     io::copy(&mut source, &mut target).map(drop)
 }
 

@@ -338,9 +338,13 @@ impl Instances {
     }
 
     pub(super) async fn undelete(&self, by: &By, before: &Versioned<Instance>) -> Result<View, Problem> {
-        if before.record.delete_at_ms.is_none() {
+        let Some(at) = before.record.delete_at_ms else {
             let message = format!("the instance `{}` is not deleted", before.record.name);
             return Err(Problem::new(Code::Conflict, message));
+        };
+        if at <= clock::now_ms() {
+            let message = format!("the instance `{}` is being deleted for good", before.record.name);
+            return Err(Problem::new(Code::Conflict, message).hint("bring it back from a backup"));
         }
         let after = Instance {
             delete_at_ms: None,
@@ -372,14 +376,15 @@ impl Instances {
         };
         let more = self.noted(&after.id, Kind::Deletion, text).map_err(stored)?;
         let view = self.replace(by, "instance.delete", &before, after, more).await?;
-        let handle = self.handle(&view.id);
-        if now {
-            self.tell(&view.id, Order::Delete)?;
-        } else if let Some(handle) = handle {
-            self.tasks
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .spawn(delete_later(handle.orders, at));
+        if let Some(handle) = self.handle(&view.id) {
+            let orders = handle.orders;
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            if now {
+                // Waits for room: nobody would say it again.
+                tasks.spawn(async move { drop(orders.send(Order::Delete).await) });
+            } else {
+                tasks.spawn(delete_later(orders, at));
+            }
         }
         Ok(view)
     }

@@ -81,7 +81,9 @@ pub(in crate::store) fn history(
                     {
                         findings.push(Finding {
                             path: path.clone(),
-                            what: format!("{skip} bytes at {at} are damaged; a checkpoint has what they held"),
+                            what: format!(
+                                "{skip} bytes at {at} are damaged; a checkpoint has what they held"
+                            ),
                         });
                         at += skip;
                         continue;
