@@ -125,10 +125,12 @@ impl Instances {
             observed: seen,
             upstream: way,
         };
-        self.actors
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, handle.clone());
+        {
+            let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
+            // Deleted ones are told nothing any more.
+            actors.retain(|_, handle| !handle.orders.is_closed());
+            actors.insert(id, handle.clone());
+        }
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(actor.run(found));
