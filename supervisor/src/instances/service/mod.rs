@@ -7,6 +7,7 @@ pub(crate) mod problems;
 mod wishes;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -86,26 +87,23 @@ impl Instances {
         }
         while let Some(looked) = looking.join_next().await {
             let (record, found) = looked.map_err(|error| broken(error.into()))?;
-            instances.begin(record, Some(found?))?;
+            let found = found.map_err(|problem| {
+                // One of many; its start looks again, and fails with the reason while it stays so.
+                warn!(instance = record.record.id, %problem, "what runs of it is not known");
+            });
+            instances.begin(record, found.ok())?;
         }
-        instances.remove_remains()?;
-        Ok(instances)
-    }
-
-    /// Folders whose record went while they did not.
-    fn remove_remains(&self) -> Result<(), Problem> {
-        let folder = self.shared.data_dir.join("instances");
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(|error| Problem::io("cannot list the instances", error))?,
+        let folder = instances.shared.data_dir.join("instances");
+        let remains = async move {
+            // It ends by itself; nothing waits for it.
+            let _ = tokio::task::spawn_blocking(move || remove_remains(&folder)).await;
         };
-        for entry in entries.filter_map(Result::ok) {
-            if entry.file_name().to_string_lossy().starts_with(".deleted-") {
-                std::fs::remove_dir_all(entry.path())
-                    .map_err(|error| Problem::io("cannot remove a deleted instance", error))?;
-            }
-        }
-        Ok(())
+        instances
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spawn(remains);
+        Ok(instances)
     }
 
     fn begin(&self, record: Versioned<Instance>, found: Option<job::Done>) -> Result<(), Problem> {
@@ -285,6 +283,21 @@ impl Instances {
         if self.tell(id, Order::Sync(answer)).is_ok() {
             // It may have ended; then there is nothing to wait for.
             let _ = answered.await;
+        }
+    }
+}
+
+/// Removes folders whose record went while they did not. They may be large, and an instance may have made what cannot
+/// be removed: no reason to keep the others waiting.
+fn remove_remains(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(".deleted-")
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            warn!(%error, "{} is left of a deleted instance and cannot be removed", entry.path().display());
         }
     }
 }
