@@ -115,6 +115,11 @@ fn spawn(
     listener: &OwnedFd,
 ) -> Result<Listening, Problem> {
     let place = Place::of(&shared.data_dir, &instance.id);
+    // A supervisor that was killed in the middle of a start leaves a keeper that goes on with it, perhaps after
+    // this supervisor has looked.
+    if let Done::Lives(listening) = found(&place.run())? {
+        return Ok(listening);
+    }
     let spec = world::serve(shared, instance, safe, stack)?;
     let cannot = |error| Problem::io(format!("cannot prepare {}", place.root().display()), error);
     let started_with = serde_json::to_vec(instance)

@@ -80,8 +80,9 @@ impl Actor {
             if !told {
                 self.tell_end(Some(&exit), exit.stopping).await;
             }
+            // Where there was no record, a keeper that is about to write one may be at work.
+            self.forget_run();
         }
-        self.forget_run();
     }
 
     pub(super) fn forget_run(&self) {
