@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use runtime::process::{self, Adopted, Descriptors, Running};
 use runtime::record::{ExitRecord, Level};
 use runtime::store::Stack;
+use tracing::warn;
 
 use super::model::Instance;
 use super::npm::{self, Errands};
@@ -116,9 +117,12 @@ fn spawn(
 ) -> Result<Listening, Problem> {
     let place = Place::of(&shared.data_dir, &instance.id);
     // A supervisor that was killed in the middle of a start leaves a keeper that goes on with it, perhaps after
-    // this supervisor has looked.
-    if let Done::Lives(listening) = found(&place.run())? {
-        return Ok(listening);
+    // this supervisor has looked. Nobody can reach that one any more: its socket was replaced.
+    if let Done::Lives(left) = found(&place.run())? {
+        let ended = left.running.kill().and_then(|()| left.running.wait());
+        if let Err(error) = ended {
+            warn!(instance = instance.id, %error, "what an earlier start left does not answer");
+        }
     }
     let spec = world::serve(shared, instance, safe, stack)?;
     let cannot = |error| Problem::io(format!("cannot prepare {}", place.root().display()), error);
