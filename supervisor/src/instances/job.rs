@@ -28,6 +28,9 @@ use crate::problem::{Code, Problem};
 /// File in the run directory with the settings with which the instance was started.
 const STARTED_WITH: &str = "started.json";
 
+/// Until the remains of an instance that could not be removed are tried again.
+const END_AGAIN: Duration = Duration::from_secs(5);
+
 /// How a job went.
 pub(super) enum Done {
     /// With the place among those that start, which it keeps until its flows run.
@@ -165,13 +168,28 @@ pub(super) fn found(run_dir: &Path) -> Result<Done, Problem> {
     }
 }
 
-/// Waits until the instance has ended and its keeper has gone.
-pub(super) async fn end(running: Running) -> Done {
-    let waited = tokio::task::spawn_blocking(move || match running.wait() {
-        Ok(exit) => Done::Ended(Some(exit)),
-        Err(_) => found(running.run_dir()).unwrap_or(Done::Ended(None)),
-    });
-    waited.await.unwrap_or(Done::Ended(None))
+/// Waits until the instance has ended and its keeper has gone. Unless the keeper has `told` of the end, it may be only
+/// the connection that broke.
+pub(super) async fn end(running: Running, told: bool) -> Done {
+    loop {
+        let running = running.clone();
+        let waited = tokio::task::spawn_blocking(move || {
+            if !told && let lives @ Done::Lives(_) = found(running.run_dir())? {
+                return Ok(lives);
+            }
+            match running.wait() {
+                Ok(exit) => Ok(Done::Ended(Some(exit))),
+                Err(_) => found(running.run_dir()),
+            }
+        });
+        match waited.await {
+            Ok(Ok(done)) => return done,
+            // Something of it may live, so it has not ended: nothing else may be started in its place.
+            Ok(Err(problem)) => warn!(%problem, "what is left of an instance cannot be removed yet"),
+            Err(error) => warn!(%error, "waiting for an instance's end broke off"),
+        }
+        tokio::time::sleep(END_AGAIN).await;
+    }
 }
 
 /// Asks the keeper for something.

@@ -91,11 +91,12 @@ impl Actor {
         }
     }
 
-    pub(super) fn wait_for_end(&mut self) {
+    /// Hears no more of it: its keeper has `told` its end, or the connection broke.
+    pub(super) fn wait_for_end(&mut self, told: bool) {
         if let Some(life) = &mut self.life
             && !std::mem::replace(&mut life.ending, true)
         {
-            self.jobs.spawn(job::end(life.running.clone()));
+            self.jobs.spawn(job::end(life.running.clone(), told));
         }
     }
 
@@ -144,7 +145,7 @@ impl Actor {
                     life.oom = Some(oom);
                 }
             }
-            Heard::Exit(_) => self.wait_for_end(),
+            Heard::Exit(_) => self.wait_for_end(true),
         }
     }
 

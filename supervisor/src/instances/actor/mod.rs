@@ -174,7 +174,7 @@ impl Actor {
                     Ok(event) => self.heard(event).await,
                     Err(error) => warn!(instance = self.id(), %error, "the keeper said something strange"),
                 },
-                Turn::Heard(_) => self.wait_for_end(),
+                Turn::Heard(_) => self.wait_for_end(false),
                 Turn::Place(place) => {
                     self.ticket = None;
                     self.held = place;
