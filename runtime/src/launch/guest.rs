@@ -150,6 +150,12 @@ impl Guest {
         Some(if stuck { silent_ms } else { 0 })
     }
 
+    /// Milliseconds of silence, while the loop counts as stuck.
+    pub(crate) fn stuck_for(&self) -> Option<u64> {
+        let (at, _) = self.beat.filter(|_| self.stuck)?;
+        Some(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// When [`Guest::turn`] will have something to say if nothing is heard until then.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.beat {

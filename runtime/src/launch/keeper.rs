@@ -403,9 +403,16 @@ impl Keeper {
                     pids: stats.pids,
                 })
             }
-            Request::Subscribe => guest
-                .state()
-                .map_or(Ok(Vec::new()), |state| line(&guest_line(state))),
+            Request::Subscribe => {
+                let mut known = guest
+                    .state()
+                    .map_or(Ok(Vec::new()), |state| line(&guest_line(state)))?;
+                // Told to all only when it begins.
+                if let Some(silent_ms) = guest.stuck_for() {
+                    known.extend(line(&Event::Stuck { silent_ms })?);
+                }
+                Ok(known)
+            }
             Request::Collect => guest.collect().and_then(|()| line(&Reply::Done)),
             Request::Tell { message } => line(&message)
                 .and_then(|message| guest.tell(&message))

@@ -126,7 +126,8 @@ impl Running {
     }
 
     /// A connection that carries [`Event`]s, one JSON object per line, beginning with the last known state of the
-    /// guest; its end without [`Event::Exit`] means that the keeper was lost or the reader too slow.
+    /// guest and whether its event loop stands still; its end without [`Event::Exit`] means that the keeper was lost
+    /// or the reader too slow.
     ///
     /// # Errors
     /// [`RequestError::Gone`] when it has ended.

@@ -39,6 +39,7 @@ impl Actor {
             flows,
             figures: None,
             started: self.now(),
+            thawed: None,
         });
     }
 
@@ -134,8 +135,11 @@ impl Actor {
                 }
             }
             Heard::Stuck { silent_ms } if self.machine.phase() != Phase::Suspended => {
-                let silent = (silent_ms > 0).then(|| Duration::from_millis(silent_ms));
-                if let Some(alarm) = self.health.beat(self.now(), silent) {
+                let now = self.now();
+                let thawed = self.life.as_ref().and_then(|life| life.thawed);
+                let most = thawed.map_or(Duration::MAX, |at| now.saturating_sub(at));
+                let silent = (silent_ms > 0).then(|| Duration::from_millis(silent_ms).min(most));
+                if let Some(alarm) = self.health.beat(now, silent) {
                     self.alarm(alarm).await;
                 }
             }

@@ -64,6 +64,8 @@ struct Life {
     flows: bool,
     figures: Option<Figures>,
     started: Duration,
+    /// When it was told to go on after it was frozen: silence before that says nothing.
+    thawed: Option<Duration>,
 }
 
 /// Something to deal with.
@@ -472,7 +474,11 @@ impl Actor {
             }
             (Ok(()), false) => {
                 // What it did not say while it stood still is no silence.
-                self.health.beat(self.now(), None);
+                let now = self.now();
+                self.health.beat(now, None);
+                if let Some(life) = &mut self.life {
+                    life.thawed = Some(now);
+                }
                 self.note(Kind::Resumed, "its processes go on", None).await;
             }
             (Err(why), true) => {
