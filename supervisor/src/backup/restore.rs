@@ -61,6 +61,9 @@ pub async fn restore(from: &Path, data_dir: &Path) -> Result<Restored, Problem> 
     let lines = fresh.path().join(STORE);
     let records = fill_store(&lines, &fresh.path().join("store")).await?;
     fs::remove_file(&lines).map_err(cannot)?;
+    File::open(fresh.path())
+        .and_then(|folder| folder.sync_all())
+        .map_err(cannot)?;
     fs::set_permissions(fresh.path(), fs::Permissions::from_mode(0o711)).map_err(cannot)?;
     let _ = fs::remove_dir(data_dir);
     fs::rename(fresh.path(), data_dir).map_err(cannot)?;
@@ -241,5 +244,37 @@ impl<R: Read> Read for Hashed<'_, R> {
         let count = self.from.read(buffer)?;
         self.digest.update(&buffer[..count]);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::take;
+
+    #[test]
+    fn links_come_back_with_the_text_that_they_had() {
+        let place = tempfile::tempdir().expect("a folder");
+        let data_dir = place.path().join("host");
+        let data = data_dir.join("instances/a/data");
+        fs::create_dir_all(&data).expect("folders");
+        let long = format!("{}/./b", "a".repeat(150));
+        let texts = ["a/./b//c/", "/", "..", "./x", &long];
+        for (number, text) in texts.iter().enumerate() {
+            symlink(text, data.join(number.to_string())).expect("a link");
+        }
+        let mut archive = Vec::new();
+        take(&data_dir, (0, b""), &["a".to_owned()], &mut archive).expect("taken");
+        let file = place.path().join("backup.tar");
+        fs::write(&file, archive).expect("a file");
+        let back = place.path().join("back");
+        unpack(&file, &back).expect("a whole backup");
+        for (number, text) in texts.iter().enumerate() {
+            let path = back.join("instances/a/data").join(number.to_string());
+            let found = fs::read_link(path).expect("a link");
+            // Equal as paths; the short ones to the letter.
+            assert_eq!(found, Path::new(text));
+            assert!(text.len() > 100 || found.as_os_str() == *text);
+        }
     }
 }

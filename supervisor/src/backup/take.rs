@@ -97,6 +97,13 @@ impl Archive<'_> {
                 self.builder.append_data(&mut header, &path, io::empty())
             }
             Kind::Link(text) => {
+                let bytes = text.as_os_str().as_bytes();
+                // `append_link` writes `a/./b` as `a/b`, which is another text than the one that is accounted for.
+                if header.set_link_name_literal(bytes).is_ok() {
+                    self.noted(&path, bytes);
+                    return self.builder.append_data(&mut header, &path, io::empty());
+                }
+                let text: PathBuf = text.components().collect();
                 self.noted(&path, text.as_os_str().as_bytes());
                 self.builder.append_link(&mut header, &path, &text)
             }

@@ -11,9 +11,10 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use tracing::warn;
 
-/// Deepest folder that is looked into.
-const DEEPEST: usize = 64;
+/// Deepest folder that is looked into: each holds a descriptor open.
+const DEEPEST: usize = 128;
 
 /// Something in the folder.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(super) enum Kind {
 }
 
 /// Calls `each` with everything in `root`, folders before what is in them. What vanishes meanwhile, sockets, pipes
-/// and devices are left out.
+/// and devices are left out; so is what lies too deep or may not be read, with a warning.
 ///
 /// # Errors
 /// The kernel's, and those of `each`.
@@ -59,8 +60,9 @@ fn inside(
     each: &mut dyn FnMut(Found) -> io::Result<()>,
 ) -> io::Result<()> {
     if depth > DEEPEST {
-        let message = format!("{} lies deeper than {DEEPEST} folders", path.display());
-        return Err(io::Error::other(message));
+        // One instance must not keep all others out of the backup.
+        warn!("left out of the backup: {} lies deeper than {DEEPEST} folders", path.display());
+        return Ok(());
     }
     let mut names: Vec<Vec<u8>> = Vec::new();
     let mut listing = Dir::from_fd(folder.try_clone()?)?;
@@ -77,6 +79,9 @@ fn inside(
         let path = path.join(name);
         match one(folder, name, &path, depth, each) {
             Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::EACCES as i32) => {
+                warn!("left out of the backup: {} may not be read", path.display());
+            }
             outcome => outcome?,
         }
     }
@@ -154,14 +159,21 @@ mod tests {
         symlink(&outside, root.join("link")).expect("a link");
         symlink(place.path(), root.join("folder-link")).expect("a link");
         nix::unistd::mkfifo(&root.join("pipe"), Mode::S_IRWXU).expect("a pipe");
+        let deep = (0..=DEEPEST).fold(root.join("z"), |path, _| path.join("d"));
+        fs::create_dir_all(deep.join("deepest")).expect("folders");
         let mut seen = Vec::new();
+        let mut deepest = 0;
         walk(&root, &mut |found| {
             let what = match found.kind {
                 Kind::Folder => "folder",
                 Kind::File(_) => "file",
                 Kind::Link(_) => "link",
             };
-            seen.push(format!("{} {what}", found.path.display()));
+            if found.path.starts_with("z") {
+                deepest = deepest.max(found.path.components().count());
+            } else {
+                seen.push(format!("{} {what}", found.path.display()));
+            }
             Ok(())
         })
         .expect("walked");
@@ -175,6 +187,7 @@ mod tests {
                 "sub/file file"
             ]
         );
+        assert_eq!(deepest, DEEPEST + 1, "and no error");
         walk(&root.join("nowhere"), &mut |_| panic!("nothing is there")).expect("nothing");
     }
 }
