@@ -5,6 +5,9 @@ use serde_json::Value;
 /// Longest text that is passed on from the guest.
 const LONGEST: usize = 2000;
 
+/// Longest name that is passed on from the guest.
+const NAME: usize = 100;
+
 /// How the flows are, by the guest's own account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Flows {
@@ -25,7 +28,7 @@ pub(crate) fn flows(message: &Value) -> Option<Flows> {
     if message["type"] != "state" {
         return None;
     }
-    let clip = |text: &str| text.chars().take(LONGEST).collect::<String>();
+    let clip = |text: &str| clip(text, LONGEST);
     Some(match message["state"].as_str()? {
         "ready" => Flows::Run,
         "safe" => Flows::Safe,
@@ -33,11 +36,26 @@ pub(crate) fn flows(message: &Value) -> Option<Flows> {
         "missing" => {
             let lists = [&message["types"], &message["modules"]];
             let names = lists.into_iter().filter_map(Value::as_array).flatten();
-            Flows::Missing(names.filter_map(Value::as_str).take(50).map(clip).collect())
+            Flows::Missing(names.filter_map(Value::as_str).take(50).map(name).collect())
         }
         "failed" => Flows::Failed(clip(message["message"].as_str().unwrap_or("no reason given"))),
         _ => return None,
     })
+}
+
+/// The revision that a `deploy` names.
+pub(crate) fn revision(message: &Value) -> Option<String> {
+    message["revision"].as_str().map(name)
+}
+
+fn name(text: &str) -> String {
+    clip(text, NAME).replace('\n', " ")
+}
+
+/// So many characters, without those that would do something to a terminal or a log.
+fn clip(text: &str, most: usize) -> String {
+    let harmless = text.chars().filter(|c| !c.is_control() || *c == '\n');
+    harmless.take(most).collect()
 }
 
 #[cfg(test)]

@@ -17,8 +17,10 @@ use crate::instances::observed::{Facts, Observed, Upstream};
 use crate::store::table::Table;
 use crate::telemetry::logs;
 
-/// Lines of the log that go into the account of a crash.
+/// Lines of the log that go into the account of a crash, and how many characters of each: a node prints lines of any
+/// length, and the store is for records of some kilobytes.
 const LAST_LINES: usize = 12;
+const LINE: usize = 400;
 
 impl Actor {
     pub(super) async fn remember(&mut self, safe: bool) {
@@ -29,7 +31,7 @@ impl Actor {
             )
         {
             let reason = self.reason.clone().unwrap_or_else(|| "was asked to".to_owned());
-            let lines = logs::tail(&self.place.log(), LAST_LINES).unwrap_or_default();
+            let lines = self.last_lines().await;
             let text = format!("starts with its flows stopped: it {reason}");
             self.note(Kind::SafeMode, text, Some(json!({ "lastLines": lines })))
                 .await;
@@ -56,7 +58,7 @@ impl Actor {
             Vec::new()
         } else {
             self.reason = Some(why.clone());
-            logs::tail(&self.place.log(), LAST_LINES).unwrap_or_default()
+            self.last_lines().await
         };
         let text = if asked && oom.is_none() {
             "stopped".to_owned()
@@ -94,8 +96,19 @@ impl Actor {
         }
     }
 
+    /// The end of its log. Megabytes may have to be read for it, so not here.
+    async fn last_lines(&self) -> Vec<String> {
+        let log = self.place.log();
+        let read = tokio::task::spawn_blocking(move || logs::tail(&log, LAST_LINES)).await;
+        let lines = read.ok().and_then(Result::ok).unwrap_or_default();
+        lines
+            .into_iter()
+            .map(|line| line.chars().take(LINE).collect())
+            .collect()
+    }
+
     pub(super) async fn hung(&mut self, why: String) {
-        let lines = logs::tail(&self.place.log(), LAST_LINES).unwrap_or_default();
+        let lines = self.last_lines().await;
         self.note(
             Kind::Hung,
             format!("{why}; it is killed"),

@@ -17,6 +17,10 @@ use crate::instances::machine::{Input, Phase};
 use crate::instances::messages::{self, Flows};
 use crate::instances::observed::Figures;
 
+/// Events that the guest's own words may make within some time; the rest of them is not noted.
+const SAID: u32 = 60;
+const SAID_WITHIN: Duration = Duration::from_secs(60);
+
 impl Actor {
     /// Takes a living process over.
     pub(super) fn live(&mut self, listening: Listening, flows: bool) {
@@ -40,6 +44,7 @@ impl Actor {
             figures: None,
             started: self.now(),
             thawed: None,
+            said: (self.now(), 0),
         });
     }
 
@@ -117,12 +122,11 @@ impl Actor {
         match event {
             Heard::Guest { message } => {
                 if message["type"] == "deploy" {
-                    self.note(
-                        Kind::Deployed,
-                        "flows were deployed",
-                        Some(json!({ "revision": message["revision"] })),
-                    )
-                    .await;
+                    if self.may_say() {
+                        let detail = json!({ "revision": messages::revision(&message) });
+                        self.note(Kind::Deployed, "flows were deployed", Some(detail))
+                            .await;
+                    }
                     self.feed(Input::Deployed).await;
                 } else if message["type"] == "memory" {
                     if let Some(life) = &mut self.life {
@@ -151,6 +155,18 @@ impl Actor {
             }
             Heard::Exit(_) => self.wait_for_end(true),
         }
+    }
+
+    /// Whether what the guest says is noted: each event is a write to the disk that all share.
+    fn may_say(&mut self) -> bool {
+        let now = self.begun.elapsed();
+        let Some(life) = &mut self.life else { return false };
+        let (since, count) = &mut life.said;
+        if now.saturating_sub(*since) >= SAID_WITHIN {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= SAID
     }
 
     pub(super) async fn flows(&mut self, flows: Flows) {
@@ -185,7 +201,9 @@ impl Actor {
             return;
         }
         self.health.started();
-        self.note(kind, text, None).await;
+        if first || self.may_say() {
+            self.note(kind, text, None).await;
+        }
         if first {
             self.probe = Some(Instant::now());
             self.feed(Input::Ready).await;

@@ -66,6 +66,8 @@ struct Life {
     started: Duration,
     /// When it was told to go on after it was frozen: silence before that says nothing.
     thawed: Option<Duration>,
+    /// Since when events of the guest's own words are counted, and how many there were.
+    said: (Duration, u32),
 }
 
 /// Something to deal with.
