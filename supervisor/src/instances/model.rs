@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::store::table::Record;
@@ -169,9 +170,18 @@ pub enum Variable {
 #[serde(deny_unknown_fields)]
 pub struct Hidden {
     /// Always true; tells it from other objects.
+    #[serde(deserialize_with = "always")]
     pub hidden: bool,
     /// The text, sealed for this instance.
     pub sealed: String,
+}
+
+/// What is not marked as hidden would be shown with its sealed text, and taken from anybody.
+fn always<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    match bool::deserialize(from)? {
+        true => Ok(true),
+        false => Err(D::Error::custom("a secret is `hidden: true`")),
+    }
 }
 
 impl std::fmt::Debug for Variable {

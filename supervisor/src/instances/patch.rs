@@ -143,6 +143,13 @@ mod tests {
         );
         let forged = json!({ "env": { "SECRET": { "hidden": true, "sealed": hidden.sealed } } });
         assert!(apply(&settings, forged, &key, "i").is_err());
+        for unmarked in [
+            json!({ "hidden": false }),
+            json!({ "hidden": false, "sealed": hidden.sealed }),
+        ] {
+            let shown = json!({ "env": { "SECRET": unmarked } });
+            assert!(apply(&settings, shown, &key, "i").is_err());
+        }
     }
 
     #[test]
