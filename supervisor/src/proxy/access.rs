@@ -16,6 +16,9 @@ use crate::paths;
 /// How long a browser stays signed in, in milliseconds.
 const STAYS: u64 = 12 * 3600 * 1000;
 
+/// Least characters of a token, or of the key of cookies.
+const SHORTEST: usize = 16;
+
 /// What decides about the administrator.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -111,6 +114,11 @@ fn signed(host: &str, until: &str) -> String {
 
 fn read_or_make(path: &Path) -> io::Result<(String, bool)> {
     match fs::read_to_string(path) {
+        // An empty file would let everybody in.
+        Ok(text) if text.trim().len() < SHORTEST => {
+            let message = format!("{} holds fewer than {SHORTEST} characters", path.display());
+            Err(io::Error::other(message))
+        }
         Ok(text) => Ok((text.trim().to_owned(), false)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut bytes = [0; 24];
@@ -158,6 +166,10 @@ mod tests {
         assert!(!made);
         let token = fs::read_to_string(gate.file()).expect("the token");
         assert!(again.admits(&token) && !again.admits("x") && !again.admits(""));
+
+        let short = tempfile::tempdir().expect("a folder");
+        fs::write(short.path().join("admin-token"), "\n").expect("a file");
+        Gate::open(short.path()).expect_err("an empty token");
 
         let with = |name, value: &str| {
             let mut headers = HeaderMap::new();
