@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::config::{Config, Tls};
 use crate::instances::events::{Event, Events};
-use crate::instances::model::{Instance, Kept};
+use crate::instances::model::{Created, Instance, Kept, LastNumber, Named};
 use crate::instances::queue::StartQueue;
 use crate::instances::service::problems::stored;
 use crate::instances::{Instances, NpmSettings, Shared};
@@ -215,7 +215,15 @@ impl Folders {
 }
 
 /// The newest format of every table.
-const KNOWN: [Known; 3] = [known::<Instance>(), known::<Kept>(), known::<Event>()];
+const KNOWN: [Known; 7] = [
+    known::<Instance>(),
+    known::<Kept>(),
+    known::<Named>(),
+    known::<Created>(),
+    known::<LastNumber>(),
+    known::<Event>(),
+    known::<audit::Entry>(),
+];
 
 const fn known<R: Record>() -> Known {
     Known {
@@ -233,9 +241,7 @@ async fn open_store(folder: &Path) -> Result<Store, Problem> {
     for finding in findings {
         warn!("{}: {}", finding.path.display(), finding.what);
     }
-    let mut all = KNOWN.to_vec();
-    all.push(known::<audit::Entry>());
-    migrate(&store, &all, &[]).await.map_err(stored)?;
+    migrate(&store, &KNOWN, &[]).await.map_err(stored)?;
     Ok(store)
 }
 
