@@ -146,10 +146,16 @@ impl Group {
             oom: None,
             memory_limit: None,
         };
-        group.memory_limit = ["memory.max", "memory.limit_in_bytes"]
-            .iter()
-            .find_map(|name| read_number(&group.file(name)?).ok());
+        group.memory_limit = group.limit_now();
         Ok(group)
+    }
+
+    fn limit_now(&self) -> Option<u64> {
+        ["memory.max", "memory.limit_in_bytes"]
+            .iter()
+            .find_map(|name| read_number(&self.file(name)?).ok())
+            // What v1 says without one is nearly 2^63.
+            .filter(|limit| *limit < 1 << 60)
     }
 
     /// Moves a process into the group, with its threads; its later children are born there.
@@ -205,7 +211,8 @@ impl Group {
         };
         Ok((kills > 0).then(|| OomRecord {
             kills,
-            limit: self.memory_limit,
+            // It may have been changed since the group was made.
+            limit: self.limit_now().or(self.memory_limit),
             peak: self.stats().memory_peak,
         }))
     }
