@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tower_service::Service;
 use tracing::debug;
 
@@ -24,6 +26,9 @@ use crate::shutdown::Tasks;
 
 /// Until the head of a request is complete.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// Connections of those who are refused: they get the reason, and no more descriptors than these.
+const STRANGERS: usize = 16;
 
 /// Makes the socket, in place of one that an earlier host left.
 ///
@@ -42,13 +47,25 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 
 /// Serves until the host ends.
 pub async fn serve(listener: UnixListener, router: Router, tasks: Tasks) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = tasks.ending() => return,
         };
         match accepted {
-            Ok((stream, _)) => tasks.spawn(connection(stream, router.clone(), tasks.clone())),
+            Ok((stream, _)) => {
+                let asker = asker(&stream);
+                let place = strangers.clone().try_acquire_owned();
+                if asker.is_none() && place.is_err() {
+                    continue;
+                }
+                let connection = connection(stream, asker.clone(), router.clone(), tasks.clone());
+                tasks.spawn(async move {
+                    let _place = place.ok().filter(|_| asker.is_none());
+                    connection.await;
+                });
+            }
             Err(error) => {
                 debug!(%error, "cannot accept a local connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -57,13 +74,14 @@ pub async fn serve(listener: UnixListener, router: Router, tasks: Tasks) {
     }
 }
 
-async fn connection(stream: UnixStream, router: Router, tasks: Tasks) {
+/// Who is at the other end, when they may be.
+fn asker(stream: &UnixStream) -> Option<Asker> {
     let own = nix::unistd::geteuid().as_raw();
-    let peer = stream.peer_cred().map(|peer| peer.uid());
-    let asker = match peer {
-        Ok(uid) if uid == 0 || uid == own => Some(Asker(By::Local { uid })),
-        _ => None,
-    };
+    let uid = stream.peer_cred().ok()?.uid();
+    (uid == 0 || uid == own).then_some(Asker(By::Local { uid }))
+}
+
+async fn connection(stream: UnixStream, asker: Option<Asker>, router: Router, tasks: Tasks) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         let mut router = router.clone();
         let asker = asker.clone();
