@@ -116,7 +116,9 @@ impl Client {
             }
             .answer(false);
         };
-        let Ok(response) = router.call(request.map(axum::body::Body::new)).await;
+        let silence = self.front.bounds.upload_silence;
+        let request = request.map(|body| axum::body::Body::new(Upload::new(body, silence)));
+        let Ok(response) = router.call(request).await;
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }
 

@@ -14,6 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -32,6 +33,12 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// Requests that one HTTP/2 connection may have under way.
 const STREAMS: u32 = 128;
+
+/// How long a client may leave alone what was sent to it, in milliseconds.
+const TAKES: u32 = 180_000;
+
+/// Without a new request for so long, an HTTP/2 connection is told to end; its requests under way go on.
+const QUIET: Duration = Duration::from_secs(120);
 
 /// Largest head of a request, in bytes. Node.js itself stops at 16 KiB.
 const HEAD: usize = 64 * 1024;
@@ -278,6 +285,7 @@ impl Accepting {
         async move {
             // Editor traffic is many small messages; waiting to fill segments only adds delay.
             let _ = stream.set_nodelay(true);
+            watch_over(&stream);
             let ended = match door {
                 Door::Plain => first(stream, client, stopped).await,
                 Door::Tls(config) => {
@@ -300,6 +308,15 @@ impl Accepting {
             }
         }
     }
+}
+
+/// Has the kernel find out about clients that are gone without a word, and about those that do not take what was sent
+/// to them (`tcp(7)`). A kernel that refuses leaves a connection open for longer, no more.
+fn watch_over(stream: &TcpStream) {
+    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
+    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
+    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &20);
+    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &TAKES);
 }
 
 /// HTTP/1.1 until it ends.
@@ -334,8 +351,11 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let streams = Streams(client.front.tasks.clone());
+    let head = client.front.bounds.head;
+    let (begun, mut requests) = watch::channel(());
     let service = service_fn(move |request| {
         let client = client.clone();
+        begun.send_replace(());
         async move { Ok::<_, Infallible>(client.answer(request).await) }
     });
     let connection = http2::Builder::new(streams)
@@ -348,12 +368,24 @@ where
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     tokio::select! {
-        ended = &mut connection => ended,
-        () = told(stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        ended = &mut connection => return ended,
+        // One that has never asked for anything may not even speak the protocol, and would hear no farewell.
+        () = tokio::time::sleep(head) => return Ok(()),
+        _ = requests.changed() => {}
+        () = told(stopped.clone()) => {}
     }
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = silence(&mut requests, QUIET) => {}
+        () = told(stopped) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
+
+/// Returns when there was no new request for so long.
+async fn silence(requests: &mut watch::Receiver<()>, long: Duration) {
+    while let Ok(Ok(())) = tokio::time::timeout(long, requests.changed()).await {}
 }
 
 /// Runs the streams of HTTP/2 as tasks of the front.
