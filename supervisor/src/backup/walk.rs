@@ -61,7 +61,10 @@ fn inside(
 ) -> io::Result<()> {
     if depth > DEEPEST {
         // One instance must not keep all others out of the backup.
-        warn!("left out of the backup: {} lies deeper than {DEEPEST} folders", path.display());
+        warn!(
+            "left out of the backup: {} lies deeper than {DEEPEST} folders",
+            path.display()
+        );
         return Ok(());
     }
     let mut names: Vec<Vec<u8>> = Vec::new();
