@@ -11,6 +11,8 @@ pub(crate) mod sys;
 
 pub mod units;
 
+pub mod traffic;
+
 pub mod spec;
 
 pub mod record;

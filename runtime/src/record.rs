@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::traffic::Filtered;
+
 /// File in the run directory that says what runs; written before the program starts, removed by whoever collects
 /// the exit.
 pub const RUN_FILE: &str = "run.json";
@@ -33,6 +35,9 @@ pub struct RunRecord {
     pub spec_digest: String,
     /// Directories of its control groups, to be emptied and removed when the keeper is lost.
     pub cgroups: Vec<String>,
+    /// Its devices and rules on the host, to be removed when the keeper is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Box<Filtered>>,
     /// What is enforced, and how.
     pub levels: Vec<Level>,
 }

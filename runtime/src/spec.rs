@@ -11,6 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::traffic::Filtered;
 use crate::units::{Bytes, CpuShare, Pids};
 
 /// Names an instance in cgroup paths, host names and run directories: 1 to 40 of `a-z`, `0-9` and `-`,
@@ -153,13 +154,15 @@ pub enum Owner {
 }
 
 /// Which network the process sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// The host's.
     Host,
     /// One of its own with only a loopback device; connections come through passed-in sockets.
     Isolated,
+    /// One of its own with a cable to the host, which lets through what is named. Needs root.
+    Filtered(Filtered),
 }
 
 /// What an instance may use up. `None` is "no limit"; what the host cannot enforce is named in the run record.

@@ -90,6 +90,7 @@ pub async fn run(mut config: Config, given: Given, ready: impl FnOnce(&Ready)) -
         isolation,
         control_group: config.control_group.clone(),
         npm: npm(&stacks),
+        pool: config.network_pool,
     });
     let instances = Instances::open(shared).await?;
     let tasks = Tasks::default();

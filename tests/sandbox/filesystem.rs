@@ -333,7 +333,7 @@ fn without_namespaces_landlock_keeps_the_files_apart() {
             "EACCES EACCES EACCES EACCES EACCES done\n"
         );
         assert_eq!(
-            (cell.spec.isolation, cell.spec.network),
+            (cell.spec.isolation, cell.spec.network.clone()),
             (Isolation::Landlock, Network::Host)
         );
     });

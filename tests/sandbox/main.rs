@@ -5,6 +5,7 @@ mod attempts;
 mod channels;
 mod escape;
 mod filesystem;
+mod filtered;
 mod groups;
 mod guest_kernel;
 mod keeper;

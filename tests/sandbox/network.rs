@@ -90,11 +90,11 @@ fn abstract_sockets_of_the_host_are_out_of_reach_even_on_its_network() {
                 "use Socket; socket(my $s, PF_UNIX, SOCK_STREAM, 0) or die $!;
                 print connect($s, pack('S a*', AF_UNIX, \"\\0$ENV{NAME}\")) ? \"connected\\n\" : \"$!\\n\";",
             );
-            cell.spec.network = network;
+            cell.spec.network = network.clone();
             cell.spec.program.env.push(("NAME".into(), name.clone()));
             let expected = match network {
                 Network::Isolated => "Connection refused\n",
-                Network::Host => "Operation not permitted\n",
+                Network::Host | Network::Filtered(_) => "Operation not permitted\n",
             };
             assert_eq!(cell.run().ok(), expected);
         }

@@ -109,7 +109,7 @@ fn namespaces(plan: &mut Plan) -> Result<(), StepError> {
         .during("hide the control groups of the host")?;
     let name = &plan.spec.hostname;
     nix::unistd::sethostname(name).during("name the host of the instance")?;
-    network::prepare(plan.spec.network)?;
+    network::prepare(&plan.spec.network)?;
     let sources = match plan.sources.take() {
         Some(sources) => sources,
         None => sources::open(&plan.spec, &plan.libraries, None)?,

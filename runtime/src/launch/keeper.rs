@@ -26,13 +26,15 @@ use super::exit::{Reserved, publish};
 use super::guest::Guest;
 use super::log::{Log, Pipe};
 use super::message::{Answer, Ended, take_order};
+use super::names::Names;
 use super::resolver::{self, Resolver};
-use super::start::{Instance, start};
+use super::start::{Instance, start, unplug};
 use crate::error::{During, Failure, StepError};
 use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
     RunRecord,
 };
+use crate::sandbox::cable;
 use crate::spec::{InstanceSpec, Isolation, Network};
 use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
@@ -122,20 +124,23 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let resolver = resolver(spec)?;
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
+        let names = names(spec, &instance);
         let written = publish(folder, RUN_FILE, &instance.record);
         match written
             .during_on("write the run record", folder)
             .and_then(|()| guest.during("open the guest channel"))
+            .and_then(|guest| Ok((guest, names?)))
         {
-            Ok(guest) => Ok((instance, guest)),
+            Ok((guest, names)) => Ok((instance, guest, names)),
             Err(error) => {
                 end(&mut instance);
+                unplug(spec);
                 Err(error)
             }
         }
     });
     match started {
-        Ok((instance, guest)) => Ok(Keeper {
+        Ok((instance, guest, names)) => Ok(Keeper {
             folder: folder.clone(),
             _directory: directory,
             _leases: leases,
@@ -144,6 +149,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
             log,
             guest,
             resolver,
+            names,
             clients,
             signals,
             exit,
@@ -191,6 +197,19 @@ fn resolver(spec: &InstanceSpec) -> Result<Option<Resolver>, StepError> {
         .map(Some)
 }
 
+/// Answers questions for names in a network of the instance's own.
+fn names(spec: &InstanceSpec, instance: &Instance) -> Result<Option<Names>, StepError> {
+    let (Network::Filtered(network), Some(cable)) = (&spec.network, &instance.cable) else {
+        return Ok(None);
+    };
+    cable
+        .questions
+        .try_clone()
+        .and_then(|questions| Names::new(network, questions))
+        .during("answer the instance's questions for names")
+        .map(Some)
+}
+
 struct Keeper {
     folder: std::path::PathBuf,
     /// Held locked for as long as this keeper lives.
@@ -202,6 +221,7 @@ struct Keeper {
     log: Log,
     guest: Guest,
     resolver: Option<Resolver>,
+    names: Option<Names>,
     clients: Clients,
     signals: SignalFd,
     exit: Reserved,
@@ -222,6 +242,7 @@ enum Source {
     Errors,
     Guest,
     Resolver,
+    Names,
     Oom,
     Listener,
     Client(usize),
@@ -291,6 +312,9 @@ impl Keeper {
         if let Some(changes) = self.resolver.as_ref().and_then(Resolver::source) {
             sources.push((Source::Resolver, changes, PollFlags::POLLIN));
         }
+        if let Some(names) = self.names.as_ref().and_then(Names::source) {
+            sources.push((Source::Names, names, PollFlags::POLLIN));
+        }
         if let Some((oom, flags)) = self.instance.group.oom_source() {
             sources.push((Source::Oom, oom, flags));
         }
@@ -307,7 +331,11 @@ impl Keeper {
             .iter()
             .map(|(_, at, flags)| PollFd::new(*at, *flags))
             .collect();
-        let due = [self.kill_at, self.guest.deadline()].into_iter().flatten().min();
+        let pause = self.names.as_ref().and_then(Names::pause);
+        let due = [self.kill_at, self.guest.deadline(), pause]
+            .into_iter()
+            .flatten()
+            .min();
         let patience = due.map_or(PollTimeout::NONE, |due| {
             // Rounded up: a poll that ends too early would turn again at once.
             let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -345,6 +373,11 @@ impl Keeper {
             Source::Resolver => {
                 if let Some(resolver) = &mut self.resolver {
                     resolver.refresh();
+                }
+            }
+            Source::Names => {
+                if let Some(names) = &mut self.names {
+                    names.turn();
                 }
             }
             Source::Oom => self.notice_oom(),
@@ -475,6 +508,9 @@ impl Keeper {
                 self.guest.dropped
             );
             self.log.note(&text);
+        }
+        if let Some(Err(error)) = self.instance.record.network.as_deref().map(cable::remove) {
+            self.log.note(&error.to_string());
         }
         self.log.close();
         let stats = self.instance.group.stats();

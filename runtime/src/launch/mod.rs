@@ -11,6 +11,7 @@
 
 mod clients;
 mod clock;
+mod dns;
 mod exit;
 mod guest;
 mod holder;
@@ -18,6 +19,7 @@ mod init;
 mod keeper;
 mod log;
 mod message;
+mod names;
 mod program;
 mod resolver;
 mod start;

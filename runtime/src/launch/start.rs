@@ -17,9 +17,10 @@ use super::message::Report;
 use super::program::Inherited;
 use crate::error::{During, StepError};
 use crate::record::{Level, RUN_FILE, RunRecord, Strength};
+use crate::sandbox::cable::Cable;
 use crate::sandbox::cgroup::{Group, keep_in};
 use crate::sandbox::idmap::{self, Identity};
-use crate::sandbox::{libraries, sources};
+use crate::sandbox::{cable, libraries, sources};
 use crate::spec::{Access, InstanceSpec, Isolation, Network, Owner};
 use crate::sys::clone::{Side, SingleThread, clone};
 use crate::sys::pidfd;
@@ -36,6 +37,8 @@ pub(crate) struct Instance {
     pub(crate) errors: OwnedFd,
     pub(crate) ended: OwnedFd,
     pub(crate) guest: UnixStream,
+    /// Of its network, when it has one of its own; taken once, by whoever answers its questions for names.
+    pub(crate) cable: Option<Cable>,
 }
 
 /// Builds the sandbox and starts the program. On failure nothing is left.
@@ -52,6 +55,7 @@ pub(crate) fn start(
         Owner::Translated { of_uid, .. } => of_uid,
         Owner::Caller | Owner::Own { .. } => identity.uid,
     };
+    cable::check(spec, identity.privileged)?;
     sources::check_owner(spec, files_of)?;
     sources::check_holds(spec)?;
     let writable = spec
@@ -93,6 +97,7 @@ struct Parts {
     errors: OwnedFd,
     ended: OwnedFd,
     guest: UnixStream,
+    cable: Option<Cable>,
 }
 
 impl Parts {
@@ -105,6 +110,7 @@ impl Parts {
             errors: self.errors,
             ended: self.ended,
             guest: self.guest,
+            cable: self.cable,
         }
     }
 }
@@ -186,13 +192,19 @@ fn start_in(
     let outcome = describe(spec, identity, group, pid, started_ms).and_then(|mut record| {
         // Before anything runs that could outlive this keeper: whoever finds it killed half-way must find the rest.
         publish(&spec.run_dir, RUN_FILE, &record).during_on("write the run record", &spec.run_dir)?;
-        let levels = release(pid, identity, group, namespaces, &go, report)?;
+        // Before anything runs inside: it never sees a network without its rules.
+        let cable = match &spec.network {
+            Network::Filtered(network) => Some(cable::connect(network, pid)?),
+            Network::Host | Network::Isolated => None,
+        };
+        let released = release(pid, identity, group, namespaces, &go, report);
+        let levels = released.inspect_err(|_| unplug(spec))?;
         record.levels.extend(levels);
         record.levels.extend(group.levels().iter().cloned());
-        Ok(record)
+        Ok((record, cable))
     });
-    let record = match outcome {
-        Ok(record) => record,
+    let (record, cable) = match outcome {
+        Ok(started) => started,
         Err(error) => {
             // It may be gone already; then there is nothing to end.
             let _ = pidfd::signal(init.as_fd(), libc::SIGKILL);
@@ -207,7 +219,15 @@ fn start_in(
         errors,
         ended,
         guest,
+        cable,
     })
+}
+
+/// Takes the network of an instance that may not stay away again. Why it may not is what counts.
+pub(crate) fn unplug(spec: &InstanceSpec) {
+    if let Network::Filtered(network) = &spec.network {
+        let _ = cable::remove(network);
+    }
 }
 
 fn describe(
@@ -226,6 +246,10 @@ fn describe(
         started_ms,
         spec_digest: spec.digest(),
         cgroups: group.paths(),
+        network: match &spec.network {
+            Network::Filtered(network) => Some(Box::new(network.clone())),
+            Network::Host | Network::Isolated => None,
+        },
         levels: walls(spec, identity),
     })
 }
@@ -239,7 +263,7 @@ fn flags(spec: &InstanceSpec) -> u64 {
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS;
-    if spec.network == Network::Isolated {
+    if spec.network != Network::Host {
         flags |= libc::CLONE_NEWNET;
     }
     flags as u64
@@ -337,12 +361,22 @@ fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
             format!("{who}, writing as uid {of_uid}"),
         ),
     };
-    let network = match (spec.network, spec.isolation) {
+    let network = match (&spec.network, spec.isolation) {
         (Network::Host, _) => level("network", Strength::Off, "the host's".to_owned()),
         (Network::Isolated, Isolation::Namespaces) => level(
             "network",
             Strength::Hard,
             "a namespace of its own with only loopback".to_owned(),
+        ),
+        (Network::Filtered(network), _) => level(
+            "network",
+            Strength::Hard,
+            format!(
+                "a namespace of its own at {}, with {} destinations allowed and {} ports published",
+                network.address,
+                network.allow.len(),
+                network.publish.len()
+            ),
         ),
         (Network::Isolated, Isolation::Landlock) => level(
             "network",

@@ -6,11 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use thiserror::Error;
 
 use super::running::{Running, connect, forget};
-use crate::error::AdoptError;
+use crate::error::{AdoptError, StepError};
 use crate::launch::{boot_id, process};
 use crate::record::{EXIT_FILE, ExitRecord, RUN_FILE, RunRecord};
+use crate::sandbox::cable;
 use crate::sandbox::cgroup::{CgroupError, Group};
 use crate::sys::pidfd;
 
@@ -33,6 +35,17 @@ pub struct Lost {
     record: RunRecord,
     run_dir: PathBuf,
     init: Option<OwnedFd>,
+}
+
+/// An instance without a keeper of which something stays.
+#[derive(Debug, Error)]
+pub enum CleanUpError {
+    /// Its control groups, or its records.
+    #[error(transparent)]
+    Group(#[from] CgroupError),
+    /// Its devices and rules on the host.
+    #[error(transparent)]
+    Network(#[from] StepError),
 }
 
 /// Looks into a run directory.
@@ -97,11 +110,11 @@ impl Lost {
         })
     }
 
-    /// Ends what still runs, removes its control groups and the records.
+    /// Ends what still runs, removes its control groups, its network on the host and the records.
     ///
     /// # Errors
     /// When something does not die, or cannot be removed.
-    pub fn clean_up(self) -> Result<(), CgroupError> {
+    pub fn clean_up(self) -> Result<(), CleanUpError> {
         if let Some(init) = &self.init {
             // Gone already is as good as killed.
             let _ = pidfd::signal(init.as_fd(), libc::SIGKILL);
@@ -109,10 +122,17 @@ impl Lost {
             let _ = poll(&mut polled, PollTimeout::from(5000u16));
         }
         Group::from_paths(&self.record.cgroups)?.remove()?;
+        // After a reboot nothing of it is left, and its ports may be another's.
+        if let Some(network) = &self.record.network
+            && boot_id().is_ok_and(|boot| boot == self.record.boot_id)
+        {
+            cable::remove(network)?;
+        }
         forget(&self.run_dir).map_err(|source| CgroupError::Remove {
             path: self.run_dir.clone(),
             source,
-        })
+        })?;
+        Ok(())
     }
 }
 

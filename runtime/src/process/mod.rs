@@ -7,6 +7,6 @@ mod adopt;
 mod running;
 mod spawn;
 
-pub use adopt::{Adopted, Lost, adopt};
+pub use adopt::{Adopted, CleanUpError, Lost, adopt};
 pub use running::{Running, forget};
 pub use spawn::{Descriptors, spawn};

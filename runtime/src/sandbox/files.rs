@@ -37,9 +37,12 @@ pub(crate) fn all(spec: &InstanceSpec) -> Vec<(PathBuf, String)> {
             "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
         ),
     ];
-    if spec.network == Network::Isolated {
+    match spec.network {
+        Network::Host => {}
         // No resolver is reachable: an empty list makes the C library give up at once instead of asking 127.0.0.1.
-        files.push(("resolv.conf", "options timeout:1 attempts:1\n".to_owned()));
+        Network::Isolated => files.push(("resolv.conf", "options timeout:1 attempts:1\n".to_owned())),
+        // The keeper answers there, and knows the host's own file of names too.
+        Network::Filtered(_) => files.push(("resolv.conf", "nameserver 127.0.0.1\n".to_owned())),
     }
     files
         .into_iter()
@@ -54,7 +57,7 @@ fn hosts(spec: &InstanceSpec) -> String {
         spec.hostname
     );
     match spec.network {
-        Network::Isolated => own,
+        Network::Isolated | Network::Filtered(_) => own,
         Network::Host => match fs::read_to_string("/etc/hosts") {
             Ok(text) if text.len() <= LARGEST_COPY => own + &text,
             _ => own,

@@ -10,6 +10,7 @@
 //!
 //! Nothing of the program's is read, executed or resolved before step 3 is done.
 
+pub(crate) mod cable;
 pub(crate) mod capabilities;
 pub mod cgroup;
 pub(crate) mod files;
@@ -20,5 +21,6 @@ pub(crate) mod mounts;
 pub(crate) mod network;
 pub mod probe;
 pub(crate) mod rlimits;
+pub(crate) mod rules;
 pub mod seccomp;
 pub(crate) mod sources;

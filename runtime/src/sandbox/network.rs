@@ -1,4 +1,5 @@
-//! The network of the process: the host's, or a namespace of its own that holds only the loopback device.
+//! The network of the process, seen from inside: the host's, or a namespace of its own that holds only the loopback
+//! device, or one with a cable to the host ([`super::cable`]).
 
 use crate::error::{During, StepError};
 use crate::spec::Network;
@@ -8,9 +9,10 @@ use crate::sys::network::loopback_up;
 ///
 /// # Errors
 /// The kernel's.
-pub(crate) fn prepare(network: Network) -> Result<(), StepError> {
+pub(crate) fn prepare(network: &Network) -> Result<(), StepError> {
     match network {
-        Network::Host => Ok(()),
+        // The keeper has prepared the one with a cable.
+        Network::Host | Network::Filtered(_) => Ok(()),
         Network::Isolated => loopback_up().during("switch on the loopback device of the instance"),
     }
 }

@@ -1,9 +1,10 @@
-//! The loopback device of a new network namespace.
+//! The loopback device of a new network namespace, and ports that are taken without anybody listening.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 
 use super::answer;
 
@@ -37,4 +38,20 @@ pub(crate) fn loopback_up() -> io::Result<()> {
         )
     };
     answer(libc::c_long::from(value)).map(drop)
+}
+
+/// Takes a TCP port without listening on it, so that nobody else can.
+///
+/// # Errors
+/// The kernel's: `EADDRINUSE` when somebody has it, `EADDRNOTAVAIL` when the address is not this host's.
+pub(crate) fn hold_port(at: SocketAddrV4) -> io::Result<OwnedFd> {
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // Without SO_REUSEADDR: a bind of somebody else's must fail, whatever that one asked for.
+    bind(socket.as_raw_fd(), &SockaddrIn::from(at))?;
+    Ok(socket)
 }

@@ -27,6 +27,7 @@ over the environment, that over the file:
   control-group = \"/a.slice/b.service\"  # REDHOLD_CGROUP; where instances live, set by the systemd unit
   by-path = false                    # true: instances are also at /i/<name>/ of the domain, all one site to browsers
   starts-at-once = 4                 # two per core when it is left out
+  network-pool = \"100.96.0.0/12\"     # addresses of instances with a filtered network
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]
   mode = \"files\"                     # REDHOLD_TLS: local, files or off

@@ -6,6 +6,8 @@ mod resolve;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use runtime::traffic::Range;
+
 pub use self::resolve::{Flags, resolve};
 
 /// What a host runs with. Everything is decided.
@@ -29,6 +31,8 @@ pub struct Config {
     pub control_group: Option<PathBuf>,
     /// Instances that may start at the same time.
     pub starts_at_once: usize,
+    /// Where instances with a filtered network get their addresses from.
+    pub network_pool: Range,
     /// How the host logs.
     pub log: LogFormat,
 }

@@ -3,9 +3,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use runtime::traffic::Range;
+
 use super::file::File;
 use super::{Config, LogFormat, Tls};
 use crate::problem::{Code, Problem};
+
+/// Addresses for instances with a filtered network. Of the space that is set apart for use behind a translation of
+/// addresses (RFC 6598), so that it hides no network of a company or a home, which are in 10/8, 172.16/12 and
+/// 192.168/16, as Docker's and Kubernetes' are; a part of it that overlay networks, which count from 100.64.0.0 on,
+/// rarely fill. Two for each of half a million instances.
+const POOL: &str = "100.96.0.0/12";
 
 /// What the command line says; everything optional.
 #[derive(Clone, Debug, Default)]
@@ -144,7 +152,17 @@ pub fn resolve(
             group.display()
         ));
     }
-    if wrong.is_empty() {
+    let pool = file.network_pool.as_deref().unwrap_or(POOL).parse::<Range>();
+    let network_pool = match pool {
+        Ok(pool) => Some(pool),
+        Err(error) => {
+            wrong.push(format!("network-pool: {error}"));
+            None
+        }
+    };
+    if let Some(network_pool) = network_pool
+        && wrong.is_empty()
+    {
         Ok(Config {
             data_dir: flags.data_dir.or(file.data_dir).unwrap_or(default_data_dir),
             http,
@@ -154,6 +172,7 @@ pub fn resolve(
             control_group,
             starts_at_once,
             by_path: file.by_path.unwrap_or(false),
+            network_pool,
             log,
         })
     } else {
@@ -227,7 +246,7 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once() {
         let env = [("REDHOLD_LOG_FORMAT", "xml"), ("REDHOLD_TLS", "maybe")];
-        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0";
+        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\nnetwork-pool = '10.0.0.0/40'";
         let said = resolved(Flags::default(), &env, text)
             .expect_err("wrong")
             .to_string();
@@ -237,6 +256,7 @@ mod tests {
             "`a..b`",
             "`x` is no address",
             "starts-at-once",
+            "network-pool: `10.0.0.0/40`",
         ] {
             assert!(said.contains(part), "{part} in {said}");
         }

@@ -1,7 +1,10 @@
 //! Pure: what is wrong with a name or with settings, all of it at once.
 
-use super::model::{Access, Settings, Variable};
+use runtime::traffic::{Allow, Publish};
+
+use super::model::{Access, NetworkMode, Settings, Variable};
 use super::spec::reserved;
+use super::wish;
 
 /// Least memory with which Node-RED starts, in MiB.
 const LEAST_MEMORY: u32 = 96;
@@ -103,6 +106,7 @@ pub(super) fn settings(settings: &Settings) -> Vec<String> {
         );
     }
     editor(settings, &mut say);
+    network(settings, &mut say);
     for name in settings.palette.packages.keys() {
         if let Err(error) = name.parse::<npm::PackageName>() {
             say(&format!("palette.packages.{name}"), error.to_string());
@@ -179,6 +183,45 @@ fn editor(settings: &Settings, say: &mut impl FnMut(&str, String)) {
     }
 }
 
+fn network(settings: &Settings, say: &mut impl FnMut(&str, String)) {
+    let network = &settings.network;
+    if network.mode != NetworkMode::Filtered && !(network.allow.is_empty() && network.publish.is_empty()) {
+        say(
+            "network",
+            "`allow` and `publish` need the mode `filtered`".to_owned(),
+        );
+    }
+    for (at, text) in network.allow.iter().enumerate() {
+        if let Err(error) = text.parse::<Allow>() {
+            say(&format!("network.allow[{at}]"), error.to_string());
+        }
+    }
+    let mut taken: Vec<Publish> = Vec::new();
+    for (at, settings) in network.publish.iter().enumerate() {
+        let place = format!("network.publish[{at}]");
+        let publish = match wish::publish(settings) {
+            Ok(publish) => publish,
+            Err(why) => {
+                say(&place, why);
+                continue;
+            }
+        };
+        if publish.port == 0 || publish.to == 0 {
+            say(&place, "a port is a number from 1 to 65535".to_owned());
+        }
+        let same = |other: &Publish| {
+            (other.port, other.protocol) == (publish.port, publish.protocol)
+                && (other.address == publish.address
+                    || other.address.is_unspecified()
+                    || publish.address.is_unspecified())
+        };
+        if taken.iter().any(same) {
+            say(&place, format!("port {} is published twice", publish.port));
+        }
+        taken.push(publish);
+    }
+}
+
 fn is_path(path: &str) -> bool {
     path == "/"
         || path.strip_prefix('/').is_some_and(|rest| {
@@ -224,7 +267,13 @@ mod tests {
             "palette": { "packages": { "../x": "1" } },
             "http": { "access": "basic" },
             "shared": { "/pub": { "folder": "../x" } },
-            "health": { "hangAfterMs": 5 }
+            "health": { "hangAfterMs": 5 },
+            "network": {
+                "mode": "filtered",
+                "allow": ["*:443", "broker", "a b:1"],
+                "publish": [{ "port": 1 }, { "port": 1, "address": "127.0.0.1" }, { "port": 2, "address": "::1" },
+                    { "port": 3, "to": 0 }, { "port": 1, "protocol": "udp" }]
+            }
         }"#;
         let wrong = settings(&serde_json::from_str(text).expect("settings"));
         let places = [
@@ -240,6 +289,11 @@ mod tests {
             "http:",
             "shared./pub",
             "health.hangAfterMs",
+            "network.allow[1]",
+            "network.allow[2]",
+            "network.publish[1]",
+            "network.publish[2]",
+            "network.publish[3]",
         ];
         for place in places {
             assert!(
@@ -248,5 +302,8 @@ mod tests {
             );
         }
         assert_eq!(wrong.len(), places.len(), "{wrong:?}");
+        let text = r#"{ "network": { "allow": ["*:443"] } }"#;
+        let wrong = settings(&serde_json::from_str(text).expect("settings"));
+        assert!(wrong[0].starts_with("network: "), "{wrong:?}");
     }
 }

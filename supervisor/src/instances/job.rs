@@ -18,7 +18,7 @@ use runtime::record::{ExitRecord, Level};
 use runtime::store::Stack;
 use tracing::warn;
 
-use super::model::Instance;
+use super::model::{Instance, NetworkMode};
 use super::npm::{self, Errands};
 use super::place::Place;
 use super::{Shared, errand, queue, wish, world};
@@ -136,9 +136,15 @@ fn spawn(
         listener: Some(listener.try_clone().map_err(cannot)?),
     };
     let running = process::spawn(&shared.executable, &spec, descriptors).map_err(|error| {
+        // Only there is a filtered network's refusal not a matter of this machine's walls.
+        let hint = if instance.settings.network.mode == NetworkMode::Filtered {
+            "`redhold doctor` says what this machine lacks; with the network modes `host` and `none` it needs no packet filter"
+        } else {
+            "`redhold doctor` says what this machine lacks"
+        };
         Problem::new(Code::Host, "cannot start Node-RED in its sandbox")
             .because(error)
-            .hint("`redhold doctor` says what this machine lacks")
+            .hint(hint)
     })?;
     Listening::to(running)
 }

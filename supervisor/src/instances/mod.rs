@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use runtime::spec::Isolation;
+use runtime::traffic::Range;
 
 use self::events::Events;
 use self::model::Named;
@@ -66,6 +67,8 @@ pub struct Shared {
     pub control_group: Option<PathBuf>,
     /// How npm reaches its registry.
     pub npm: NpmSettings,
+    /// Where instances with a filtered network get their addresses from.
+    pub pool: Range,
 }
 
 /// Key of the record that says who has a name.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use runtime::traffic::Protocol;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -429,6 +430,33 @@ impl Default for RestartSettings {
 pub struct NetworkSettings {
     /// The host's own network, or one apart from it.
     pub mode: NetworkMode,
+    /// What a `filtered` network lets out: `host:port`, `address/length:port` or `*:port`, with `/udp` at the end when
+    /// it is not TCP. The npm registry of this host is always reached.
+    pub allow: Vec<String>,
+    /// Ports of a `filtered` network that the host passes on to the instance.
+    pub publish: Vec<PublishSettings>,
+}
+
+/// A port of the host that leads into an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PublishSettings {
+    /// The host's port.
+    pub port: u16,
+    /// The instance's port; left out it is the same.
+    #[serde(default)]
+    pub to: Option<u16>,
+    /// `tcp` or `udp`.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    pub protocol: Protocol,
+    /// The host's address; `0.0.0.0`, the default, is all of them.
+    #[serde(default = "everywhere")]
+    pub address: String,
+}
+
+fn everywhere() -> String {
+    "0.0.0.0".to_owned()
 }
 
 /// Kinds of network.
@@ -440,4 +468,6 @@ pub enum NetworkMode {
     Host,
     /// Apart: requests come in through the front, and nothing goes out.
     None,
+    /// Apart, with a cable to the host: what is allowed goes out, and published ports come in. Needs root.
+    Filtered,
 }

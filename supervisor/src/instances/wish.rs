@@ -1,11 +1,14 @@
 //! Pure: from an instance's settings to Node-RED's, to limits and to an environment.
 
 use runtime::spec::{Limits, Network};
+use runtime::traffic::{Allow, Filtered, Publish, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
 use serde_json::{Map, Value, json};
 
-use super::model::{CodeEditor, Hidden, Instance, LogLevel, NetworkMode, Settings, Variable};
-use super::spec;
+use super::model::{
+    CodeEditor, Hidden, Instance, LogLevel, NetworkMode, PublishSettings, Settings, Variable,
+};
+use super::spec::{self, NpmSettings};
 use crate::secret::{HostKey, SealError, Secret};
 
 /// What the runtime limits.
@@ -27,11 +30,63 @@ fn mib(number: u32) -> Option<Bytes> {
 }
 
 /// Which network it sees.
-pub(super) fn network(settings: &Settings) -> Network {
-    match settings.network.mode {
-        NetworkMode::Host => Network::Host,
-        NetworkMode::None => Network::Isolated,
+///
+/// # Errors
+/// In words, when the host's pool has no addresses for it, or its settings are of another version.
+pub(super) fn network(instance: &Instance, pool: Range, npm: &NpmSettings) -> Result<Network, String> {
+    let settings = &instance.settings.network;
+    match settings.mode {
+        NetworkMode::Host => return Ok(Network::Host),
+        NetworkMode::None => return Ok(Network::Isolated),
+        NetworkMode::Filtered => {}
     }
+    let number = instance.number;
+    let (gateway, address) = pool
+        .pair(number)
+        .ok_or_else(|| format!("{pool} has no addresses for instance number {number}"))?;
+    let mut allow = Vec::new();
+    for text in &settings.allow {
+        allow.push(text.parse::<Allow>().map_err(|error| error.to_string())?);
+    }
+    allow.extend(registry(npm));
+    let publish = settings.publish.iter().map(publish);
+    Ok(Network::Filtered(Filtered {
+        number,
+        gateway,
+        address,
+        pool,
+        allow,
+        publish: publish.collect::<Result<_, _>>()?,
+    }))
+}
+
+/// A published port.
+///
+/// # Errors
+/// In words, when its address is none.
+pub(super) fn publish(settings: &PublishSettings) -> Result<Publish, String> {
+    let address = &settings.address;
+    Ok(Publish {
+        address: address
+            .parse()
+            .map_err(|_| format!("`{address}` is no IPv4 address"))?,
+        port: settings.port,
+        to: settings.to.unwrap_or(settings.port),
+        protocol: settings.protocol,
+    })
+}
+
+/// Where npm goes: to its proxies where there are some, and to its registry. What is no address is npm's to refuse.
+fn registry(npm: &NpmSettings) -> impl Iterator<Item = Allow> {
+    [&npm.registry, &npm.proxy, &npm.https_proxy]
+        .into_iter()
+        .flatten()
+        .filter_map(|address| {
+            let url: url::Url = address.parse().ok()?;
+            format!("{}:{}", url.host_str()?, url.port_or_known_default()?)
+                .parse()
+                .ok()
+        })
 }
 
 /// The environment of its flows, with what is hidden in clear.

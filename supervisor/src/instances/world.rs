@@ -93,7 +93,11 @@ fn wanted<'a>(
         limits,
         isolation: shared.isolation,
         owner: owner(instance.number),
-        network: wish::network(&instance.settings),
+        network: wish::network(instance, shared.pool, &shared.npm).map_err(|why| {
+            Problem::new(Code::Failed, "cannot prepare the network of the instance")
+                .because(why)
+                .hint("set a larger `network-pool` in the host's redhold.toml, or another network mode")
+        })?,
         env: wish::environment(instance, &shared.key).map_err(sealed)?,
         npm: shared.npm.clone(),
         host_tools: false,

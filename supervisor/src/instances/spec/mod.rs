@@ -153,7 +153,7 @@ fn prepare_for(wanted: &Wanted<'_>, purpose: Purpose) -> Result<InstanceSpec, Pr
         hostname: wanted.id.as_str().to_owned(),
         isolation: wanted.isolation,
         owner: wanted.owner,
-        network: wanted.network,
+        network: wanted.network.clone(),
         limits: wanted.limits.clone(),
         control_group: None,
         stop_grace_ms: STOP_GRACE_MS,

@@ -1,0 +1,325 @@
+//! Answers an instance's questions for names: only those it may reach, and each with a door in the packet filter.
+//!
+//! The socket stands inside, at 127.0.0.1:53, so that no rule of the host's can be in the way of it; the host's own
+//! servers are asked from outside, once per question. An address gets its door before the instance hears of it, and
+//! keeps it for as long as the answer is valid, a minute at least. IPv4 addresses are all that is told: there is no
+//! other way out, and other records would be a channel to whoever owns an allowed name.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::dns::{Code, Question};
+use super::resolver;
+use crate::sandbox::{cable, rules};
+use crate::traffic::{Allow, Filtered, Protocol, Range};
+
+/// Questions that wait for a server at once; clients ask again.
+const MOST_ASKED: usize = 64;
+
+/// How long a server has; clients ask again after five seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Servers that are asked, as in the C library.
+const MOST_SERVERS: usize = 3;
+
+/// Questions per second that are looked at: who asks more makes the keeper, which no limit binds, work for him.
+const MOST_PER_SECOND: u32 = 100;
+
+/// A door stays open at least this long, in seconds: clients keep addresses longer than they should.
+const LEAST: u32 = 60;
+/// And at most this long: what a name's owner says is not to be trusted for ever.
+const MOST: u32 = 24 * 3600;
+/// A door that stays open for nearly as long as wanted is left as it is.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// For how long the host's file of names is believed, in seconds.
+const OF_FILE: u32 = 60;
+
+/// Marks the socket for questions among those for answers.
+const QUESTIONS: u64 = u64::MAX;
+
+/// The host's end of an instance's names.
+pub(crate) struct Names {
+    number: u32,
+    allow: Vec<Allow>,
+    pool: Range,
+    questions: UdpSocket,
+    /// Everything that may become readable.
+    ready: Epoll,
+    asked: HashMap<u64, Asked>,
+    last: u64,
+    doors: HashMap<(Ipv4Addr, Protocol, u16), Instant>,
+    /// When the questions were counted from, and how many came since.
+    second: (Instant, u32),
+}
+
+/// A question on its way.
+struct Asked {
+    question: Question,
+    from: SocketAddr,
+    id: u16,
+    servers: Vec<SocketAddr>,
+    /// A socket, and so a port, of its own: an answer of somebody else's would have to guess it.
+    socket: UdpSocket,
+    until: Instant,
+}
+
+impl Names {
+    /// # Errors
+    /// The kernel's: out of descriptors.
+    pub(crate) fn new(network: &Filtered, questions: UdpSocket) -> io::Result<Self> {
+        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        ready.add(&questions, EpollEvent::new(EpollFlags::EPOLLIN, QUESTIONS))?;
+        Ok(Self {
+            number: network.number,
+            allow: network.allow.clone(),
+            pool: network.pool,
+            questions,
+            ready,
+            asked: HashMap::new(),
+            last: 0,
+            doors: HashMap::new(),
+            second: (Instant::now(), 0),
+        })
+    }
+
+    /// What to poll; nothing while too much is asked.
+    pub(crate) fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.pause().is_none().then(|| self.ready.0.as_fd())
+    }
+
+    /// When to look again though nothing is ready.
+    pub(crate) fn pause(&self) -> Option<Instant> {
+        let end = self.second.0 + Duration::from_secs(1);
+        (self.second.1 >= MOST_PER_SECOND && end > Instant::now()).then_some(end)
+    }
+
+    /// Serves what is ready. Opening a door takes a program some milliseconds, which is the only wait.
+    pub(crate) fn turn(&mut self) {
+        let now = Instant::now();
+        self.asked.retain(|_, asked| asked.until > now);
+        let mut events = [EpollEvent::empty(); 16];
+        let count = self.ready.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        for event in &events[..count] {
+            match event.data() {
+                QUESTIONS => self.hear(),
+                number => self.learn(number),
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        let mut buffer = [0; 1024];
+        let Ok((count, from)) = self.questions.recv_from(&mut buffer) else {
+            return;
+        };
+        let now = Instant::now();
+        if now.duration_since(self.second.0) >= Duration::from_secs(1) {
+            self.second = (now, 0);
+        }
+        self.second.1 += 1;
+        let Some(question) = Question::read(&buffer[..count]) else {
+            return;
+        };
+        if !self.allow.iter().any(|allow| allow.target.covers(&question.name)) {
+            return self.tell(&question, from, Code::Refused, &[], 0);
+        }
+        if !question.for_address {
+            return self.tell(&question, from, Code::Fine, &[], 0);
+        }
+        let own = of_file(
+            &fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            &question.name,
+        );
+        if !own.is_empty() {
+            return self.give(&question, from, own, OF_FILE);
+        }
+        if self.asked.len() < MOST_ASKED && self.ask(question.clone(), from).is_err() {
+            self.tell(&question, from, Code::Failed, &[], 0);
+        }
+    }
+
+    fn ask(&mut self, question: Question, from: SocketAddr) -> io::Result<()> {
+        let text = fs::read_to_string(resolver::HOST)?;
+        let servers = servers(&text);
+        let any: SocketAddr = match servers.first() {
+            Some(SocketAddr::V4(_)) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            Some(SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
+        let socket = UdpSocket::bind(any)?;
+        socket.set_nonblocking(true)?;
+        let mut id = [0; 2];
+        io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut id)?;
+        let id = u16::from_ne_bytes(id);
+        let message = question.ask(id);
+        // All at once: the first that knows is believed. One that cannot be reached, or is of the other kind of
+        // address, is none.
+        let sent = servers
+            .iter()
+            .filter(|server| socket.send_to(&message, server).is_ok());
+        let servers: Vec<SocketAddr> = sent.copied().collect();
+        if servers.is_empty() {
+            return Err(io::ErrorKind::NetworkUnreachable.into());
+        }
+        self.last += 1;
+        self.ready
+            .add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, self.last))?;
+        let asked = Asked {
+            question,
+            from,
+            id,
+            servers,
+            socket,
+            until: Instant::now() + PATIENCE,
+        };
+        self.asked.insert(self.last, asked);
+        Ok(())
+    }
+
+    fn learn(&mut self, number: u64) {
+        let Some(asked) = self.asked.get_mut(&number) else {
+            return;
+        };
+        let mut buffer = [0; 4096];
+        let Ok((count, server)) = asked.socket.recv_from(&mut buffer) else {
+            return;
+        };
+        let Some(place) = asked.servers.iter().position(|known| *known == server) else {
+            return;
+        };
+        let Some(found) = asked.question.found(asked.id, &buffer[..count]) else {
+            return;
+        };
+        asked.servers.remove(place);
+        if found.code == Code::Failed && !asked.servers.is_empty() {
+            // Another one may know.
+            return;
+        }
+        let Some(asked) = self.asked.remove(&number) else {
+            return;
+        };
+        match found.code {
+            Code::Fine => self.give(&asked.question, asked.from, found.addresses, found.seconds),
+            code => self.tell(&asked.question, asked.from, code, &[], 0),
+        }
+    }
+
+    /// Opens the doors to what was found, then tells.
+    fn give(&mut self, question: &Question, to: SocketAddr, mut addresses: Vec<Ipv4Addr>, seconds: u32) {
+        // Whoever owns an allowed name must not lead the instance to where no name may lead.
+        addresses.retain(|address| !self.pool.contains(*address) && !is_nowhere(*address));
+        let code = match self.open(&question.name, &addresses, seconds) {
+            Ok(()) => Code::Fine,
+            Err(_) => Code::Failed,
+        };
+        let told: &[Ipv4Addr] = if code == Code::Fine { &addresses } else { &[] };
+        self.tell(question, to, code, told, seconds);
+    }
+
+    fn open(&mut self, name: &str, addresses: &[Ipv4Addr], seconds: u32) -> io::Result<()> {
+        let seconds = seconds.clamp(LEAST, MOST);
+        let now = Instant::now();
+        let until = now + Duration::from_secs(seconds.into());
+        self.doors.retain(|_, until| *until > now);
+        // What may be reached wherever it is needs no door.
+        let named = self.allow.iter().filter(|allow| {
+            matches!(allow.target, crate::traffic::Target::Name(_)) && allow.target.covers(name)
+        });
+        let doors: Vec<(Ipv4Addr, Protocol, u16)> = named
+            .flat_map(|allow| {
+                addresses
+                    .iter()
+                    .map(|address| (*address, allow.protocol, allow.port))
+            })
+            .filter(|door| self.doors.get(door).is_none_or(|open| *open + SLACK < until))
+            .collect();
+        if doors.is_empty() {
+            return Ok(());
+        }
+        cable::nft(&rules::open(self.number, &doors, seconds))?;
+        self.doors.extend(doors.into_iter().map(|door| (door, until)));
+        Ok(())
+    }
+
+    fn tell(&self, question: &Question, to: SocketAddr, code: Code, addresses: &[Ipv4Addr], seconds: u32) {
+        // Who does not listen any more asks again.
+        let _ = self
+            .questions
+            .send_to(&question.answer(code, addresses, seconds), to);
+    }
+}
+
+/// Where no name may lead.
+fn is_nowhere(address: Ipv4Addr) -> bool {
+    rules::NOWHERE
+        .iter()
+        .filter_map(|range| range.parse::<Range>().ok())
+        .any(|range| range.contains(address))
+}
+
+/// The servers of a resolver's configuration (`resolv.conf(5)`).
+fn servers(text: &str) -> Vec<SocketAddr> {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next() == Some("nameserver")).then(|| words.next())?
+        })
+        .filter_map(|address| address.parse::<IpAddr>().ok())
+        .map(|address| SocketAddr::new(address, 53))
+        .take(MOST_SERVERS)
+        .collect()
+}
+
+/// The IPv4 addresses of a name in a file of names (`hosts(5)`).
+fn of_file(text: &str, name: &str) -> Vec<Ipv4Addr> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.split('#').next().unwrap_or_default();
+            let (address, names) = line.trim().split_once(char::is_whitespace)?;
+            names
+                .split_whitespace()
+                .any(|own| own.eq_ignore_ascii_case(name))
+                .then(|| address.parse().ok())?
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_files_are_read_as_the_c_library_reads_them() {
+        let text = "# nameserver 192.0.2.9\nnameserver 192.0.2.1\nsearch a b\nnameserver\tfe80::1%eth0\nnameserver 2001:db8::1\n";
+        let found: Vec<String> = servers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["192.0.2.1:53", "[2001:db8::1]:53"]);
+        let text =
+            "127.0.0.1 localhost\n10.0.0.5\tBroker.local broker # the old one\n::1 broker\n10.0.0.6 broker\n";
+        assert_eq!(
+            of_file(text, "broker"),
+            [Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(10, 0, 0, 6)]
+        );
+        assert_eq!(of_file(text, "old"), [] as [Ipv4Addr; 0]);
+    }
+
+    #[test]
+    fn no_name_leads_to_the_machine_or_to_a_clouds_metadata() {
+        for address in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "192.0.0.192",
+            "255.255.255.255",
+        ] {
+            assert!(is_nowhere(address.parse().expect("an address")), "{address}");
+        }
+        assert!(!is_nowhere(Ipv4Addr::new(10, 0, 0, 1)));
+    }
+}

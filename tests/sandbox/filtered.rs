@@ -1,0 +1,410 @@
+//! What a program reaches through the cable of a network of its own, in a world made for each test: the host is a
+//! network namespace of the test's thread, with another one behind it for the rest of the world.
+//!
+//! Needs root, `ip` and `nft`; where they are missing the one thing to see is the refusal.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, unshare};
+use runtime::process::{Adopted, adopt};
+use runtime::record::Strength;
+use runtime::spec::Network;
+use runtime::traffic::{Filtered, Protocol, Publish, Range};
+use test_support::eventually::eventually;
+use test_support::skip::skipped;
+
+use crate::support::{Cell, chain};
+
+/// The host's address, and the world's.
+const HOST: &str = "198.18.0.1";
+const WORLD: &str = "198.18.0.2";
+/// Addresses of the world that no path but an allowed one may lead to.
+const METADATA: &str = "169.254.169.254";
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Tries every place of `PLACES`, then says how it went; `udp` sends and waits for an echo, a name is looked up.
+const TRY: &str = "
+const net = require('net'), dgram = require('dgram'), dns = require('dns');
+const tcp = (host, port) => new Promise(go => {
+  const s = net.connect({ host, port, family: 4 });
+  s.on('data', d => { go(String(d)); s.destroy(); }).on('error', e => go(e.code));
+  setTimeout(() => go('silence'), 3000).unref();
+});
+const udp = (host, port) => new Promise(go => {
+  const s = dgram.createSocket('udp4');
+  s.on('message', d => go(String(d))).on('error', e => go(e.code));
+  s.connect(port, host, () => s.send('x'));
+  setTimeout(() => go('silence'), 1500);
+});
+(async () => {
+  for (const place of process.env.PLACES.split(' ')) {
+    const [host, port, kind] = place.split(/[:/]/);
+    const how = port ? await (kind ? udp : tcp)(host, Number(port))
+      : await dns.promises.lookup(host).then(a => a.address, e => e.code);
+    console.log(place, how);
+  }
+  process.exit(0);
+})();";
+
+/// Serves a word at 7 until it is killed.
+const SERVE: &str = "
+require('net').createServer(s => s.end('inside')).listen(7);
+const u = require('dgram').createSocket('udp4');
+u.on('message', (m, from) => u.send('inside', from.port, from.address)).bind(7);
+setTimeout(() => {}, 1e6);";
+
+/// Whether this machine can do it at all.
+fn able() -> bool {
+    nix::unistd::geteuid().is_root() && ["nft", "ip"].iter().all(|program| runs(program))
+}
+
+fn runs(program: &str) -> bool {
+    let folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
+    folders
+        .iter()
+        .any(|folder| Path::new(folder).join(program).is_file())
+}
+
+/// The same, and when it cannot, it is said.
+fn can(test: &str) -> bool {
+    if !able() {
+        skipped(test, "root, `nft` or `ip`");
+    }
+    able()
+}
+
+fn sh(text: &str) -> String {
+    let output = Command::new("sh").args(["-ec", text]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Puts the rest of this thread, and what it starts, on a host of its own before a world with servers. They answer
+/// at 1000 and 1001 with their port, at 1000 also datagrams, and at 53 with [`names`].
+fn world() {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
+    sh("mount --make-rprivate /; ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward");
+    let (tell, told) = mpsc::channel();
+    let (go, gone) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        tell.send(nix::unistd::gettid()).unwrap();
+        gone.recv().unwrap();
+        sh(&format!(
+            "ip link set lo up; ip addr add {WORLD}/30 dev world; ip link set world up
+            ip addr add {METADATA}/32 dev lo; ip addr add 10.1.2.3/32 dev lo; ip route add default via {HOST}"
+        ));
+        for port in [1000, 1001] {
+            let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let _ = stream.unwrap().write_all(format!("world {port}").as_bytes());
+                }
+            });
+        }
+        for (port, answer) in [(1000, None), (53, Some(()))] {
+            let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 512];
+                while let Ok((count, from)) = socket.recv_from(&mut buffer) {
+                    let text = match answer {
+                        None => b"world".to_vec(),
+                        Some(()) => names(&buffer[..count]),
+                    };
+                    let _ = socket.send_to(&text, from);
+                }
+            });
+        }
+        tell.send(nix::unistd::gettid()).unwrap();
+    });
+    let there = told.recv().unwrap();
+    sh(&format!(
+        "ip link add eth0 type veth peer name world netns {there}
+        ip addr add {HOST}/30 dev eth0; ip link set eth0 up; ip route add default via {WORLD}"
+    ));
+    go.send(()).unwrap();
+    told.recv().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let resolver = folder.path().join("resolv.conf");
+    std::fs::write(&resolver, format!("nameserver {WORLD}\n")).unwrap();
+    sh(&format!("mount --bind {} /etc/resolv.conf", resolver.display()));
+}
+
+/// `metadata.*` leads to the cloud's metadata, `host.*` to the host, everything else into the world.
+fn names(question: &[u8]) -> Vec<u8> {
+    let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+    let address: Ipv4Addr = match question[13] {
+        b'm' => METADATA,
+        b'h' => HOST,
+        _ => "10.1.2.3",
+    }
+    .parse()
+    .unwrap();
+    let mut answer = question[..end].to_vec();
+    answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x05\0\x04");
+    answer.extend(address.octets());
+    answer
+}
+
+fn filtered(number: u32, allow: &[&str], publish: &[Publish]) -> Network {
+    let pool: Range = "100.96.0.0/12".parse().unwrap();
+    let (gateway, address) = pool.pair(number).unwrap();
+    Network::Filtered(Filtered {
+        number,
+        gateway,
+        address,
+        pool,
+        allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
+        publish: publish.to_vec(),
+    })
+}
+
+fn port(address: &str, port: u16, protocol: Protocol) -> Publish {
+    Publish {
+        address: address.parse().unwrap(),
+        port,
+        to: 7,
+        protocol,
+    }
+}
+
+/// What a program with this list finds at these places.
+fn tries(number: u32, allow: &[&str], places: &[&str]) -> String {
+    let mut cell = Cell::new(TRY);
+    cell.spec.network = filtered(number, allow, &[]);
+    cell.spec.program.env.push(("PLACES".into(), places.join(" ")));
+    cell.run().ok()
+}
+
+/// Everything of ours that is on the host.
+fn left() -> String {
+    sh("nft list ruleset; ip -o link | grep redhold || true")
+}
+
+/// What a client of the host hears from a port.
+fn hears(at: SocketAddr) -> Result<String, String> {
+    let mut stream = TcpStream::connect_timeout(&at, SOON).map_err(|error| error.to_string())?;
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut text = String::new();
+    stream
+        .read_to_string(&mut text)
+        .map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+#[test]
+fn only_what_is_named_is_reached() {
+    if !can("only_what_is_named_is_reached") {
+        return;
+    }
+    world();
+    // A rule of the host's own, which must be there afterwards as it was before.
+    sh(
+        "nft add table inet own; nft 'add chain inet own c { type filter hook forward priority 0; policy accept; }'",
+    );
+    let before = left();
+    let here = TcpListener::bind("0.0.0.0:1000").unwrap();
+    let places = [
+        "198.18.0.2:1000",
+        "198.18.0.2:1001",
+        "198.18.0.2:1000/udp",
+        "198.18.0.1:1000",
+        "100.96.0.2:1000",
+        "127.0.0.1:1000",
+        "169.254.169.254:1000",
+    ];
+    assert_eq!(
+        tries(1, &["198.18.0.2:1000"], &places),
+        "198.18.0.2:1000 world 1000\n198.18.0.2:1001 ECONNREFUSED\n198.18.0.2:1000/udp ECONNREFUSED\n\
+        198.18.0.1:1000 ECONNREFUSED\n100.96.0.2:1000 ECONNREFUSED\n127.0.0.1:1000 ECONNREFUSED\n\
+        169.254.169.254:1000 ECONNREFUSED\n"
+    );
+    assert_eq!(left(), before);
+    // A block, and everything, hold neither the host nor what is nobody's.
+    for list in ["*:1000", "0.0.0.0/0:1000"] {
+        assert_eq!(
+            tries(1, &[list, "198.18.0.2:1000/udp"], &places),
+            "198.18.0.2:1000 world 1000\n198.18.0.2:1001 ECONNREFUSED\n198.18.0.2:1000/udp world\n\
+            198.18.0.1:1000 ECONNREFUSED\n100.96.0.2:1000 ECONNREFUSED\n127.0.0.1:1000 ECONNREFUSED\n\
+            169.254.169.254:1000 ECONNREFUSED\n"
+        );
+    }
+    // What is named one by one is reached, the host's own included.
+    let greet = std::thread::spawn(move || here.accept().unwrap().0.write_all(b"host").unwrap());
+    assert_eq!(
+        tries(
+            1,
+            &["198.18.0.1:1000", "169.254.169.254:1000"],
+            &["198.18.0.1:1000", "169.254.169.254:1000"]
+        ),
+        "198.18.0.1:1000 host\n169.254.169.254:1000 world 1000\n"
+    );
+    greet.join().unwrap();
+    assert_eq!(left(), before);
+}
+
+#[test]
+fn a_name_opens_the_addresses_behind_it_and_no_others() {
+    if !can("a_name_opens_the_addresses_behind_it_and_no_others") {
+        return;
+    }
+    world();
+    let places = [
+        "10.1.2.3:1000",
+        "other.example",
+        "broker.example",
+        "broker.example:1000",
+        "10.1.2.3:1000",
+        "broker.example:1001",
+        "a.wild.example:1001",
+        "10.1.2.3:1001",
+        "metadata.example",
+        "host.example:1000",
+    ];
+    let allow = [
+        "broker.example:1000",
+        "*.wild.example:1001",
+        "metadata.example:1000",
+        "host.example:1000",
+    ];
+    let _here = TcpListener::bind("0.0.0.0:1000").unwrap();
+    assert_eq!(
+        tries(1, &allow, &places),
+        "10.1.2.3:1000 ECONNREFUSED\nother.example EAI_AGAIN\nbroker.example 10.1.2.3\n\
+        broker.example:1000 world 1000\n10.1.2.3:1000 world 1000\nbroker.example:1001 ECONNREFUSED\n\
+        a.wild.example:1001 world 1001\n10.1.2.3:1001 world 1001\nmetadata.example ENOTFOUND\n\
+        host.example:1000 ECONNREFUSED\n"
+    );
+}
+
+#[test]
+fn published_ports_lead_inside_and_neighbours_do_not_meet() {
+    if !can("published_ports_lead_inside_and_neighbours_do_not_meet") {
+        return;
+    }
+    world();
+    let mut cell = Cell::new(SERVE);
+    let ports = [
+        port("0.0.0.0", 2000, Protocol::Tcp),
+        port("127.0.0.1", 2001, Protocol::Tcp),
+        port("0.0.0.0", 2000, Protocol::Udp),
+    ];
+    cell.spec.network = filtered(1, &[], &ports);
+    let running = cell.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let level = running
+        .record()
+        .levels
+        .iter()
+        .find(|level| level.name == "network");
+    assert_eq!(level.map(|level| level.strength), Some(Strength::Hard));
+    for at in ["198.18.0.1:2000", "127.0.0.1:2000", "127.0.0.1:2001"] {
+        let heard = eventually("the port answers", SOON, || hears(at.parse().unwrap()));
+        assert_eq!(heard, "inside", "{at}");
+    }
+    hears("198.18.0.1:2001".parse().unwrap()).unwrap_err();
+    let socket = UdpSocket::bind("198.18.0.1:0").unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.send_to(b"x", "198.18.0.1:2000").unwrap();
+    let mut buffer = [0; 16];
+    let count = socket.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"inside");
+
+    // A neighbour reaches it neither at its own address nor through the published port, unless that is named.
+    let places = ["100.96.0.3:7", "198.18.0.1:2000", "100.96.0.3:2000"];
+    assert_eq!(
+        tries(2, &["*:7", "*:2000", "100.96.0.0/24:7"], &places),
+        "100.96.0.3:7 ECONNREFUSED\n198.18.0.1:2000 ECONNREFUSED\n100.96.0.3:2000 ECONNREFUSED\n"
+    );
+    assert_eq!(
+        tries(2, &["198.18.0.1:2000"], &places[1..2]),
+        "198.18.0.1:2000 inside\n"
+    );
+
+    // A port has one owner, and the host's programs are not robbed of theirs.
+    for (number, taken) in [(3, "0.0.0.0"), (1, "127.0.0.5")] {
+        let mut other = Cell::new(SERVE);
+        other.spec.network = filtered(number, &[], &[port(taken, 2000, Protocol::Tcp)]);
+        let error = chain(&other.start().unwrap_err());
+        assert!(error.contains("cannot publish the port"), "{error}");
+        assert!(error.contains("2000/tcp") && error.contains("in use"), "{error}");
+    }
+    // A number that is taken harms neither.
+    let mut twin = Cell::new(SERVE);
+    twin.spec.network = filtered(1, &[], &[]);
+    let error = chain(&twin.start().unwrap_err());
+    assert!(error.contains("cannot set the packet filter"), "{error}");
+    assert_eq!(hears("198.18.0.1:2000".parse().unwrap()).as_deref(), Ok("inside"));
+
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert_eq!(left(), "");
+    TcpListener::bind("0.0.0.0:2000").unwrap();
+}
+
+#[test]
+fn what_a_killed_keeper_leaves_is_cleaned_up() {
+    if !can("what_a_killed_keeper_leaves_is_cleaned_up") {
+        return;
+    }
+    world();
+    let mut cell = Cell::new(SERVE);
+    cell.spec.network = filtered(1, &["*:443"], &[port("0.0.0.0", 2000, Protocol::Tcp)]);
+    let mut neighbour = Cell::new(SERVE);
+    neighbour.spec.network = filtered(2, &[], &[port("0.0.0.0", 2002, Protocol::Tcp)]);
+    let running = cell.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let other = neighbour
+        .start()
+        .unwrap_or_else(|error| panic!("{}", chain(&error)));
+    let keeper = nix::unistd::Pid::from_raw(running.record().keeper.pid);
+    nix::sys::signal::kill(keeper, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let lost = eventually("the keeper is gone", SOON, || match adopt(&cell.spec.run_dir) {
+        Ok(Adopted::Lost(lost)) => Ok(lost),
+        found => Err(format!("{found:?}")),
+    });
+    // Its walls stand as long as it does.
+    assert!(left().contains("redhold1\""), "{}", left());
+    lost.clean_up().unwrap();
+    let rest = left();
+    assert!(
+        !rest.contains("redhold1") && !rest.contains("_1 ") && rest.contains("redhold2"),
+        "{rest}"
+    );
+    let heard = eventually("the neighbour answers", SOON, || {
+        hears("198.18.0.1:2002".parse().unwrap())
+    });
+    assert_eq!(heard, "inside");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(left(), "");
+}
+
+#[test]
+fn a_host_that_cannot_do_it_says_so() {
+    let mut cell = Cell::new("");
+    cell.spec.network = filtered(1, &[], &[]);
+    if nix::unistd::geteuid().is_root() {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let error = chain(&cell.start().unwrap_err());
+        let what = if able() {
+            "net.ipv4.ip_forward=1"
+        } else {
+            "install the package"
+        };
+        assert!(error.contains(what), "{error}");
+        cell.without_namespaces();
+        cell.spec.network = filtered(1, &[], &[]);
+        let error = chain(&cell.start().unwrap_err());
+        assert!(error.contains("without namespaces"), "{error}");
+    } else {
+        let error = chain(&cell.start().unwrap_err());
+        assert!(error.contains("only root"), "{error}");
+    }
+}
