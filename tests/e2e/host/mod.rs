@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod journey;
 mod lifecycle;
+mod network;
 mod packages;
 mod uploads;
 

@@ -24,6 +24,8 @@ pub mod package;
 
 pub mod registry;
 
+pub mod world;
+
 /// Path of the freshly built `redhold`; expands in the caller, because Cargo tells only the package that owns
 /// the binary.
 #[macro_export]
