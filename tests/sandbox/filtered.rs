@@ -4,10 +4,7 @@
 //! Needs root, `ip` and `nft`; where they are missing the one thing to see is the refusal.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
-use std::process::Command;
-use std::sync::mpsc;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
