@@ -124,7 +124,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let resolver = resolver(spec)?;
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
-        let names = names(spec, &instance);
+        let names = Names::of(spec, instance.cable.take());
         let written = publish(folder, RUN_FILE, &instance.record);
         match written
             .during_on("write the run record", folder)
@@ -194,19 +194,6 @@ fn resolver(spec: &InstanceSpec) -> Result<Option<Resolver>, StepError> {
     let copy = spec.run_dir.join(RESOLVER_FILE);
     Resolver::new(resolver::HOST.as_ref(), &copy)
         .during_on("copy the host's resolver configuration", &copy)
-        .map(Some)
-}
-
-/// Answers questions for names in a network of the instance's own.
-fn names(spec: &InstanceSpec, instance: &Instance) -> Result<Option<Names>, StepError> {
-    let (Network::Filtered(network), Some(cable)) = (&spec.network, &instance.cable) else {
-        return Ok(None);
-    };
-    cable
-        .questions
-        .try_clone()
-        .and_then(|questions| Names::new(network, questions))
-        .during("answer the instance's questions for names")
         .map(Some)
 }
 
@@ -284,6 +271,7 @@ impl Keeper {
             }
             self.clients.flush();
             self.clients.sweep();
+            self.names.as_mut().map(Names::resume);
             if let Some(silent_ms) = self.guest.turn() {
                 self.clients.publish(&Event::Stuck { silent_ms });
             }
@@ -312,8 +300,8 @@ impl Keeper {
         if let Some(changes) = self.resolver.as_ref().and_then(Resolver::source) {
             sources.push((Source::Resolver, changes, PollFlags::POLLIN));
         }
-        if let Some(names) = self.names.as_ref().and_then(Names::source) {
-            sources.push((Source::Names, names, PollFlags::POLLIN));
+        if let Some(names) = &self.names {
+            sources.push((Source::Names, names.source(), PollFlags::POLLIN));
         }
         if let Some((oom, flags)) = self.instance.group.oom_source() {
             sources.push((Source::Oom, oom, flags));
@@ -375,11 +363,7 @@ impl Keeper {
                     resolver.refresh();
                 }
             }
-            Source::Names => {
-                if let Some(names) = &mut self.names {
-                    names.turn();
-                }
-            }
+            Source::Names => self.serve_names(),
             Source::Oom => self.notice_oom(),
             Source::Listener => self.clients.accept(),
             Source::Client(number) => self.answer(number),
@@ -400,6 +384,19 @@ impl Keeper {
             }
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Some(0),
             Err(_) => None,
+        }
+    }
+
+    fn serve_names(&mut self) {
+        match self.names.as_mut().and_then(Names::turn) {
+            None => {}
+            Some(Ok(note)) => self.log.note(note),
+            Some(Err(error)) => {
+                // Without its rules it could reach the host.
+                self.log
+                    .note(&format!("{error}: {}; the instance is killed", error.cause));
+                self.kill();
+            }
         }
     }
 

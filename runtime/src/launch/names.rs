@@ -1,4 +1,5 @@
-//! Answers an instance's questions for names: only those it may reach, and each with a door in the packet filter.
+//! Answers an instance's questions for names: only those it may reach, and each with a door in the packet filter; and
+//! watches that the filter stays.
 //!
 //! The socket stands inside, at 127.0.0.1:53, so that no rule of the host's can be in the way of it; the host's own
 //! servers are asked from outside, once per question. An address gets its door before the instance hears of it, and
@@ -16,8 +17,11 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::dns::{Code, Question};
 use super::resolver;
-use crate::sandbox::{cable, rules};
-use crate::traffic::{Allow, Filtered, Protocol, Range};
+use crate::error::{During, StepError};
+use crate::sandbox::cable::{self, Cable};
+use crate::sandbox::rules;
+use crate::spec::{InstanceSpec, Network};
+use crate::traffic::{Filtered, Protocol, Range, Target};
 
 /// Questions that wait for a server at once; clients ask again.
 const MOST_ASKED: usize = 64;
@@ -43,13 +47,13 @@ const OF_FILE: u32 = 60;
 
 /// Marks the socket for questions among those for answers.
 const QUESTIONS: u64 = u64::MAX;
+/// The same for the kernel's word on the packet filter.
+const CHANGES: u64 = u64::MAX - 1;
 
 /// The host's end of an instance's names.
 pub(crate) struct Names {
-    number: u32,
-    allow: Vec<Allow>,
-    pool: Range,
-    questions: UdpSocket,
+    network: Filtered,
+    cable: Cable,
     /// Everything that may become readable.
     ready: Epoll,
     asked: HashMap<u64, Asked>,
@@ -57,6 +61,8 @@ pub(crate) struct Names {
     doors: HashMap<(Ipv4Addr, Protocol, u16), Instant>,
     /// When the questions were counted from, and how many came since.
     second: (Instant, u32),
+    /// Questions wait in their socket.
+    paused: bool,
 }
 
 /// A question on its way.
@@ -71,52 +77,97 @@ struct Asked {
 }
 
 impl Names {
+    /// Of an instance with a cable.
+    ///
     /// # Errors
     /// The kernel's: out of descriptors.
-    pub(crate) fn new(network: &Filtered, questions: UdpSocket) -> io::Result<Self> {
-        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        ready.add(&questions, EpollEvent::new(EpollFlags::EPOLLIN, QUESTIONS))?;
-        Ok(Self {
-            number: network.number,
-            allow: network.allow.clone(),
-            pool: network.pool,
-            questions,
+    pub(crate) fn of(spec: &InstanceSpec, cable: Option<Cable>) -> Result<Option<Self>, StepError> {
+        const STEP: &str = "answer the instance's questions for names";
+        let (Network::Filtered(network), Some(cable)) = (&spec.network, cable) else {
+            return Ok(None);
+        };
+        let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).during(STEP)?;
+        let event = |number| EpollEvent::new(EpollFlags::EPOLLIN, number);
+        ready.add(&cable.questions, event(QUESTIONS)).during(STEP)?;
+        ready.add(cable.changes(), event(CHANGES)).during(STEP)?;
+        Ok(Some(Self {
+            network: network.clone(),
+            cable,
             ready,
             asked: HashMap::new(),
             last: 0,
             doors: HashMap::new(),
             second: (Instant::now(), 0),
-        })
+            paused: false,
+        }))
     }
 
-    /// What to poll; nothing while too much is asked.
-    pub(crate) fn source(&self) -> Option<BorrowedFd<'_>> {
-        self.pause().is_none().then(|| self.ready.0.as_fd())
+    /// What to poll.
+    pub(crate) fn source(&self) -> BorrowedFd<'_> {
+        self.ready.0.as_fd()
     }
 
-    /// When to look again though nothing is ready.
+    /// Until when no question is looked at, because there were too many.
     pub(crate) fn pause(&self) -> Option<Instant> {
-        let end = self.second.0 + Duration::from_secs(1);
-        (self.second.1 >= MOST_PER_SECOND && end > Instant::now()).then_some(end)
+        self.paused.then(|| self.second.0 + Duration::from_secs(1))
+    }
+
+    /// Ends a pause that is over.
+    pub(crate) fn resume(&mut self) {
+        if self.pause().is_some_and(|end| end <= Instant::now()) {
+            self.paused = false;
+            self.listen(EpollFlags::EPOLLIN);
+        }
+    }
+
+    fn listen(&self, flags: EpollFlags) {
+        let mut event = EpollEvent::new(flags, QUESTIONS);
+        // It was added, and nothing takes it away.
+        let _ = self.ready.modify(&self.cable.questions, &mut event);
     }
 
     /// Serves what is ready. Opening a door takes a program some milliseconds, which is the only wait.
-    pub(crate) fn turn(&mut self) {
+    /// Gives a note for the log when the instance's rules had to be set again.
+    ///
+    /// # Errors
+    /// When its rules are gone and cannot be set.
+    pub(crate) fn turn(&mut self) -> Option<Result<&'static str, StepError>> {
         let now = Instant::now();
         self.asked.retain(|_, asked| asked.until > now);
         let mut events = [EpollEvent::empty(); 16];
         let count = self.ready.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        let mut mended = None;
         for event in &events[..count] {
             match event.data() {
                 QUESTIONS => self.hear(),
+                CHANGES => mended = self.mend(),
                 number => self.learn(number),
             }
+        }
+        mended
+    }
+
+    /// Sets the instance's rules again when somebody took them away.
+    fn mend(&mut self) -> Option<Result<&'static str, StepError>> {
+        if !self.cable.table_went() {
+            return None;
+        }
+        match cable::restore(&self.network) {
+            Ok(false) => None,
+            Ok(true) => {
+                // They went with the rest.
+                self.doors.clear();
+                Some(Ok(
+                    "somebody removed this instance's packet filter from the host; it was set again",
+                ))
+            }
+            Err(error) => Some(Err(error)),
         }
     }
 
     fn hear(&mut self) {
         let mut buffer = [0; 1024];
-        let Ok((count, from)) = self.questions.recv_from(&mut buffer) else {
+        let Ok((count, from)) = self.cable.questions.recv_from(&mut buffer) else {
             return;
         };
         let now = Instant::now();
@@ -124,10 +175,19 @@ impl Names {
             self.second = (now, 0);
         }
         self.second.1 += 1;
+        if self.second.1 >= MOST_PER_SECOND {
+            self.paused = true;
+            self.listen(EpollFlags::empty());
+        }
         let Some(question) = Question::read(&buffer[..count]) else {
             return;
         };
-        if !self.allow.iter().any(|allow| allow.target.covers(&question.name)) {
+        if !self
+            .network
+            .allow
+            .iter()
+            .any(|allow| allow.target.covers(&question.name))
+        {
             return self.tell(&question, from, Code::Refused, &[], 0);
         }
         if !question.for_address {
@@ -214,7 +274,7 @@ impl Names {
     /// Opens the doors to what was found, then tells.
     fn give(&mut self, question: &Question, to: SocketAddr, mut addresses: Vec<Ipv4Addr>, seconds: u32) {
         // Whoever owns an allowed name must not lead the instance to where no name may lead.
-        addresses.retain(|address| !self.pool.contains(*address) && !is_nowhere(*address));
+        addresses.retain(|address| !self.network.pool.contains(*address) && !is_nowhere(*address));
         let code = match self.open(&question.name, &addresses, seconds) {
             Ok(()) => Code::Fine,
             Err(_) => Code::Failed,
@@ -229,9 +289,11 @@ impl Names {
         let until = now + Duration::from_secs(seconds.into());
         self.doors.retain(|_, until| *until > now);
         // What may be reached wherever it is needs no door.
-        let named = self.allow.iter().filter(|allow| {
-            matches!(allow.target, crate::traffic::Target::Name(_)) && allow.target.covers(name)
-        });
+        let named = self
+            .network
+            .allow
+            .iter()
+            .filter(|allow| matches!(allow.target, Target::Name(_)) && allow.target.covers(name));
         let doors: Vec<(Ipv4Addr, Protocol, u16)> = named
             .flat_map(|allow| {
                 addresses
@@ -243,7 +305,7 @@ impl Names {
         if doors.is_empty() {
             return Ok(());
         }
-        cable::nft(&rules::open(self.number, &doors, seconds))?;
+        cable::nft(&rules::open(self.network.number, &doors, seconds))?;
         self.doors.extend(doors.into_iter().map(|door| (door, until)));
         Ok(())
     }
@@ -251,6 +313,7 @@ impl Names {
     fn tell(&self, question: &Question, to: SocketAddr, code: Code, addresses: &[Ipv4Addr], seconds: u32) {
         // Who does not listen any more asks again.
         let _ = self
+            .cable
             .questions
             .send_to(&question.answer(code, addresses, seconds), to);
     }

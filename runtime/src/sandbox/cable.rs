@@ -8,13 +8,17 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+};
 
 use super::rules;
 use crate::error::{During, StepError};
@@ -36,6 +40,8 @@ const NAMES: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 53)
 pub(crate) struct Cable {
     /// Questions for names arrive here, from inside.
     pub(crate) questions: UdpSocket,
+    /// The kernel tells here of every change of the host's packet filter.
+    changes: OwnedFd,
     /// Keep the host's programs from listening where a published port would take their connections away, and
     /// other instances from publishing the same.
     _ports: Vec<OwnedFd>,
@@ -68,8 +74,7 @@ pub(crate) fn check(spec: &InstanceSpec, privileged: bool) -> Result<(), StepErr
             ));
         }
     }
-    let forward = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").during(STEP)?;
-    if forward.trim() != "1" {
+    if !forwards() {
         // Not ours to switch on: the host would pass on packets between its other networks too.
         return refuse(
             "this host passes no packets on: set net.ipv4.ip_forward=1 in /etc/sysctl.d, and see to it that its \
@@ -85,6 +90,8 @@ pub(crate) fn check(spec: &InstanceSpec, privileged: bool) -> Result<(), StepErr
 /// The step that failed: `EPERM` without CAP_NET_ADMIN, a port that is in use, a number that another instance has.
 pub(crate) fn connect(network: &Filtered, pid: i32) -> Result<Cable, StepError> {
     let ports = network.publish.iter().map(hold).collect::<Result<Vec<_>, _>>()?;
+    // First, so that nothing that happens to the rules is missed.
+    let changes = watch()?;
     {
         let _lock = lock()?;
         nft(&rules::install(network)).during("set the packet filter of the instance")?;
@@ -92,6 +99,7 @@ pub(crate) fn connect(network: &Filtered, pid: i32) -> Result<Cable, StepError> 
     match plug(network, pid) {
         Ok(questions) => Ok(Cable {
             questions,
+            changes,
             _ports: ports,
         }),
         Err(error) => {
@@ -136,6 +144,80 @@ fn plug(network: &Filtered, pid: i32) -> Result<UdpSocket, StepError> {
         Ok(questions)
     })
     .during(STEP)
+}
+
+/// Listens to the kernel's word on the packet filter.
+fn watch() -> Result<OwnedFd, StepError> {
+    const STEP: &str = "watch the packet filter";
+    let socket = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        SockProtocol::NetlinkNetFilter,
+    )
+    .during(STEP)?;
+    let group = 1 << (libc::NFNLGRP_NFTABLES - 1);
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, group)).during(STEP)?;
+    Ok(socket)
+}
+
+impl Cable {
+    /// What to poll for changes of the packet filter.
+    pub(crate) fn changes(&self) -> BorrowedFd<'_> {
+        self.changes.as_fd()
+    }
+
+    /// Whether a table was deleted since the last look: an administrator who loads the host's rules anew usually
+    /// takes all tables away first, and ours with them.
+    pub(crate) fn table_went(&self) -> bool {
+        const DELETED: u16 = (libc::NFNL_SUBSYS_NFTABLES << 8 | libc::NFT_MSG_DELTABLE) as u16;
+        let mut buffer = [0; 16 * 1024];
+        let mut went = false;
+        loop {
+            match recv(self.changes.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC) {
+                Ok(0) | Err(Errno::EAGAIN) => return went,
+                Ok(count) => {
+                    // What does not fit, and what was lost, may have been that.
+                    went |= count > buffer.len() || kinds(&buffer[..count]).any(|kind| kind == DELETED);
+                }
+                Err(Errno::EINTR) => {}
+                Err(_) => went = true,
+            }
+            // A host whose rules change without pause must not hold the keeper here.
+            if went {
+                return true;
+            }
+        }
+    }
+}
+
+/// The kinds of the messages in a datagram (`netlink(7)`).
+fn kinds(mut text: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    std::iter::from_fn(move || {
+        let head = text.get(..16)?;
+        let length = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let kind = u16::from_ne_bytes([head[4], head[5]]);
+        text = text.get(length.max(16).next_multiple_of(4)..).unwrap_or_default();
+        Some(kind)
+    })
+}
+
+/// Sets the rules of an instance again when somebody took them away. Whether they were gone.
+///
+/// # Errors
+/// When they are gone and cannot be set.
+pub(crate) fn restore(network: &Filtered) -> Result<bool, StepError> {
+    const STEP: &str = "set the packet filter of the instance again";
+    let _lock = lock()?;
+    let listed = run("nft", &["-t", "list", "tables", "inet"], "").during(STEP)?;
+    if listed.lines().any(|line| line.trim() == "table inet redhold") {
+        let listed = run("nft", &["-t", "list", "table", "inet", "redhold"], "").during(STEP)?;
+        if rules::has(&listed, network.number) {
+            return Ok(false);
+        }
+    }
+    nft(&rules::install(network)).during(STEP)?;
+    Ok(true)
 }
 
 /// Does something in the network namespace of a process, and comes back.
@@ -216,7 +298,13 @@ fn ip(text: &str) -> io::Result<()> {
     run("ip", &["-batch", "-"], text).map(drop)
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// Whether this host passes packets on at all.
+pub(crate) fn forwards() -> bool {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1")
+}
+
+/// The administrator's program of this name.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     FOLDERS
         .iter()
         .map(|folder| Path::new(folder).join(program))

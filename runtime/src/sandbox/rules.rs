@@ -214,6 +214,12 @@ pub(crate) fn is_used(listed: &str) -> bool {
         .any(|line| line.trim_start().starts_with("chain out_"))
 }
 
+/// Whether the table, as `nft` lists it, has the chains of an instance.
+pub(crate) fn has(listed: &str, number: u32) -> bool {
+    let chain = format!("chain out_{number} {{");
+    listed.lines().any(|line| line.trim() == chain)
+}
+
 /// The list's single addresses.
 fn singles(network: &Filtered) -> impl Iterator<Item = (Ipv4Addr, u16, Protocol)> {
     network.allow.iter().filter_map(|allow| match allow.target {

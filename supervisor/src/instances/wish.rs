@@ -242,3 +242,20 @@ fn theme(instance: &Instance) -> Value {
     }
     theme
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filtered_network_always_reaches_npm() {
+        let npm = NpmSettings {
+            registry: Some("https://npm.example/path/".to_owned()),
+            proxy: Some("http://10.0.0.9:3128".to_owned()),
+            https_proxy: Some("nonsense".to_owned()),
+            ..NpmSettings::default()
+        };
+        let found: Vec<String> = registry(&npm).map(|allow| allow.to_string()).collect();
+        assert_eq!(found, ["npm.example:443", "10.0.0.9:3128"]);
+    }
+}

@@ -9,6 +9,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::limits::existing;
 use super::{Feature, Subject};
+use crate::sandbox::cable::{find, forwards};
 use crate::units::Bytes;
 
 /// A stack with its archives, an instance's modules, and room to replace each of them.
@@ -29,6 +30,7 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
         swap(),
         clock(),
         tunnel(),
+        packet_filter(),
     ]
 }
 
@@ -242,6 +244,33 @@ fn clock() -> Feature {
             "after a reboot an old record could be taken for a running instance",
         ),
     }
+}
+
+/// What an instance with a filtered network needs beside root and a namespace.
+fn packet_filter() -> Feature {
+    const NAME: &str = "packet-filter";
+    let missing = |detail: &str, mend: &str| {
+        Feature::missing(
+            Subject::Network,
+            NAME,
+            detail,
+            "no instance can have the network mode `filtered`",
+        )
+        .mend(mend)
+    };
+    if find("nft").is_none() {
+        return missing("the program `nft` is missing", "sudo apt-get install nftables");
+    }
+    if find("ip").is_none() {
+        return missing("the program `ip` is missing", "sudo apt-get install iproute2");
+    }
+    if !forwards() {
+        return missing(
+            "this host forwards no packets",
+            "sudo sysctl -w net.ipv4.ip_forward=1",
+        );
+    }
+    Feature::offered(Subject::Network, NAME, "nftables, and the host forwards packets")
 }
 
 fn tunnel() -> Feature {
