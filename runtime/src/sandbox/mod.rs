@@ -1,7 +1,8 @@
 //! The walls around one process, as an ordered list of steps; the order is the security argument.
 //!
 //! 1. Outside, in the keeper: who it is on the host ([`idmap`]), which libraries it needs ([`libraries`]), control
-//!    groups ([`cgroup`]), and as root the mount trees ([`sources`]), because only there every path can be reached.
+//!    groups ([`cgroup`]), and as root the mount trees ([`sources`]), because only there every path can be reached,
+//!    and the cable of a filtered network ([`cable`], [`rules`]), while the first process waits for the word to go on.
 //! 2. Inside, as the first process of new namespaces, with all capabilities over them and none over the host: take
 //!    on the identity, open the mount trees if nobody did, name the host, switch on loopback, build the root and
 //!    move in ([`mounts`]), then drop every capability and lock the door behind ([`capabilities`]).
