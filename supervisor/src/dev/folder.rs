@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::dev::files;
+use crate::instances::carried::flow_file;
 use crate::problem::{Code, Problem};
 
 /// Below this many free bytes a deploy may fail halfway, so nothing is started.
@@ -180,29 +181,6 @@ fn check_writable(path: &Path) -> Result<(), Problem> {
         return Err(Problem::new(Code::Host, message).hint("free some space on that disk"));
     }
     Ok(())
-}
-
-/// `flows.json`; or the one `flows_<host>.json` that older versions of Node-RED made.
-pub(super) fn flow_file(path: &Path) -> Result<String, Problem> {
-    const DEFAULT: &str = "flows.json";
-    if path.join(DEFAULT).exists() {
-        return Ok(DEFAULT.to_owned());
-    }
-    let entries = fs::read_dir(path).map_err(|error| cannot("read", path, error))?;
-    let mut old: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.starts_with("flows_") && name.ends_with(".json") && !name.ends_with("_cred.json"))
-        .collect();
-    match old.len() {
-        0 => Ok(DEFAULT.to_owned()),
-        1 => Ok(old.remove(0)),
-        _ => {
-            old.sort();
-            let message = format!("{} holds several flow files: {}", path.display(), old.join(", "));
-            Err(Problem::new(Code::Usage, message).hint("rename the one to use to flows.json"))
-        }
-    }
 }
 
 /// Whether a flow file exists; an error when it holds no flows.

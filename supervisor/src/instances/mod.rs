@@ -5,6 +5,7 @@
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
+pub(crate) mod carried;
 mod check;
 pub(crate) mod ending;
 pub(crate) mod errand;
@@ -23,6 +24,7 @@ pub mod queue;
 pub mod restart;
 pub mod service;
 pub mod spec;
+mod unpack;
 mod wish;
 mod world;
 

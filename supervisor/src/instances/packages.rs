@@ -102,7 +102,7 @@ fn matches(version: &str, range: &str) -> bool {
 }
 
 /// A JSON document inside `folder`; nothing when it is absent, no regular file, too large, or no JSON.
-fn document(folder: &Path, place: &Path) -> Option<Value> {
+pub(super) fn document(folder: &Path, place: &Path) -> Option<Value> {
     let mut text = Vec::new();
     inside(folder, place)
         .ok()?

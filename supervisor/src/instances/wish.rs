@@ -206,6 +206,16 @@ fn extra(instance: &Instance) -> Map<String, Value> {
     all
 }
 
+/// Settings that came with an import below those of the host; only where its context is kept is the import's.
+pub(super) fn over(mut carried: Map<String, Value>, ours: Map<String, Value>) -> Map<String, Value> {
+    for (name, value) in ours {
+        if name != "contextStorage" || !carried.contains_key(&name) {
+            carried.insert(name, value);
+        }
+    }
+    carried
+}
+
 fn theme(instance: &Instance) -> Value {
     let editor = &instance.settings.editor;
     let title = if editor.header_title.is_empty() {

@@ -1,16 +1,20 @@
 //! The world in which an instance's programs run: folders, user, walls, network, environment. Node-RED and npm get the
 //! same one; only npm's memory limit is another, and it is told no secret of Node-RED's.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use runtime::spec::{InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Owner};
+use runtime::spec::{
+    InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Network, Owner,
+};
 use runtime::store::Stack;
 use runtime::units;
 
 use super::model::Instance;
 use super::place::Place;
 use super::spec::{self, Wanted};
-use super::{Shared, cache, wish};
+use super::{Shared, cache, carried, wish};
 use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::secret::SealError;
@@ -54,9 +58,7 @@ impl Folders {
         } else {
             instance.id.clone()
         };
-        let id = name.parse().map_err(|error: InvalidInstanceId| {
-            Problem::new(Code::Failed, "this instance's record is damaged").because(error)
-        })?;
+        let id = instance_id(&name)?;
         let (file, keep) = if errand {
             (run.join("log"), 0)
         } else {
@@ -151,8 +153,9 @@ pub(super) fn serve(
         .map(|hidden| wish::open(&instance.id, hidden, &shared.key))
         .transpose()
         .map_err(sealed)?;
-    let settings = wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id));
     let folders = Folders::of(shared, instance, false)?;
+    let mut settings = wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id));
+    settings.extra = wish::over(carried::of_folder(&folders.data), settings.extra);
     let wanted = Wanted {
         cache: cache.as_deref(),
         settings,
@@ -190,4 +193,73 @@ pub(super) fn errand(
     let mut spec = prepare(shared, &wanted, "npm")?;
     spec.program.args = arguments;
     Ok(spec)
+}
+
+/// A look at the settings file of a user directory that was unpacked into `data` of `staged`: read-only, without
+/// network, as a user that no instance has.
+///
+/// # Errors
+/// As [`serve`].
+pub(super) fn look(
+    shared: &Shared,
+    instance: &Instance,
+    stack: &Stack,
+    staged: &Path,
+) -> Result<InstanceSpec, Problem> {
+    let (data, run) = (staged.join("data"), staged.join("run"));
+    // Numbers of instances begin with 1.
+    let owner = owner(0);
+    if let Owner::Own { uid, gid } = owner {
+        std::os::unix::fs::lchown(&data, Some(uid), Some(gid))
+            .and_then(|()| give(&data, uid, gid))
+            .map_err(|error| Problem::io("cannot prepare the import", error))?;
+    }
+    let wanted = Wanted {
+        id: instance_id(&format!("{}-npm", instance.id))?,
+        stack,
+        cache: None,
+        data: &data,
+        files: None,
+        read_only: true,
+        run_dir: &run,
+        log: LogSpec {
+            file: run.join("log"),
+            max_size: LOG_SIZE,
+            keep: 0,
+        },
+        limits: wish::limits(&instance.settings),
+        isolation: shared.isolation,
+        owner,
+        network: Network::Isolated,
+        env: Vec::new(),
+        npm: spec::NpmSettings::default(),
+        host_tools: false,
+        settings: spec::Settings::default(),
+    };
+    let mut spec = spec::prepare(&wanted)
+        .map_err(|error| Problem::new(Code::Failed, "cannot prepare a look at settings.js").because(error))?;
+    let script = spec.program.directory.join("settings.js");
+    carried::read_settings(&mut spec, &script);
+    Ok(spec)
+}
+
+/// Gives everything in a folder to which nobody else has access to a user.
+///
+/// # Errors
+/// The kernel's.
+pub(super) fn give(folder: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give(&entry.path(), uid, gid)?;
+        }
+        std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
+fn instance_id(text: &str) -> Result<InstanceId, Problem> {
+    text.parse().map_err(|error: InvalidInstanceId| {
+        Problem::new(Code::Failed, "this instance's record is damaged").because(error)
+    })
 }

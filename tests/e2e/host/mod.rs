@@ -6,6 +6,7 @@ mod backup;
 mod figures;
 mod files;
 mod health;
+mod import;
 mod journey;
 mod lifecycle;
 mod network;

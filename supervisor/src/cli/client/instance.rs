@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
+use super::import::{Import, import};
 use super::table::{ago, table, text};
 use super::{Client, segment};
 use crate::cli::Global;
@@ -43,6 +44,7 @@ enum Command {
     Resume(Act),
     Rename(Rename),
     Copy(Copy),
+    Import(Import),
     Set(Set),
     Delete(Delete),
     /// Bring it back, within 24 hours after it was deleted
@@ -205,6 +207,13 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
                 .send(Method::POST, &format!("{}/copy", path(&copy.name)), &wish)
                 .await?;
             done(client, &made, output, "copied").await
+        }
+        Command::Import(wish) => {
+            let made = import(wish, client, output).await?;
+            if wish.wait {
+                wait(client, &wish.name, &["running"]).await?;
+            }
+            done(client, &made, output, "imported").await
         }
         Command::Set(set) => {
             let changed = client
@@ -453,7 +462,7 @@ fn changes(set: &Set) -> Result<Value, Problem> {
     Ok(changes)
 }
 
-fn read_json(file: &Path) -> Result<Value, Problem> {
+pub(super) fn read_json(file: &Path) -> Result<Value, Problem> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).map(drop)

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod events;
 pub mod files;
 pub mod host;
+pub mod import;
 pub mod instance;
 pub mod logs;
 pub mod table;
@@ -74,6 +75,14 @@ impl Client {
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
         let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let response = self.request(method, path, bytes).await?;
+        Self::document(response).await
+    }
+
+    /// The JSON of an answer.
+    ///
+    /// # Errors
+    /// When it breaks off, or is none.
+    pub async fn document(response: Response<Incoming>) -> Result<Value, Problem> {
         let broken = |error: hyper::Error| Problem::new(Code::Failed, "the host broke off").because(error);
         let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
         if body.is_empty() {
@@ -93,7 +102,21 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, Problem> {
-        let headers = [("content-type", "application/json".to_owned())];
+        self.request_of_kind(method, path, "application/json", body).await
+    }
+
+    /// The same with a body that is something else than JSON.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn request_of_kind(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Problem> {
+        let headers = [("content-type", kind.to_owned())];
         let asked = self.exchange(method, path, &headers, Full::new(body));
         tokio::time::timeout(PATIENCE, asked)
             .await

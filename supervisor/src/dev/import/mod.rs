@@ -15,10 +15,10 @@ pub(super) use self::settings::settings;
 use crate::dev::files;
 use crate::dev::folder::{self, Project};
 use crate::dev::import::copy::{Copied, tree};
-use crate::dev::import::settings::Found;
 use crate::dev::launch::Launcher;
 use crate::dev::screen::{Said, Screen};
 use crate::dev::signals::Signals;
+use crate::instances::carried::{self, Found};
 use crate::problem::{Code, Problem};
 
 /// Where npm and Node-RED keep what they remember; sessions are nobody else's, and projects are not carried.
@@ -113,7 +113,7 @@ impl Source {
     /// Its flow file's name. One outside the folder is not followed.
     fn flow_file(&self, found: &Found) -> Result<String, Problem> {
         match found.text("flowFile") {
-            None => folder::flow_file(&self.0),
+            None => carried::flow_file(&self.0),
             Some(name) => match Path::new(name)
                 .strip_prefix(&self.0)
                 .unwrap_or_else(|_| Path::new(name))

@@ -2,12 +2,13 @@
 //! told to the actor then.
 
 mod copy;
+mod import;
 mod operations;
 pub(crate) mod problems;
 mod wishes;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -93,10 +94,11 @@ impl Instances {
             });
             instances.begin(record, found.ok())?;
         }
-        let folder = instances.shared.data_dir.join("instances");
+        // Listed now: what an import makes from now on is not left of anything.
+        let folders = remains(&instances.shared.data_dir.join("instances"));
         let remains = async move {
             // It ends by itself; nothing waits for it.
-            let _ = tokio::task::spawn_blocking(move || remove_remains(&folder)).await;
+            let _ = tokio::task::spawn_blocking(move || remove_remains(&folders)).await;
         };
         instances
             .tasks
@@ -287,17 +289,29 @@ impl Instances {
     }
 }
 
-/// Removes folders whose record went while they did not. They may be large, and an instance may have made what cannot
-/// be removed: no reason to keep the others waiting.
-fn remove_remains(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
+/// Folders whose record went while they did not, or never came.
+fn remains(folder: &Path) -> Vec<PathBuf> {
+    let left = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(".deleted-") || name.starts_with(import::STAGING)
     };
-    for entry in entries.filter_map(Result::ok) {
-        if entry.file_name().to_string_lossy().starts_with(".deleted-")
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
-        {
-            warn!(%error, "{} is left of a deleted instance and cannot be removed", entry.path().display());
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let left = entries.filter_map(Result::ok).filter(left);
+    left.map(|entry| entry.path()).collect()
+}
+
+fn remove_remains(folders: &[PathBuf]) {
+    for folder in folders {
+        // Its settings may be being read.
+        let ended = errand::clear(&folder.join("run")).map_err(|problem| problem.to_string());
+        let removed = ended.and_then(|()| std::fs::remove_dir_all(folder).map_err(|error| error.to_string()));
+        if let Err(why) = removed {
+            warn!(
+                why,
+                "{} is left of an instance and cannot be removed",
+                folder.display()
+            );
         }
     }
 }

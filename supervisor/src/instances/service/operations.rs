@@ -395,14 +395,11 @@ fn give(place: &Place, owner: runtime::spec::Owner) -> std::io::Result<()> {
     let runtime::spec::Owner::Own { uid, gid } = owner else {
         return Ok(());
     };
-    for entry in std::fs::read_dir(place.data())? {
-        std::os::unix::fs::lchown(entry?.path(), Some(uid), Some(gid))?;
-    }
-    Ok(())
+    world::give(&place.data(), uid, gid)
 }
 
 /// Flows as a file: a list of nodes, or the document with `flows` that Node-RED's API gives.
-fn flows_file(flows: Value) -> Result<String, Problem> {
+pub(super) fn flows_file(flows: Value) -> Result<String, Problem> {
     let nodes = match flows {
         Value::Object(mut document) => document.remove("flows").unwrap_or_default(),
         nodes => nodes,

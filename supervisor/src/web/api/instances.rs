@@ -25,7 +25,7 @@ use crate::web::state::Asker;
 type Answered = Result<Response, Refusal>;
 
 /// A body of JSON, with a problem that names what does not fit.
-fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| {
         Problem::new(Code::Usage, format!("the body does not fit: {error}"))
             .hint("/api/v1/openapi.json describes what fits")
@@ -33,7 +33,7 @@ fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
 }
 
 /// A view with its ETag.
-fn shown(status: StatusCode, view: View) -> Response {
+pub(super) fn shown(status: StatusCode, view: View) -> Response {
     let tag = format!("\"{}\"", view.revision);
     (status, [(header::ETAG, tag)], Json(view)).into_response()
 }

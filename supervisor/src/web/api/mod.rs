@@ -3,6 +3,7 @@
 mod backup;
 mod files;
 mod host;
+mod import;
 mod instances;
 mod logs;
 mod uploads;
@@ -24,6 +25,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::get, instances::change, instances::delete))
         .routes(routes!(instances::act))
         .routes(routes!(instances::copy))
+        .routes(routes!(import::import))
         .routes(routes!(instances::events))
         .routes(routes!(instances::watch))
         .routes(routes!(instances::stats))
