@@ -231,6 +231,17 @@ impl Request {
     }
 }
 
+/// The answer to a message that is no request, or none that is granted.
+pub(super) fn refusal(message: &Value) -> Value {
+    let id = message["id"].as_str().unwrap_or_default();
+    answer(
+        &cut(id, 64),
+        None,
+        "",
+        "npm error the host does not do this for an instance",
+    )
+}
+
 /// Does what an editor asked for.
 pub(super) async fn serve(
     shared: Arc<Shared>,

@@ -175,6 +175,32 @@ fn a_user_directory_becomes_an_instance() {
         other => Err(format!("{other:?}")),
     });
 
+    // Credentials come over with the key that settings.js names, and open with no other.
+    let mut with_word = endpoint("msg.payload = env.get('WORD'); return msg");
+    with_word[0]["env"] = json!([{ "name": "WORD", "type": "cred", "value": "word of mouth" }]);
+    with_word[0]["credentials"] =
+        json!({ "map": { "WORD": "word of mouth" }, "has_WORD": true, "WORD": "word of mouth" });
+    host.deploy("pump", &with_word);
+    let encrypted = eventually("credentials", SOON, || {
+        fs::read_to_string(data.join("flows_cred.json"))
+    });
+    assert!(
+        encrypted.contains("\"$\"") && !encrypted.contains("mouth"),
+        "{encrypted}"
+    );
+    let twin = folder.path().join("twin");
+    fs::create_dir(&twin).expect("a folder");
+    for (file, to) in [
+        ("flows.json", "my-flows.json"),
+        ("flows_cred.json", "my-flows_cred.json"),
+    ] {
+        fs::copy(data.join(file), twin.join(to)).expect("a copy");
+    }
+    fs::write(twin.join("settings.js"), SETTINGS).expect("a file");
+    host.does(&["instance", "import", "twin", &twin.to_string_lossy(), "--wait"]);
+    let answer = host.get("twin", "/api/run").expect("an answer");
+    assert_eq!(answer.text(), "word of mouth");
+
     // The name is taken now.
     let refused = host.cli(&["instance", "import", "pump", &from]);
     assert_eq!(refused.status.code(), Some(4));

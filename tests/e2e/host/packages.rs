@@ -204,6 +204,35 @@ fn a_small_instance_installs_through_its_editor() {
 }
 
 #[test]
+fn modules_of_function_nodes_and_questions_about_versions_go_the_same_way() {
+    let registry = Registry::start();
+    let words = Package::new("words", "1.0.0").file("index.js", b"module.exports = 'from a module'");
+    registry.publish(&words.pack());
+    registry.publish(&meter("1.0.0"));
+    let host = Host::start();
+    let mut flows = endpoint("msg.payload = words; return msg");
+    for node in flows.as_array_mut().expect("nodes") {
+        if node["id"] == "f" {
+            node["libs"] = json!([{ "var": "words", "module": "words" }]);
+        }
+    }
+    let mut settings = settings(&registry, &json!({}));
+    settings["limits"] = json!({ "memoryMib": 150 });
+    settings["palette"]["denyList"] = json!(["node-red-bad*"]);
+    host.create("pump", &flows, &settings);
+    host.wait_event("pump", "installed: installed words with npm");
+    eventually("the module works", SOON, || match host.get("pump", "/run") {
+        Ok(answer) if answer.text() == "from a module" => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    // With a list of what is denied Node-RED asks for the version first.
+    let installed = install(&host, "pump", "node-red-meter").expect("installed");
+    assert_eq!(installed["version"], "1.0.0");
+    let denied = install(&host, "pump", "node-red-bad").expect_err("a refusal");
+    assert!(denied.starts_with('4'), "{denied}");
+}
+
+#[test]
 fn killed_while_npm_runs_nothing_is_left_in_the_way() {
     let registry = Registry::start();
     registry.publish(&meter("1.0.0"));

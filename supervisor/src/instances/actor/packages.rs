@@ -15,17 +15,16 @@ const LEAST_BETWEEN: Duration = Duration::from_millis(500);
 impl Actor {
     /// A request of the guest, perhaps said again.
     pub(super) fn npm(&mut self, message: &Value) {
-        let palette = &self.settings().palette;
-        if !palette.allow_install && !palette.allow_modules {
-            return;
-        }
         if self.heard_at.is_some_and(|at| at.elapsed() < LEAST_BETWEEN) {
             return;
         }
-        let Some(request) = Request::read(message) else {
+        self.heard_at = Some(Instant::now());
+        let palette = &self.settings().palette;
+        let allowed = palette.allow_install || palette.allow_modules;
+        let Some(request) = Request::read(message).filter(|_| allowed) else {
+            self.tell_guest(npm::refusal(message));
             return;
         };
-        self.heard_at = Some(Instant::now());
         let answered = self.answered.as_ref().filter(|answer| answer.id == request.id);
         if let Some(answer) = answered {
             self.tell_guest(answer.message.clone());
