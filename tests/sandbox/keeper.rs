@@ -375,7 +375,8 @@ fn status_tells_what_the_program_says_of_itself() {
     everywhere(|| {
         let cell = Cell::new(
             "const net = require('net'), guest = new net.Socket({ fd: 4 });
-            guest.on('data', d => { const line = String(d); if (line === '{\"op\":\"collect\"}\\n') guest.write('{\"type\":\"memory\",\"collected\":true}\\n'); });
+            guest.on('data', d => { const line = String(d); if (line === '{\"op\":\"collect\"}\\n') guest.write('{\"type\":\"memory\",\"collected\":true}\\n');
+              else guest.write(JSON.stringify({ type: 'told', line }) + '\\n'); });
             guest.write('{\"type\":\"state\",\"state\":\"starting\"}\\n\\n{\"type\":\"state\",\"state\":\"ready\"}\\n');
             setInterval(() => 0, 1000);",
         );
@@ -404,6 +405,16 @@ fn status_tells_what_the_program_says_of_itself() {
         );
         running.collect().unwrap();
         assert!(matches!(next(), Event::Guest { message } if message["collected"] == true));
+        running.tell(serde_json::json!({ "op": "npm", "n": 1 })).unwrap();
+        assert!(
+            matches!(next(), Event::Guest { message } if message["line"] == "{\"n\":1,\"op\":\"npm\"}\n"),
+            "what is told arrives whole"
+        );
+        let long = serde_json::json!({ "op": "npm", "text": "x".repeat(20_000) });
+        assert!(
+            running.tell(long).is_err(),
+            "more than a request may have is refused"
+        );
         // One beat was heard, and none since.
         assert!(matches!(next(), Event::Stuck { silent_ms } if silent_ms >= 5000));
         running.kill().unwrap();

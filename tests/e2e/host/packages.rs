@@ -298,4 +298,13 @@ fn killed_while_npm_runs_nothing_is_left_in_the_way() {
     host.wait("pump", "stopped");
     assert!(!run.exists());
     host.wait_event("pump", "stopped: it was stopped before Node-RED ran");
+
+    // So does one who wants it gone.
+    host.act("pump", "start");
+    eventually("npm runs", SOON, runs);
+    let folder = host.data().join("instances").join(&id);
+    host.does(&["instance", "delete", "pump", "--now"]);
+    eventually("nothing is left", SOON, || {
+        (!folder.exists()).then_some(()).ok_or("its folder is there")
+    });
 }
