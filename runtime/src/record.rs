@@ -54,7 +54,8 @@ pub struct ProcessRef {
 /// One wall or limit, and how strong it is on this host. A lesser mode is always named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
-    /// What it is about: `memory`, `cpu`, `pids`, `io`, `namespaces`, `seccomp`, `landlock`, `network`, `identity`.
+    /// What it is about: `memory`, `cpu`, `pids`, `io`, `disk`, `namespaces`, `seccomp`,
+    /// `landlock`, `network`, `identity`.
     pub name: String,
     /// How strong.
     pub strength: Strength,

@@ -15,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
 use crate::config::{Config, Tls};
+use crate::instances::disk::Disks;
 use crate::instances::events::{Event, Events};
 use crate::instances::model::{Created, Instance, Kept, LastNumber, Named};
 use crate::instances::queue::StartQueue;
@@ -71,12 +72,21 @@ pub async fn run(mut config: Config, given: Given, ready: impl FnOnce(&Ready)) -
         .map_err(|error| Problem::io("cannot open the administrator's token", error))?;
     let gate = Arc::new(gate);
     let stacks = Arc::new(Stacks::new(&config.data_dir));
-    let (isolation, lesser) = walls()?;
+    let (isolation, mut lesser) = walls()?;
     let certificates = Certificates::open(&config, &folders.keys)?;
     let listeners = listeners(&config, given, &certificates)?;
     let socket = paths::api_socket(&config.data_dir);
     let api = local::listen(&socket)
         .map_err(|error| Problem::io(format!("cannot listen on {}", socket.display()), error))?;
+
+    let executable = PathBuf::from("/proc/self/exe");
+    let disks = {
+        let (executable, data_dir) = (executable.clone(), config.data_dir.clone());
+        tokio::task::spawn_blocking(move || Disks::look(&executable, &data_dir)).await
+    };
+    let disks =
+        disks.map_err(|error| Problem::new(Code::Failed, "the disk could not be tried").because(error))?;
+    lesser.extend(disks.lesser());
 
     let shared = Arc::new(Shared {
         events: Events::of(&store),
@@ -86,9 +96,10 @@ pub async fn run(mut config: Config, given: Given, ready: impl FnOnce(&Ready)) -
         key: key.clone(),
         queue: StartQueue::new(config.starts_at_once),
         // The program that runs, also after the file was replaced by a newer one.
-        executable: PathBuf::from("/proc/self/exe"),
+        executable,
         isolation,
         control_group: config.control_group.clone(),
+        disks: Arc::new(disks),
         npm: npm(&stacks),
         pool: config.network_pool,
     });

@@ -12,6 +12,7 @@ mod keeper;
 mod limits;
 mod network;
 mod processes;
+mod quota;
 mod shared;
 mod support;
 mod syscalls;

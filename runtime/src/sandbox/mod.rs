@@ -21,6 +21,7 @@ pub(crate) mod libraries;
 pub(crate) mod mounts;
 pub(crate) mod network;
 pub mod probe;
+pub mod quota;
 pub(crate) mod rlimits;
 pub(crate) mod rules;
 pub mod seccomp;

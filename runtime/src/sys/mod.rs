@@ -8,6 +8,7 @@ pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod pidfd;
 pub(crate) mod privileges;
+pub(crate) mod quota;
 pub(crate) mod signals;
 pub(crate) mod xattr;
 

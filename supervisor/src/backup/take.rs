@@ -10,6 +10,7 @@ use tar::{Builder, EntryType, Header};
 use super::walk::{Found, Kind, walk};
 use super::{FORMAT, MANIFEST, Manifest, STORE};
 use crate::clock;
+use crate::instances::place::Place;
 
 /// Writes a backup of the host in `data_dir` to `to`. `store` is the store's export, after change `sequence`;
 /// `instances` are the identifiers of all that are in it.
@@ -31,9 +32,11 @@ pub fn take(
     let keys = data_dir.join("keys");
     walk(&keys, &mut |found| archive.found(Path::new("keys"), found))?;
     for id in instances {
-        for part in ["data", "files"] {
+        // Under their usual names, wherever they lie here.
+        let there = Place::of(data_dir, id);
+        for (part, folder) in [("data", there.data()), ("files", there.files())] {
             let place = Path::new("instances").join(id).join(part);
-            walk(&data_dir.join(&place), &mut |found| archive.found(&place, found))?;
+            walk(&folder, &mut |found| archive.found(&place, found))?;
         }
     }
     let Archive {

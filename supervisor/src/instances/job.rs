@@ -15,6 +15,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use runtime::process::{self, Adopted, Descriptors, Running};
 use runtime::record::{ExitRecord, Level};
+use runtime::sandbox::quota::Usage;
 use runtime::store::Stack;
 use tracing::warn;
 
@@ -42,6 +43,8 @@ pub(super) enum Done {
     Probed(bool),
     Limited(Result<Vec<Level>, String>),
     Erased(io::Result<()>),
+    /// What it has on the disk; nothing where nobody can say.
+    Measured(Option<Usage>),
     /// A request to the keeper.
     Asked(Result<(), String>),
     /// npm has done what the editor asked for.
@@ -52,6 +55,8 @@ pub(super) enum Done {
 pub(super) struct Listening {
     pub(super) running: Running,
     pub(super) events: UnixStream,
+    /// What bounds its disk space, when that was just found out.
+    pub(super) disk: Option<Box<Level>>,
 }
 
 impl Listening {
@@ -63,7 +68,11 @@ impl Listening {
         events
             .set_nonblocking(true)
             .map_err(|error| cannot(error.into()))?;
-        Ok(Self { running, events })
+        Ok(Self {
+            running,
+            events,
+            disk: None,
+        })
     }
 }
 
@@ -93,6 +102,14 @@ pub(super) async fn start(
     };
     // Nothing else writes to its folders while it starts.
     let turn = errands.turn().await;
+    let readied = {
+        let (shared, instance) = (shared.clone(), instance.clone());
+        tokio::task::spawn_blocking(move || ready(&shared, &instance)).await
+    };
+    let disk = match readied.unwrap_or_else(|error| Err(broke_off(error))) {
+        Ok(disk) => disk,
+        Err(problem) => return Done::Spawned(Err(problem), place),
+    };
     let place = npm::before(&shared, &instance, &stack, &errands, place).await;
     if errands.stopped() {
         let stopped = Problem::new(Code::Interrupted, "it was stopped before Node-RED ran");
@@ -101,14 +118,41 @@ pub(super) async fn start(
     let started = tokio::task::spawn_blocking(move || spawn(&shared, &instance, safe, &stack, &listener));
     let started = started
         .await
-        .unwrap_or_else(|error| Err(Problem::new(Code::Failed, "the start broke off").because(error)));
+        .unwrap_or_else(|error| Err(broke_off(error)))
+        .map(|listening| Listening {
+            disk: Some(Box::new(disk)),
+            ..listening
+        });
     drop(turn);
     Done::Spawned(started, place)
+}
+
+fn broke_off(error: tokio::task::JoinError) -> Problem {
+    Problem::new(Code::Failed, "the start broke off").because(error)
 }
 
 pub(super) async fn stack(shared: &Shared, instance: &Instance) -> Result<Stack, Problem> {
     let lock = shared.stacks.resolve(Some(&instance.stack))?;
     shared.stacks.ensure(&lock, &runtime::store::Silent).await
+}
+
+/// Its folders, and what bounds them.
+fn ready(shared: &Shared, instance: &Instance) -> Result<Level, Problem> {
+    let wanted = wish::disk(&shared.data_dir, instance);
+    end_left(&wanted.place, &instance.id)?;
+    shared.disks.ready(&wanted)
+}
+
+/// A supervisor that was killed in the middle of a start leaves a keeper that goes on with it, perhaps after
+/// this supervisor has looked. Nobody can reach that one any more: its socket was replaced.
+fn end_left(place: &Place, id: &str) -> Result<(), Problem> {
+    if let Done::Lives(left) = found(&place.run())? {
+        let ended = left.running.kill().and_then(|()| left.running.wait());
+        if let Err(error) = ended {
+            warn!(instance = id, %error, "what an earlier start left does not answer");
+        }
+    }
+    Ok(())
 }
 
 fn spawn(
@@ -119,14 +163,7 @@ fn spawn(
     listener: &OwnedFd,
 ) -> Result<Listening, Problem> {
     let place = Place::of(&shared.data_dir, &instance.id);
-    // A supervisor that was killed in the middle of a start leaves a keeper that goes on with it, perhaps after
-    // this supervisor has looked. Nobody can reach that one any more: its socket was replaced.
-    if let Done::Lives(left) = found(&place.run())? {
-        let ended = left.running.kill().and_then(|()| left.running.wait());
-        if let Err(error) = ended {
-            warn!(instance = instance.id, %error, "what an earlier start left does not answer");
-        }
-    }
+    end_left(&place, &instance.id)?;
     let spec = world::serve(shared, instance, safe, stack)?;
     let cannot = |error| Problem::io(format!("cannot prepare {}", place.root().display()), error);
     let started_with = serde_json::to_vec(instance)
@@ -212,19 +249,30 @@ pub(super) async fn ask(
 }
 
 /// Sets other limits on what runs.
-pub(super) async fn limit(running: Running, instance: Instance) -> Done {
+pub(super) async fn limit(shared: Arc<Shared>, running: Running, instance: Instance) -> Done {
     let limits = wish::limits(&instance.settings);
-    let limited =
-        tokio::task::spawn_blocking(move || running.limit(&limits).map_err(|error| error.to_string()));
+    let limited = tokio::task::spawn_blocking(move || {
+        let disk = shared.disks.change(&wish::disk(&shared.data_dir, &instance));
+        let mut levels = running.limit(&limits).map_err(|error| error.to_string())?;
+        levels.push(disk);
+        Ok(levels)
+    });
     Done::Limited(limited.await.unwrap_or_else(|error| Err(error.to_string())))
 }
 
+/// Measures what an instance has on the disk.
+pub(super) async fn measure(shared: Arc<Shared>, instance: Instance) -> Done {
+    let measured =
+        tokio::task::spawn_blocking(move || shared.disks.measure(&wish::disk(&shared.data_dir, &instance)));
+    Done::Measured(measured.await.unwrap_or(None))
+}
+
 /// Removes all files of an instance, when nothing writes to them any more.
-pub(super) async fn erase(place: Place, errands: Errands) -> Done {
+pub(super) async fn erase(shared: Arc<Shared>, place: Place, errands: Errands) -> Done {
     let _turn = errands.turn().await;
     let erased = tokio::task::spawn_blocking(move || {
         errand::clear(&place.errand()).map_err(io::Error::other)?;
-        place.erase()
+        shared.disks.erase(&place)
     });
     Done::Erased(erased.await.unwrap_or_else(|error| Err(io::Error::other(error))))
 }
@@ -244,10 +292,14 @@ pub(super) async fn probe(socket: PathBuf, path: String, patience: Duration) -> 
             .body(Empty::<Bytes>::new())
             .ok()?;
         let answer = async { sender.send_request(request).await.ok().map(drop) };
-        let serve = async { connection.await.ok() };
+        // A connection that is over has handed its answer on, or the lack of one.
+        let serve = async {
+            let _ = connection.await;
+            std::future::pending().await
+        };
         tokio::select! {
             answer = answer => answer,
-            _ = serve => None,
+            none = serve => none,
         }
     };
     let answered = tokio::time::timeout(patience, asked).await;

@@ -1,12 +1,13 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
 //! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
-//! `ending`. Effects: `actor` (one task per instance), `job` (what blocks), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
+//! `ending`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
 pub(crate) mod carried;
 mod check;
+pub(crate) mod disk;
 pub(crate) mod ending;
 pub(crate) mod errand;
 pub mod events;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use runtime::spec::Isolation;
 use runtime::traffic::Range;
 
+use self::disk::Disks;
 use self::events::Events;
 use self::model::Named;
 use self::queue::StartQueue;
@@ -67,6 +69,8 @@ pub struct Shared {
     pub isolation: Isolation,
     /// The control group in which they live, where one was named.
     pub control_group: Option<PathBuf>,
+    /// What bounds their disk space.
+    pub disks: Arc<Disks>,
     /// How npm reaches its registry.
     pub npm: NpmSettings,
     /// Where instances with a filtered network get their addresses from.

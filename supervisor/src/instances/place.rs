@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
+use runtime::sandbox::quota::image;
 use runtime::spec::Owner;
 
 /// The folder of one instance.
@@ -27,13 +28,20 @@ impl Place {
     /// Node-RED's user directory.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.0.join("data")
+        self.inside("data")
     }
 
     /// Its file storage: the working directory of its file nodes.
     #[must_use]
     pub fn files(&self) -> PathBuf {
-        self.0.join("files")
+        self.inside("files")
+    }
+
+    /// A folder that the instance may write. In an image, a link of the host's leads there; named here is the folder
+    /// itself, which whoever opens it need not follow a link for.
+    fn inside(&self, name: &str) -> PathBuf {
+        let link = self.0.join(name);
+        fs::read_link(&link).map_or(link, |target| self.0.join(target))
     }
 
     /// Records and sockets of the run.
@@ -66,23 +74,65 @@ impl Place {
         self.run().join("front.sock")
     }
 
-    /// Makes the folders: what it may write belongs to it, everything else to the host.
+    /// The image of its own that holds `data/` and `files/`, where disk space is bounded by one. Beside its folder,
+    /// so that it is not in the way when that goes.
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
+        self.beside("", ".img")
+    }
+
+    /// An image that is being made.
+    #[must_use]
+    pub fn new_image(&self) -> PathBuf {
+        self.beside(".new-", ".img")
+    }
+
+    /// Where its image is mounted.
+    #[must_use]
+    pub fn disk(&self) -> PathBuf {
+        self.0.join("disk")
+    }
+
+    /// Where an image that is being made is mounted.
+    #[must_use]
+    pub fn new_disk(&self) -> PathBuf {
+        self.0.join("disk.new")
+    }
+
+    fn beside(&self, before: &str, after: &str) -> PathBuf {
+        let id = self.0.file_name().unwrap_or_default().to_string_lossy();
+        self.0.with_file_name(format!("{before}{id}{after}"))
+    }
+
+    /// Makes the folders that are the host's: everything but what the instance may write.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn make(&self, owner: Owner) -> io::Result<()> {
+    pub fn make_own(&self) -> io::Result<()> {
         for (folder, mode) in [
             (self.0.clone(), 0o711),
-            (self.data(), 0o700),
-            (self.files(), 0o700),
             (self.run(), 0o700),
             (self.errand(), 0o700),
             (self.logs(), 0o700),
         ] {
             DirBuilder::new().recursive(true).mode(mode).create(&folder)?;
         }
-        if let Owner::Own { uid, gid } = owner {
-            for folder in [self.data(), self.files()] {
+        Ok(())
+    }
+
+    /// Makes the folders: what it may write belongs to it, everything else to the host.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn make(&self, owner: Owner) -> io::Result<()> {
+        self.make_own()?;
+        if self.image().exists() && !image::is_mounted(&self.disk()) {
+            // What was written there would lie below the image, and be gone with it.
+            return Err(io::Error::other("its disk is not mounted"));
+        }
+        for folder in [self.data(), self.files()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            if let Owner::Own { uid, gid } = owner {
                 chown(folder, Some(uid), Some(gid))?;
             }
         }
@@ -94,15 +144,40 @@ impl Place {
     /// # Errors
     /// The kernel's.
     pub fn erase(&self) -> io::Result<()> {
-        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
-        let gone = self.0.with_file_name(format!(".deleted-{name}"));
-        match fs::rename(&self.0, &gone) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        let gone = Self(self.beside(DELETED, ""));
+        absent(fs::rename(&self.0, &gone.0))?;
+        gone.remove(self)
+    }
+
+    /// Finishes an erasure that was cut off; `entry` is any entry of the folder of all instances.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn finish_erasure(entry: &Path) -> io::Result<()> {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy();
+        match name.strip_prefix(DELETED) {
+            Some(id) => Self(entry.to_owned()).remove(&Self(entry.with_file_name(id))),
+            None => Ok(()),
         }
-        match fs::remove_dir_all(&gone) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    }
+
+    fn remove(&self, before: &Self) -> io::Result<()> {
+        for mounted in [self.disk(), self.new_disk()] {
+            image::unmount(&mounted).map_err(io::Error::other)?;
         }
+        absent(fs::remove_file(before.image()))?;
+        absent(fs::remove_file(before.new_image()))?;
+        absent(fs::remove_dir_all(&self.0))
+    }
+}
+
+/// Begins the name of the folder of an instance that is no more.
+const DELETED: &str = ".deleted-";
+
+/// What is not there need not go.
+fn absent(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }

@@ -1,13 +1,17 @@
 //! Pure: from an instance's settings to Node-RED's, to limits and to an environment.
 
+use std::path::Path;
+
 use runtime::spec::{Limits, Network};
 use runtime::traffic::{Allow, Filtered, Publish, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
 use serde_json::{Map, Value, json};
 
+use super::disk;
 use super::model::{
     CodeEditor, Hidden, Instance, LogLevel, NetworkMode, PublishSettings, Settings, Variable,
 };
+use super::place::Place;
 use super::spec::{self, NpmSettings};
 use crate::secret::{HostKey, SealError, Secret};
 
@@ -21,6 +25,15 @@ pub(super) fn limits(settings: &Settings) -> Limits {
         io: None,
         files: Some(limits.descriptors),
         file_size: mib(limits.disk_mib),
+    }
+}
+
+/// What an instance may have on the disk.
+pub(super) fn disk(data_dir: &Path, instance: &Instance) -> disk::Wanted {
+    disk::Wanted {
+        place: Place::of(data_dir, &instance.id),
+        owner: super::world::owner(instance.number),
+        limit: mib(instance.settings.limits.disk_mib),
     }
 }
 

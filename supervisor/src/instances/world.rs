@@ -137,7 +137,7 @@ pub(super) fn serve(
     safe: bool,
     stack: &Stack,
 ) -> Result<InstanceSpec, Problem> {
-    let limits = wish::limits(&instance.settings);
+    let mut limits = wish::limits(&instance.settings);
     let owner = owner(instance.number);
     let cache = match cache::find(stack, &limits) {
         None if shared.isolation == Isolation::Namespaces => {
@@ -156,12 +156,19 @@ pub(super) fn serve(
     let folders = Folders::of(shared, instance, false)?;
     let mut settings = wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id));
     settings.extra = wish::over(carried::of_folder(&folders.data), settings.extra);
+    limits.file_size = file_size(shared, instance, &limits);
     let wanted = Wanted {
         cache: cache.as_deref(),
         settings,
         ..wanted(shared, instance, stack, &folders, limits)?
     };
     prepare(shared, &wanted, "Node-RED")
+}
+
+/// Where a full disk says so itself, a bound for each file beside that would only say something else.
+fn file_size(shared: &Shared, instance: &Instance, limits: &Limits) -> Option<units::Bytes> {
+    let place = Place::of(&shared.data_dir, &instance.id);
+    limits.file_size.filter(|_| shared.disks.is_watched(&place))
 }
 
 /// The spec of a wish, in the host's place for control groups.

@@ -11,6 +11,7 @@ mod journey;
 mod lifecycle;
 mod network;
 mod packages;
+mod quota;
 mod uploads;
 
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -437,6 +438,10 @@ impl Drop for Host {
             let init = record.and_then(|record| i32::try_from(record["init"]["pid"].as_i64()?).ok());
             if let Some(init) = init {
                 let _ = kill(Pid::from_raw(init), Signal::SIGKILL);
+            }
+            // Its disk is the host's mount and would stay.
+            for disk in ["disk", "disk.new"] {
+                let _ = umount2(&instance.join(disk), MntFlags::MNT_DETACH);
             }
         }
     }

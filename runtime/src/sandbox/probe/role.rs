@@ -15,6 +15,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid, getsid};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
+use crate::sandbox::quota::project::TRIAL_WRITES;
 use crate::sandbox::sources;
 use crate::sys::clone::SingleThread;
 
@@ -38,6 +39,7 @@ pub fn run(what: Option<&str>, place: Option<&Path>) -> ExitCode {
             report("landlock", landlock());
             report("seccomp", seccomp());
         }
+        Some("overrun") => return overrun(),
         Some("owners") => {
             let Some(place) = place else {
                 return ExitCode::FAILURE;
@@ -142,6 +144,21 @@ fn seccomp() -> io::Result<String> {
         Err(Errno::EXFULL) => Ok(arch.to_owned()),
         _ => Err(io::Error::other("a filter was accepted and does nothing")),
     }
+}
+
+/// Writes into its standard output until a quota stops it; fails when none does.
+fn overrun() -> ExitCode {
+    let piece = vec![1_u8; 64 << 10];
+    let mut left = TRIAL_WRITES.0;
+    while let Some(rest) = left.checked_sub(piece.len() as u64) {
+        left = rest;
+        match io::stdout().write_all(&piece).and_then(|()| io::stdout().flush()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EDQUOT) => return ExitCode::SUCCESS,
+            Err(_) => break,
+        }
+    }
+    ExitCode::FAILURE
 }
 
 fn report(step: &str, outcome: io::Result<String>) {

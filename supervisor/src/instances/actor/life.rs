@@ -21,10 +21,17 @@ use crate::instances::observed::Figures;
 const SAID: u32 = 60;
 const SAID_WITHIN: Duration = Duration::from_secs(60);
 
+/// What was full before a supervisor came is full then too, and soon told.
+const FIRST_MEASURE: Duration = Duration::from_secs(2);
+
 impl Actor {
     /// Takes a living process over.
     pub(super) fn live(&mut self, listening: Listening, flows: bool) {
-        let Listening { running, events } = listening;
+        let Listening {
+            running,
+            events,
+            disk,
+        } = listening;
         let Ok(events) = UnixStream::from_std(events) else {
             // Without an event loop there is no actor.
             return;
@@ -34,8 +41,15 @@ impl Actor {
             self.health.started();
         }
         self.probe = None;
+        self.measure = Some(Instant::now() + FIRST_MEASURE);
+        let known = self.life.take().map(|life| life.walls).unwrap_or_default();
+        let disk = disk
+            .map(|disk| *disk)
+            .or_else(|| known.into_iter().find(|wall| wall.name == "disk"));
+        let mut walls = running.record().levels.clone();
+        walls.extend(disk);
         self.life = Some(Life {
-            walls: running.record().levels.clone(),
+            walls,
             running,
             events: BufReader::new(events).lines(),
             ending: false,
@@ -70,6 +84,7 @@ impl Actor {
             self.probe = Some(Instant::now());
         }
         self.limit();
+        self.remember_stage();
         self.note(Kind::Adopted, format!("was found alive as process {pid}"), None)
             .await;
         self.feed(Input::Adopted { ready, frozen }).await;

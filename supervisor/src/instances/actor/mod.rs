@@ -4,6 +4,7 @@
 
 mod account;
 mod life;
+mod limits;
 mod packages;
 
 use std::io;
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use crate::clock;
 use crate::instances::Shared;
+use crate::instances::disk::Stage;
 use crate::instances::events::Kind;
 use crate::instances::health::Health;
 use crate::instances::job::{self, Done};
@@ -31,7 +33,6 @@ use crate::instances::npm::{Answer, Errands};
 use crate::instances::observed::{Figures, Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
-use crate::instances::world;
 use crate::problem::Code;
 use crate::store::StoreError;
 use crate::store::table::{Table, Versioned};
@@ -96,6 +97,9 @@ pub(in crate::instances) struct Actor {
     due: Option<Instant>,
     probe: Option<Instant>,
     probing: bool,
+    /// When its use of the disk is looked at next, and how full it was.
+    measure: Option<Instant>,
+    stage: Stage,
     jobs: JoinSet<Done>,
     begun: Instant,
     reason: Option<String>,
@@ -142,6 +146,8 @@ impl Actor {
             due: None,
             probe: None,
             probing: false,
+            measure: None,
+            stage: Stage::default(),
             jobs: JoinSet::new(),
             begun: Instant::now(),
             reason: None,
@@ -236,7 +242,9 @@ impl Actor {
             .flatten()
             .map(|at| self.begun + at);
         let probe = self.probe.filter(|_| watched && !self.probing);
-        self.due.into_iter().chain(health).chain(probe).min()
+        let measure = self.measure.filter(|_| self.life.is_some());
+        let all = self.due.into_iter().chain(health).chain(probe);
+        all.chain(measure).min()
     }
 
     async fn time(&mut self) {
@@ -252,6 +260,7 @@ impl Actor {
             }
             self.probe_when_due(now);
         }
+        self.measure_when_due(now);
     }
 
     fn probe_when_due(&mut self, now: Instant) {
@@ -322,29 +331,6 @@ impl Actor {
             Err(error) => {
                 warn!(instance = self.id(), %error, "its deletion could not be noted; it goes all the same");
                 true
-            }
-        }
-    }
-
-    fn limit(&mut self) {
-        if let Some(life) = &self.life {
-            let job = job::limit(life.running.clone(), self.record.record.clone());
-            self.jobs.spawn(job);
-            self.limiting += 1;
-        }
-    }
-
-    async fn limited(&mut self, outcome: Result<Vec<Level>, String>) {
-        match (outcome, &mut self.life) {
-            (Ok(walls), Some(life)) => {
-                life.walls
-                    .retain(|wall| walls.iter().all(|new| new.name != wall.name));
-                life.walls.extend(walls);
-            }
-            (Ok(_), None) => {}
-            (Err(why), _) => {
-                let text = format!("its limits could not be changed: {why}");
-                self.note(Kind::Changed, text, None).await;
             }
         }
     }
@@ -421,8 +407,11 @@ impl Actor {
                 self.note(Kind::Down, text, None).await;
             }
             Effect::Erase => {
-                self.jobs
-                    .spawn(job::erase(self.place.clone(), self.errands.clone()));
+                self.jobs.spawn(job::erase(
+                    self.shared.clone(),
+                    self.place.clone(),
+                    self.errands.clone(),
+                ));
             }
         }
     }
@@ -430,11 +419,7 @@ impl Actor {
     fn spawn(&mut self, safe: bool) {
         let listener = match &self.listener {
             Some(listener) => listener.clone(),
-            None => match self
-                .place
-                .make(world::owner(self.record.record.number))
-                .and_then(|()| job::listen(&self.place))
-            {
+            None => match self.place.make_own().and_then(|()| job::listen(&self.place)) {
                 Ok(listener) => {
                     let listener = Arc::new(listener);
                     self.listener = Some(listener.clone());
@@ -537,6 +522,7 @@ impl Actor {
                 self.limiting = self.limiting.saturating_sub(1);
                 self.answer();
             }
+            Done::Measured(usage) => self.measured(usage).await,
             Done::Erased(Ok(())) => self.forget().await,
             Done::Npm(answer) => self.npm_done(answer),
             Done::Erased(Err(error)) => {
@@ -572,9 +558,10 @@ impl Actor {
 
     fn erase_later(&mut self) {
         let (place, errands) = (self.place.clone(), self.errands.clone());
+        let shared = self.shared.clone();
         self.jobs.spawn(async move {
             tokio::time::sleep(ERASE_AGAIN).await;
-            job::erase(place, errands).await
+            job::erase(shared, place, errands).await
         });
     }
 

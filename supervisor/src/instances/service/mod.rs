@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use runtime::sandbox::cgroup::{Group, Stats};
+use runtime::sandbox::quota::Usage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -26,7 +27,7 @@ use crate::instances::events::Event;
 use crate::instances::model::{Instance, Kept, Named};
 use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
-use crate::instances::{Shared, errand, job, patch};
+use crate::instances::{Shared, errand, job, patch, wish};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 
@@ -73,7 +74,14 @@ impl Instances {
         let mut looking = JoinSet::new();
         for (id, record) in records {
             let place = Place::of(&instances.shared.data_dir, &id);
+            let disks = instances.shared.disks.clone();
             looking.spawn_blocking(move || {
+                if place.root().exists()
+                    && let Err(problem) = disks.find(&place)
+                {
+                    // Its start says so too; all others go on.
+                    warn!(instance = id, %problem, "an instance's disk is not there");
+                }
                 // What npm was doing is asked for again, by the next start or by the editor that waits for it.
                 if let Err(error) = errand::clear(&place.errand()) {
                     warn!(instance = id, %error, "what npm left could not be removed");
@@ -240,6 +248,13 @@ impl Instances {
         Group::from_paths(&groups).ok().map(|group| group.stats())
     }
 
+    /// What an instance uses of its disk space; `None` where nobody can say. Blocks for a moment.
+    #[must_use]
+    pub fn disk(&self, instance: &Instance) -> Option<Usage> {
+        let wanted = wish::disk(&self.shared.data_dir, instance);
+        self.shared.disks.usage(&wanted)
+    }
+
     fn handle(&self, id: &str) -> Option<Handle> {
         self.actors
             .read()
@@ -303,9 +318,15 @@ fn remains(folder: &Path) -> Vec<PathBuf> {
 
 fn remove_remains(folders: &[PathBuf]) {
     for folder in folders {
-        // Its settings may be being read.
-        let ended = errand::clear(&folder.join("run")).map_err(|problem| problem.to_string());
-        let removed = ended.and_then(|()| std::fs::remove_dir_all(folder).map_err(|error| error.to_string()));
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let removed = if name.starts_with(import::STAGING) {
+            // Its settings may be being read.
+            errand::clear(&folder.join("run"))
+                .map_err(|problem| problem.to_string())
+                .and_then(|()| std::fs::remove_dir_all(folder).map_err(|error| error.to_string()))
+        } else {
+            Place::finish_erasure(folder).map_err(|error| error.to_string())
+        };
         if let Err(why) = removed {
             warn!(
                 why,

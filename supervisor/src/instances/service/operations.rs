@@ -16,7 +16,7 @@ use crate::instances::events::{Event, Kind};
 use crate::instances::model::{Created, Desired, Hidden, Instance, LastNumber, Named, Settings};
 use crate::instances::observed::State;
 use crate::instances::place::Place;
-use crate::instances::{check, name_key, patch, world};
+use crate::instances::{check, name_key, patch, wish, world};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 use crate::store::{Batch, StoreError};
@@ -122,15 +122,22 @@ impl Instances {
         let place = self.place(&instance.id);
         let made = {
             let place = place.clone();
+            let disks = self.shared.disks.clone();
+            let wanted = wish::disk(&self.shared.data_dir, &instance);
             tokio::task::spawn_blocking(move || {
-                place.make(owner)?;
-                fill(&place)?;
-                give(&place, owner)
+                let made = disks.ready(&wanted).and_then(|_| {
+                    fill(&place).and_then(|()| give(&place, owner)).map_err(|error| {
+                        Problem::io(format!("cannot make {}", place.root().display()), error)
+                    })
+                });
+                if made.is_err() {
+                    // Nothing points at it.
+                    let _ = disks.erase(&place);
+                }
+                made
             })
         };
-        made.await
-            .map_err(|error| broken(error.into()))?
-            .map_err(|error| Problem::io(format!("cannot make {}", place.root().display()), error))?;
+        made.await.map_err(|error| broken(error.into()))??;
         let id = instance.id.clone();
         let batch = Table::<Instance>::put(&id, &instance, 0)
             .and_then(|batch| {
@@ -160,7 +167,8 @@ impl Instances {
             }
             Err(error) => {
                 // Nothing points at its folder.
-                let _ = place.erase();
+                let disks = self.shared.disks.clone();
+                let _ = tokio::task::spawn_blocking(move || disks.erase(&place)).await;
                 Err(match error {
                     StoreError::Conflict { key, .. } if key == name_key(&instance.name) => {
                         taken(&instance.name)

@@ -268,9 +268,13 @@ pub(crate) struct StatsView {
     cpu_us: Option<u64>,
     throttled_us: Option<u64>,
     tasks: Option<u64>,
+    /// Bytes on the disk; where nobody counts them, as they were last measured.
+    disk_bytes: Option<u64>,
+    /// Bytes that there can be on the disk; `null` is no limit.
+    disk_limit_bytes: Option<u64>,
 }
 
-/// Memory, processor time and tasks of an instance
+/// Memory, processor time, tasks and disk space of an instance
 #[utoipa::path(get, path = "/instances/{name}/stats", tag = "instances",
     params(("name" = String, Path, description = "name or identifier")),
     responses((status = 200, body = StatsView), (status = 404, body = Answer)))]
@@ -278,13 +282,19 @@ pub(crate) async fn stats(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<StatsView>, Refusal> {
-    let id = state.instances.record(&name)?.record.id;
-    let stats = state.instances.stats(&id).unwrap_or_default();
+    let record = state.instances.record(&name)?.record;
+    let stats = state.instances.stats(&record.id).unwrap_or_default();
+    let instances = state.instances.clone();
+    let disk = tokio::task::spawn_blocking(move || instances.disk(&record))
+        .await
+        .unwrap_or(None);
     Ok(Json(StatsView {
         memory_bytes: stats.memory,
         memory_peak_bytes: stats.memory_peak,
         cpu_us: stats.cpu_us,
         throttled_us: stats.throttled_us,
         tasks: stats.pids,
+        disk_bytes: disk.map(|disk| disk.used),
+        disk_limit_bytes: disk.and_then(|disk| disk.limit),
     }))
 }
