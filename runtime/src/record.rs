@@ -133,6 +133,9 @@ pub enum Request {
         /// A JSON object, in all at most 4 KiB.
         message: serde_json::Value,
     },
+    /// Interrupt the program, so that it says in a message of type `stack` what its event loop is held by. Answered
+    /// at once; the message follows, unless the program is held outside of JavaScript.
+    Diagnose,
 }
 
 /// The answer to a request.

@@ -32,6 +32,7 @@ pub(crate) struct Guest {
     beat: Option<(Instant, u64)>,
     stuck: bool,
     state: Option<Box<RawValue>>,
+    tells_its_stack: bool,
     window: (Instant, u32),
 }
 
@@ -54,6 +55,7 @@ impl Guest {
             beat: None,
             stuck: false,
             state: None,
+            tells_its_stack: false,
             window: (Instant::now(), 0),
         })
     }
@@ -71,6 +73,11 @@ impl Guest {
     /// The last message of kind `state`.
     pub(crate) fn state(&self) -> Option<&RawValue> {
         self.state.as_deref()
+    }
+
+    /// Whether the program knows what to do when it is interrupted.
+    pub(crate) fn tells_its_stack(&self) -> bool {
+        self.tells_its_stack
     }
 
     /// Reads once, and gives every whole message to `pass`.
@@ -131,6 +138,7 @@ impl Guest {
                     // From here on silence means something: flows may block the loop before its first beat.
                     self.beat.get_or_insert_with(|| (Instant::now(), now_ms()));
                 }
+                self.tells_its_stack |= head.kind.as_deref() == Some("interruptible");
                 pass(object);
             }
             _ => self.dropped += 1,
@@ -227,6 +235,15 @@ mod tests {
         );
         assert!(guest.last_beat_ms().is_some());
         assert_eq!(guest.dropped, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn only_who_says_so_is_interrupted() -> io::Result<()> {
+        let (silent, _) = hear(&[b"{\"type\":\"hello\"}\n{\"interruptible\":true}\n"])?;
+        assert!(!silent.tells_its_stack());
+        let (ready, _) = hear(&[b"{\"type\":\"interruptible\"}\n{\"type\":\"hello\"}\n"])?;
+        assert!(ready.tells_its_stack());
         Ok(())
     }
 

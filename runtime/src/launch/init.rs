@@ -1,4 +1,5 @@
-//! The first process inside: builds the root, starts the program, buries whoever dies, and passes on the gentle stop.
+//! The first process inside: builds the root, starts the program, buries whoever dies, and passes on the gentle stop
+//! and the question what the program is doing.
 //!
 //! It holds no capability, no descriptor but the one by which it reports the end, and cannot be looked into from
 //! inside. In a process namespace the kernel kills everything else when it ends (`pid_namespaces(7)`).
@@ -86,6 +87,7 @@ fn build(single: &SingleThread, plan: Plan) -> Result<i32, StepError> {
     let mut heard = SigSet::empty();
     heard.add(Signal::SIGCHLD);
     heard.add(Signal::SIGTERM);
+    heard.add(Signal::SIGUSR1);
     heard.thread_set_mask().during("wait for signals")?;
     let keeper = nix::unistd::getppid().as_raw();
     let signals = SignalFd::new(&heard).during("wait for signals")?;
@@ -144,13 +146,20 @@ fn strip(signals: &SignalFd, ended: &OwnedFd) -> io::Result<()> {
 fn watch(signals: &SignalFd, ended: &OwnedFd, program: i32, keeper: i32, isolation: Isolation) -> i32 {
     loop {
         match signals.read_signal() {
-            Ok(Some(signal)) if signal.ssi_signo == libc::SIGTERM as u32 => {
+            Ok(Some(signal)) if signal.ssi_signo != libc::SIGCHLD as u32 => {
                 // Number 0 is a sender outside of this process namespace. Whoever is inside can end the program
                 // without our help, and is not the keeper.
                 let sender = signal.ssi_pid;
-                if sender == 0 || i32::try_from(sender) == Ok(keeper) {
+                let ours = sender == 0 || i32::try_from(sender) == Ok(keeper);
+                let asked = if signal.ssi_signo == libc::SIGUSR1 as u32 {
+                    Signal::SIGUSR1
+                } else {
+                    Signal::SIGTERM
+                };
+                // A question may not end it.
+                if ours && (asked == Signal::SIGTERM || catches(program, asked)) {
                     // It may just have ended; SIGCHLD follows.
-                    let _ = kill(Pid::from_raw(program), Signal::SIGTERM);
+                    let _ = kill(Pid::from_raw(program), asked);
                 }
             }
             Ok(_) => {}
@@ -169,6 +178,14 @@ fn watch(signals: &SignalFd, ended: &OwnedFd, program: i32, keeper: i32, isolati
             return 0;
         }
     }
+}
+
+/// Whether the program has a handler for the signal (`SigCgt` of `proc(5)`); without one it would die of it.
+fn catches(program: i32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{program}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask >> (signal as u32 - 1) & 1 == 1)
 }
 
 /// Reaps every child that has ended; tells about the program when it was among them.

@@ -447,6 +447,12 @@ impl Keeper {
             Request::Tell { message } => line(&message)
                 .and_then(|message| guest.tell(&message))
                 .and_then(|()| line(&Reply::Done)),
+            Request::Diagnose if guest.tells_its_stack() => {
+                pidfd::signal(instance.init.as_fd(), libc::SIGUSR1).and_then(|()| line(&Reply::Done))
+            }
+            Request::Diagnose => line(&Reply::Failed {
+                message: "its program has not said that it can tell what it does".to_owned(),
+            }),
             Request::Stop { .. } | Request::Kill => {
                 requests.push(request);
                 line(&Reply::Done)

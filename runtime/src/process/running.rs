@@ -91,6 +91,15 @@ impl Running {
         self.ask(&Request::Tell { message }).map(drop)
     }
 
+    /// Has the program interrupted, so that it tells its subscribers in a message of type `stack` what holds its
+    /// event loop. Does not wait for that.
+    ///
+    /// # Errors
+    /// [`RequestError::Refused`] when the program cannot, or the keeper is of a version that does not know how.
+    pub fn diagnose(&self) -> Result<(), RequestError> {
+        self.ask(&Request::Diagnose).map(drop)
+    }
+
     /// Stops every process of it where it stands, or lets them go on; false where this machine cannot.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 // Nothing here may hold up or end Node-RED: a keeper that is gone or slow costs messages, never the instance.
 'use strict'
 
+const fs = require('node:fs')
 const net = require('node:net')
 
 const DESCRIPTOR = 4
@@ -55,6 +56,21 @@ function send(message) {
   return true
 }
 
+// Written before this returns, for a loop that stands still and would not write it.
+function sendNow(message) {
+  if (!socket || socket.writableLength > 0) return
+  const line = Buffer.from(JSON.stringify(message) + '\n')
+  let written = 0
+  try {
+    written = fs.writeSync(DESCRIPTOR, line)
+  } catch {
+    // Nobody reads: a message that is late is worth nothing.
+    return
+  }
+  // Half a line would spoil the next one.
+  if (written < line.length) socket.write(line.subarray(written))
+}
+
 // Unlike other messages, the newest state is never lost to a backlog: it is said again when there is room.
 function announce(next) {
   state = next
@@ -93,6 +109,7 @@ function obey(line) {
 module.exports = {
   open,
   send,
+  sendNow,
   announce,
   failed,
   text,

@@ -26,6 +26,7 @@ require('./state.cjs').watch(values.modules, channel, () => {
   listen()
 })
 require('./memory.cjs').watch(channel)
+require('./stack.cjs').watch(channel)
 if (values.warm) require('./warm.cjs').leaveWhenReady(values.modules, channel)
 
 process.argv[1] = path.join(red, 'red.js')

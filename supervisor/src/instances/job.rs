@@ -41,6 +41,8 @@ pub(super) enum Done {
     /// It lives; only the connection to its keeper broke.
     Lives(Listening),
     Probed(bool),
+    /// The program was interrupted, or why not.
+    Diagnosed(Result<(), String>),
     Limited(Result<Vec<Level>, String>),
     Erased(io::Result<()>),
     /// What it has on the disk; nothing where nobody can say.
@@ -246,6 +248,12 @@ pub(super) async fn ask(
         Err(error) => Err(error.to_string()),
     });
     Done::Asked(asked.await.unwrap_or_else(|error| Err(error.to_string())))
+}
+
+/// Has the program say what holds its event loop.
+pub(super) async fn diagnose(running: Running) -> Done {
+    let asked = tokio::task::spawn_blocking(move || running.diagnose().map_err(|error| error.to_string()));
+    Done::Diagnosed(asked.await.unwrap_or_else(|error| Err(error.to_string())))
 }
 
 /// Sets other limits on what runs.

@@ -1,7 +1,7 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
 //! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
-//! `ending`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
+//! `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
@@ -25,6 +25,7 @@ pub mod queue;
 pub mod restart;
 pub mod service;
 pub mod spec;
+mod stack;
 mod unpack;
 mod wish;
 mod world;

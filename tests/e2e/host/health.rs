@@ -1,6 +1,9 @@
 //! Crashes, hangs and full memory are told apart, explained, and end in a state in which a person can act.
 
-use serde_json::json;
+use std::fs;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
 use test_support::host::Host;
 
 use super::{endpoint, hello};
@@ -58,27 +61,124 @@ fn a_crash_loop_ends_in_safe_mode_and_a_deploy_leaves_it() {
     });
 }
 
+/// The first event of a kind.
+fn event(host: &Host, name: &str, kind: &str) -> Value {
+    let page = host.ask("GET", &format!("/instances/{name}/events"), &json!(null));
+    let mut events = page.expect("events")["events"].take();
+    let mut events = events.as_array_mut().expect("events").iter_mut();
+    events
+        .find(|event| event["kind"] == kind)
+        .expect("an event")
+        .take()
+}
+
 #[test]
 fn a_hang_is_found_told_and_ended() {
     let host = Host::start();
-    let settings = json!({
-        "functionTimeoutS": 0,
-        "health": { "blockedAfterMs": 5000, "hangAfterMs": 7000 },
+    for (mode, name) in [("none", "apart"), ("host", "shared")] {
+        let settings = json!({
+            "functionTimeoutS": 0,
+            "network": { "mode": mode },
+            "health": { "blockedAfterMs": 5000, "hangAfterMs": 12000 },
+        });
+        let code = "const wait = () => { for (;;) {} };\nwait()";
+        let id = host.create(name, &endpoint(code), &settings);
+        let before = host.record(&id).expect("a record");
+        let host = &host;
+        std::thread::scope(|scope| {
+            scope.spawn(|| host.get(name, "/run"));
+            let said = host.wait_event(name, "blocked: its event loop has stood still");
+            assert!(
+                said.contains("held by function node \"work\" (f), line 1"),
+                "{said}"
+            );
+            nobody_can_debug(&before);
+            let said = host.wait_event(name, "hung");
+            assert!(said.contains("event loop stood still for 12"), "{said}");
+            assert!(
+                said.contains("held by function node \"work\" (f), line 1"),
+                "{said}"
+            );
+        });
+        let stack = event(host, name, "blocked")["detail"]["stack"].take();
+        assert!(
+            stack[0]
+                .as_str()
+                .is_some_and(|frame| frame.starts_with("wait (Function node:f [work]:2:")),
+            "{stack}"
+        );
+        assert_eq!(event(host, name, "hung")["detail"]["stack"], stack);
+        host.until(name, "started again", |view| {
+            view["observed"]["state"] == "running" && view["observed"]["health"]["turning"] == true
+        });
+        assert_ne!(host.record(&id).expect("a record")["init"], before["init"]);
+        assert_eq!(host.view(name)["observed"]["crashes"], 1);
+    }
+}
+
+/// What Node.js opened to be interrupted is there, and no connection reaches it.
+fn nobody_can_debug(record: &Value) {
+    let init = &record["init"]["pid"];
+    // As its own network sees it; the first process has the same.
+    let sockets = fs::read_to_string(format!("/proc/{init}/net/tcp")).expect("sockets");
+    let listening = sockets.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let local = fields.next()?;
+        (fields.nth(1)? == "0A").then_some(local)
     });
-    let id = host.create("stuck", &endpoint("for (;;) {}"), &settings);
-    let before = host.record(&id).expect("a record");
-    let host = &host;
-    std::thread::scope(|scope| {
-        scope.spawn(|| host.get("stuck", "/run"));
-        host.wait_event("stuck", "blocked: its event loop has stood still");
-        let said = host.wait_event("stuck", "hung");
-        assert!(said.contains("event loop stood still for 7"), "{said}");
-    });
-    host.until("stuck", "started again", |view| {
-        view["observed"]["state"] == "running" && view["observed"]["health"]["turning"] == true
-    });
-    assert_ne!(host.record(&id).expect("a record")["init"], before["init"]);
-    assert_eq!(host.view("stuck")["observed"]["crashes"], 1);
+    let (open, closed): (Vec<&str>, Vec<&str>) = listening.partition(|local| !local.starts_with("FFFFFFFF:"));
+    assert!(!open.iter().any(|local| local.ends_with(":240D")), "{sockets}");
+    assert!(!closed.is_empty(), "{sockets}");
+    for local in closed {
+        let port = u16::from_str_radix(&local["FFFFFFFF:".len()..], 16).expect("a port");
+        for address in ["127.0.0.1", "255.255.255.255", "0.0.0.0"] {
+            let reached = TcpStream::connect((address, port));
+            assert!(reached.is_err(), "{address}:{port} answers");
+        }
+    }
+}
+
+#[test]
+fn a_loop_that_waits_in_one_call_is_told_too() {
+    let host = Host::start();
+    let settings = json!({ "functionTimeoutS": 0, "health": { "blockedAfterMs": 5000, "hangAfterMs": 0 } });
+    let lock = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)";
+    let expression = "/^(a+)+$/.test('a'.repeat(99) + 'b')";
+    let child = "child.spawnSync(process.execPath, ['-e', \
+        `setInterval(() => require('fs').existsSync('go') && process.exit(), 100)`]); return msg";
+    for (name, code) in [("lock", lock), ("expression", expression), ("child", child)] {
+        let mut flows = endpoint(code);
+        flows[2]["libs"] = json!([
+            { "var": "process", "module": "process" },
+            { "var": "child", "module": "child_process" },
+        ]);
+        let id = host.create(name, &flows, &settings);
+        let host = &host;
+        std::thread::scope(|scope| {
+            scope.spawn(|| host.get(name, "/run"));
+            let said = host.wait_event(name, "blocked: its event loop has stood still");
+            if name == "child" {
+                assert!(
+                    said.contains("which is not known, because it did not answer"),
+                    "{said}"
+                );
+                // What could not be said while the operating system held it is said when it no longer does.
+                let data = host.data().join("instances").join(&id).join("data");
+                fs::write(data.join("go"), "").expect("a file");
+                host.wait_event(name, "unblocked");
+                let stack = event(host, name, "unblocked")["detail"]["stack"].take();
+                assert!(stack.to_string().contains("10-function.js"), "{stack}");
+                // Asked and closed again: it serves as before.
+                assert_eq!(host.get(name, "/run").expect("an answer").status, 200);
+            } else {
+                assert!(
+                    said.contains("held by function node \"work\" (f), line 1"),
+                    "{said}"
+                );
+                host.act(name, "kill");
+            }
+        });
+    }
 }
 
 #[test]
@@ -132,8 +232,8 @@ fn what_cannot_start_says_why_and_stays_down() {
         .join("instances")
         .join(view["id"].as_str().expect("an id"))
         .join("run");
-    std::fs::remove_dir_all(&run).expect("removed");
-    std::fs::write(&run, "").expect("a file");
+    fs::remove_dir_all(&run).expect("removed");
+    fs::write(&run, "").expect("a file");
     host.act("none", "start");
     let view = host.wait("none", "down");
     assert!(
@@ -143,7 +243,7 @@ fn what_cannot_start_says_why_and_stays_down() {
             .contains("could not be started"),
         "{view}"
     );
-    std::fs::remove_file(&run).expect("removed");
+    fs::remove_file(&run).expect("removed");
     host.act("none", "start");
     host.wait("none", "running");
 }

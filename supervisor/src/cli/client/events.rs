@@ -1,6 +1,7 @@
 //! `redhold events`: what happened to an instance, in order.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::instance::path;
 use super::table::{text, time};
@@ -44,7 +45,8 @@ pub fn run(command: &Events, global: &Global, output: &Output) -> Result<(), Pro
                 output.paint(Style::Dim, &at),
                 harmless(&text(&event["text"]))
             ));
-            for line in event["detail"]["lastLines"].as_array().into_iter().flatten() {
+            let lists = [&event["detail"]["stack"], &event["detail"]["lastLines"]];
+            for line in lists.into_iter().filter_map(Value::as_array).flatten() {
                 output.line(&output.paint(Style::Dim, &format!("{:34}{}", "", harmless(&text(line)))));
             }
         }

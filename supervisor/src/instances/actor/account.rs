@@ -72,17 +72,8 @@ impl Actor {
     pub(super) async fn alarm(&mut self, alarm: Alarm) {
         let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
         match alarm {
-            Alarm::Blocked(time) => {
-                let text = format!(
-                    "its event loop has stood still for {}: a flow keeps it busy",
-                    seconds(time)
-                );
-                self.note(Kind::Blocked, text, None).await;
-            }
-            Alarm::Unblocked(time) => {
-                let text = format!("its event loop turns again after {}", seconds(time));
-                self.note(Kind::Unblocked, text, None).await;
-            }
+            Alarm::Blocked(time) => self.inquire(time),
+            Alarm::Unblocked(time) => self.unblocked(time).await,
             Alarm::NotServing => self.note(Kind::Serving, "does not answer requests", None).await,
             Alarm::ServingAgain => self.note(Kind::Serving, "answers requests again", None).await,
             Alarm::Hung(time) => {
@@ -107,14 +98,15 @@ impl Actor {
             .collect()
     }
 
-    pub(super) async fn hung(&mut self, why: String) {
+    pub(super) async fn hung(&mut self, mut why: String) {
         let lines = self.last_lines().await;
-        self.note(
-            Kind::Hung,
-            format!("{why}; it is killed"),
-            Some(json!({ "lastLines": lines })),
-        )
-        .await;
+        let mut detail = json!({ "lastLines": lines });
+        if let Some(stack) = self.end_inquiry().await {
+            why = format!("{why}, held by {}", stack.holder());
+            detail["stack"] = json!(stack.lines());
+        }
+        self.note(Kind::Hung, format!("{why}; it is killed"), Some(detail))
+            .await;
         self.reason = Some(why);
         self.feed(Input::Hung).await;
     }

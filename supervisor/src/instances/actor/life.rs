@@ -16,6 +16,7 @@ use crate::instances::job::{self, Listening};
 use crate::instances::machine::{Input, Phase};
 use crate::instances::messages::{self, Flows};
 use crate::instances::observed::Figures;
+use crate::instances::stack;
 
 /// Events that the guest's own words may make within some time; the rest of them is not noted.
 const SAID: u32 = 60;
@@ -127,6 +128,7 @@ impl Actor {
             return;
         }
         self.probe = None;
+        self.end_inquiry().await;
         // Noted before the record of it goes: a supervisor that dies between the two reads it again.
         self.tell_end(exit.as_ref(), asked).await;
         self.forget_run();
@@ -149,6 +151,8 @@ impl Actor {
                     }
                 } else if message["type"] == "npm" {
                     self.npm(&message);
+                } else if let Some(stack) = stack::read(&message) {
+                    self.answered(stack).await;
                 } else if let Some(flows) = messages::flows(&message) {
                     self.flows(flows).await;
                 }

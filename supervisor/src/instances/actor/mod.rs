@@ -3,6 +3,7 @@
 //! Nothing here blocks: what does is a job. Ending this task ends no instance.
 
 mod account;
+mod blocked;
 mod life;
 mod limits;
 mod packages;
@@ -103,6 +104,8 @@ pub(in crate::instances) struct Actor {
     jobs: JoinSet<Done>,
     begun: Instant,
     reason: Option<String>,
+    /// Its event loop stands still.
+    inquiry: Option<blocked::Inquiry>,
     /// Changes of limits under way.
     limiting: usize,
     starts: u64,
@@ -151,6 +154,7 @@ impl Actor {
             jobs: JoinSet::new(),
             begun: Instant::now(),
             reason: None,
+            inquiry: None,
             limiting: 0,
             starts: 0,
             waiting: Vec::new(),
@@ -243,8 +247,9 @@ impl Actor {
             .map(|at| self.begun + at);
         let probe = self.probe.filter(|_| watched && !self.probing);
         let measure = self.measure.filter(|_| self.life.is_some());
-        let all = self.due.into_iter().chain(health).chain(probe);
-        all.chain(measure).min()
+        let inquiry = self.inquiry.as_ref().and_then(|inquiry| inquiry.until);
+        let others = [self.due, health, probe].into_iter().flatten();
+        others.chain(measure).chain(inquiry).min()
     }
 
     async fn time(&mut self) {
@@ -253,6 +258,7 @@ impl Actor {
             self.due = None;
             self.feed(Input::Due).await;
         }
+        self.inquiry_due(now).await;
         if matches!(self.machine.phase(), Phase::Starting | Phase::Running) && self.life.is_some() {
             let settings = self.settings().health.clone();
             if let Some(alarm) = self.health.due(self.now(), &settings) {
@@ -523,6 +529,8 @@ impl Actor {
                 self.answer();
             }
             Done::Measured(usage) => self.measured(usage).await,
+            Done::Diagnosed(Ok(())) => {}
+            Done::Diagnosed(Err(why)) => self.tell_blocked(&why).await,
             Done::Erased(Ok(())) => self.forget().await,
             Done::Npm(answer) => self.npm_done(answer),
             Done::Erased(Err(error)) => {

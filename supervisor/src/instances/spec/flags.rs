@@ -17,6 +17,12 @@ pub(super) fn node(limits: &Limits) -> Vec<String> {
         // Two cores' worth of compile and collect threads per instance help nobody when many share a machine;
         // each costs a stack and an arena. 0 means "choose" to V8.
         "--v8-pool-size=1",
+        // SIGUSR1 opens the inspector, on loopback unless told otherwise: on the host's network for everybody to
+        // find. A listener on the broadcast address is bound and never reached: connecting to it fails with
+        // ENETUNREACH, and Linux answers no SYN that was sent to it. Only the interruption is wanted (stack.cjs).
+        "--inspect-port=255.255.255.255:0",
+        // Not on standard error, which is the instance's log.
+        "--inspect-publish-uid=http",
     ]
     .map(str::to_owned)
     .to_vec();
