@@ -1,6 +1,7 @@
 //! The three things that connect a program with the outside: its guest channel, its listener, and its output.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
@@ -87,5 +88,59 @@ fn nothing_that_is_said_on_the_guest_channel_hurts_the_keeper() {
         let most = memory();
         running.wait().unwrap();
         assert!(most < 16 * 1024, "the keeper grew to {most} KiB");
+    });
+}
+
+#[test]
+fn a_program_is_interrupted_only_when_that_cannot_end_it() {
+    everywhere(|| {
+        let asks = |cell: Cell| {
+            let running = cell.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
+            eventually("it is heard", Duration::from_secs(30), || {
+                let status = running.status().map_err(|error| chain(&error))?;
+                status.guest_state.ok_or("not yet".to_owned())
+            });
+            let events = BufReader::new(running.subscribe().unwrap()).lines();
+            let said = running.diagnose().map_err(|error| error.to_string());
+            (cell, running, events, said)
+        };
+
+        let node = |program: &str| {
+            Cell::new(&format!(
+                "const say = (message) => require('fs').writeSync(4, JSON.stringify(message) + '\\n');
+                {program} setInterval(() => say({{ type: 'state', state: 'up' }}), 100);"
+            ))
+        };
+
+        let (silent, running, _, said) = asks(node("process.on('SIGUSR1', () => process.exit(1));"));
+        assert!(
+            said.unwrap_err()
+                .contains("has not said that it can tell what it does")
+        );
+        running.kill().unwrap();
+        silent.end(&running);
+
+        // It says that it can be asked, and would die of it.
+        let (liar, running, events, said) = asks(Cell::perl(
+            "open(my $keeper, '>&=', 4); $keeper->autoflush(1);
+            print $keeper qq({\"type\":\"interruptible\"}\\n);
+            for (;;) { print $keeper qq({\"type\":\"state\",\"state\":\"up\"}\\n); select(undef, undef, undef, 0.1); }",
+        ));
+        said.unwrap();
+        let state = |line: &String| line.contains("\"up\"");
+        assert_eq!(events.map_while(Result::ok).filter(state).take(5).count(), 5);
+        running.kill().unwrap();
+        assert_eq!(liar.end(&running).exit.signal, Some(9));
+
+        let (ready, running, events, said) = asks(node(
+            "say({ type: 'interruptible' }); process.on('SIGUSR1', () => say({ type: 'stack', n: 7 }));",
+        ));
+        said.unwrap();
+        let told = events
+            .map_while(Result::ok)
+            .any(|line| line.contains("{\"type\":\"stack\",\"n\":7}"));
+        assert!(told);
+        running.kill().unwrap();
+        ready.end(&running);
     });
 }
