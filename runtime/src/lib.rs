@@ -19,6 +19,8 @@ pub mod record;
 
 pub mod error;
 
+pub mod handover;
+
 pub mod store;
 
 pub mod sandbox;

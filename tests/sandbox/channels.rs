@@ -98,7 +98,7 @@ fn a_program_is_interrupted_only_when_that_cannot_end_it() {
             let running = cell.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
             eventually("it is heard", Duration::from_secs(30), || {
                 let status = running.status().map_err(|error| chain(&error))?;
-                status.guest_state.ok_or("not yet".to_owned())
+                status.guest_state.ok_or_else(|| "not yet".to_owned())
             });
             let events = BufReader::new(running.subscribe().unwrap()).lines();
             let said = running.diagnose().map_err(|error| error.to_string());

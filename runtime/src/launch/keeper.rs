@@ -17,13 +17,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::clients::{Clients, line, open_directory};
 use super::clock::now_ms;
 use super::exit::{Reserved, publish};
 use super::guest::Guest;
+use super::lines::{StatusLine, guest_line};
 use super::log::{Log, Pipe};
 use super::message::{Answer, Ended, take_order};
 use super::names::Names;
@@ -233,33 +232,6 @@ enum Source {
     Oom,
     Listener,
     Client(usize),
-}
-
-/// [`crate::record::Status`] with the guest's words as they came.
-#[derive(Serialize)]
-struct StatusLine<'keeper> {
-    reply: &'static str,
-    run: &'keeper RunRecord,
-    last_beat_ms: Option<u64>,
-    guest_state: Option<&'keeper RawValue>,
-    memory: Option<u64>,
-    memory_peak: Option<u64>,
-    cpu_us: Option<u64>,
-    pids: Option<u64>,
-}
-
-/// [`Event::Guest`] with the guest's words as they came.
-#[derive(Serialize)]
-struct GuestLine<'message> {
-    event: &'static str,
-    message: &'message RawValue,
-}
-
-fn guest_line(message: &RawValue) -> GuestLine<'_> {
-    GuestLine {
-        event: "guest",
-        message,
-    }
 }
 
 impl Keeper {

@@ -17,6 +17,7 @@ mod guest;
 mod holder;
 mod init;
 mod keeper;
+mod lines;
 mod log;
 mod message;
 mod names;

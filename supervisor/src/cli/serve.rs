@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use crate::app::{self, Ready};
+use crate::app::{self, Inherited, Ready};
 use crate::cli::Global;
 use crate::cli::output::{Output, Style};
 use crate::config::{self, Config, Flags, LogFormat};
@@ -28,6 +28,7 @@ over the environment, that over the file:
   by-path = false                    # true: instances are also at /i/<name>/ of the domain, all one site to browsers
   starts-at-once = 4                 # two per core when it is left out
   network-pool = \"100.96.0.0/12\"     # addresses of instances with a filtered network
+  drain-minutes = 1440               # how long connections may outlive an upgrade in the process that began them
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]
   mode = \"files\"                     # REDHOLD_TLS: local, files or off
@@ -35,7 +36,9 @@ over the environment, that over the file:
   key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
 
 SIGTERM and Ctrl-C end the host and leave all instances running; the next start takes them over. SIGHUP reads the \
-certificate again. Sockets that systemd passes under the names `http` and `https` take the place of the addresses. REDHOLD_LOG sets what is logged, for example `debug` or `supervisor::proxy=debug`.";
+certificate again. SIGUSR2 puts the program that is now in the file from which this one was started in its place, as \
+`redhold upgrade` does. Sockets that systemd passes under the names `http` and `https` take the place of the addresses. \
+REDHOLD_LOG sets what is logged, for example `debug` or `supervisor::proxy=debug`.";
 
 /// Host many isolated Node-RED instances
 #[derive(Debug, Args)]
@@ -65,6 +68,9 @@ pub struct Serve {
     /// How to log: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Take over from the supervisor at the standard input, which systemd watches in this time, in microseconds
+    #[arg(long, value_name = "MICROS", require_equals = true, hide = true)]
+    takes_over: Option<u64>,
     /// Only check the configuration
     #[arg(long)]
     check: bool,
@@ -81,14 +87,19 @@ pub fn run(command: &Serve, global: &Global, output: &Output) -> Result<(), Prob
         return Ok(());
     }
     log(config.log);
-    // Before the first thread: it takes variables out of the environment.
-    let given = Given::take()?;
+    // Before the first thread: variables are taken out of the environment, and the standard input is replaced.
+    let (given, inherited) = match command.takes_over {
+        Some(watchdog) => Inherited::take(watchdog)?,
+        None => (Given::take()?, Inherited::default()),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::new(Code::Host, "cannot start the event loop").because(error))?;
     let shown = *output;
-    runtime.block_on(app::run(config, given, move |ready| show(ready, &shown)))
+    runtime.block_on(app::run(config, given, inherited, move |ready| {
+        show(ready, &shown);
+    }))
 }
 
 fn configuration(command: &Serve, global: &Global) -> Result<Config, Problem> {

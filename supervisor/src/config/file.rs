@@ -15,6 +15,7 @@ pub(super) struct File {
     pub(super) tls: TlsTable,
     pub(super) by_path: Option<bool>,
     pub(super) starts_at_once: Option<usize>,
+    pub(super) drain_minutes: Option<u32>,
     pub(super) control_group: Option<PathBuf>,
     pub(super) network_pool: Option<String>,
     pub(super) log: Option<String>,

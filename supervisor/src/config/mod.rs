@@ -5,6 +5,7 @@ mod resolve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use runtime::traffic::Range;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub starts_at_once: usize,
     /// Where instances with a filtered network get their addresses from.
     pub network_pool: Range,
+    /// How long connections may go on in a supervisor that was replaced.
+    pub drain: Duration,
     /// How the host logs.
     pub log: LogFormat,
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use runtime::traffic::Range;
 
@@ -14,6 +15,8 @@ use crate::problem::{Code, Problem};
 /// 192.168/16, as Docker's and Kubernetes' are; a part of it that overlay networks, which count from 100.64.0.0 on,
 /// rarely fill. Two for each of half a million instances.
 const POOL: &str = "100.96.0.0/12";
+/// A day.
+const DRAIN_MINUTES: u32 = 24 * 60;
 
 /// What the command line says; everything optional.
 #[derive(Clone, Debug, Default)]
@@ -171,6 +174,7 @@ pub fn resolve(
             tls,
             control_group,
             starts_at_once,
+            drain: Duration::from_secs(60 * u64::from(file.drain_minutes.unwrap_or(DRAIN_MINUTES))),
             by_path: file.by_path.unwrap_or(false),
             network_pool,
             log,

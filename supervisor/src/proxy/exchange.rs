@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -54,7 +54,16 @@ impl Client {
     /// Answers one request; a failure is an answer too.
     pub(super) async fn answer(self: &Arc<Self>, mut request: Request<Incoming>) -> Response<Body> {
         let id = self.front.name(&mut request);
+        let version = request.version();
         let mut response = self.answered(request).await;
+        // A connection that changes its protocol lives on; HTTP/2 says it in a frame of its own.
+        if self.front.leaves()
+            && version <= Version::HTTP_11
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         if let Some(id) = id {
             response.headers_mut().insert(headers::REQUEST_ID, id);
         }

@@ -11,6 +11,8 @@ pub mod certificates;
 mod exchange;
 mod guard;
 mod headers;
+#[cfg(test)]
+mod leaving;
 mod listener;
 mod page;
 mod route;

@@ -70,10 +70,21 @@ impl Default for Bounds {
     }
 }
 
+/// What a front does with its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Accepts, and keeps them.
+    Serves,
+    /// Somebody else accepts: each ends with its next answer, or when nothing is left to do.
+    Leaves,
+    /// Those that are idle end at once, the others with their answer.
+    Stops,
+}
+
 /// A running front; dropping it breaks everything off.
 #[derive(Debug)]
 pub struct Front {
-    stop: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     tasks: Arc<Tasks>,
     shared: Arc<Shared>,
 }
@@ -107,6 +118,7 @@ pub(super) struct Shared {
     pub(super) local: Option<Router>,
     pub(super) bounds: Bounds,
     pub(super) tasks: Arc<Tasks>,
+    stage: watch::Receiver<Stage>,
     /// The port of TLS, where it is not the usual one.
     pub(super) secure_port: Option<u16>,
     counts: [AtomicU64; 6],
@@ -142,6 +154,11 @@ impl Shared {
         Some(id)
     }
 
+    /// Whether a client had better open another connection for its next request.
+    pub(super) fn leaves(&self) -> bool {
+        *self.stage.borrow() != Stage::Serves
+    }
+
     pub(super) fn counted(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).min(5);
         self.counts[class].fetch_add(1, Ordering::Relaxed);
@@ -159,7 +176,7 @@ impl Front {
         local: Option<Router>,
         bounds: Bounds,
     ) -> io::Result<Self> {
-        let (stop, stopped) = watch::channel(false);
+        let (stage, stages) = watch::channel(Stage::Serves);
         let tasks = Arc::new(Tasks::default());
         let places = Arc::new(Semaphore::new(bounds.connections));
         let secure = listeners
@@ -174,6 +191,7 @@ impl Front {
             local,
             bounds,
             tasks: tasks.clone(),
+            stage: stages.clone(),
             secure_port: secure.map(|address| address.port()).filter(|port| *port != 443),
             counts: Default::default(),
             begun: u32::from_be_bytes(begun),
@@ -185,12 +203,12 @@ impl Front {
                 listener: TcpListener::from_std(listener)?,
                 door,
                 places: places.clone(),
-                stopped: stopped.clone(),
+                stages: stages.clone(),
                 shared: shared.clone(),
             };
             tasks.spawn(accepting.run());
         }
-        Ok(Self { stop, tasks, shared })
+        Ok(Self { stage, tasks, shared })
     }
 
     /// Answers so far, by the first digit of their status.
@@ -201,13 +219,41 @@ impl Front {
 
     /// Accepts no more, lets requests in progress end, and breaks off what is left after `grace`.
     pub async fn drain(self, grace: Duration) {
-        self.stop.send_replace(true);
-        let mut left = self.tasks.take();
-        let all = async { while left.join_next().await.is_some() {} };
-        if tokio::time::timeout(grace, all).await.is_err() {
-            left.shutdown().await;
+        self.stage.send_replace(Stage::Stops);
+        self.finish(grace, std::future::pending()).await;
+    }
+
+    /// Accepts no more, because another process accepts on the same sockets. What is under way goes on for up to
+    /// `bound`, WebSockets and downloads included; a connection in HTTP/1.1 ends with the next answer, and one without
+    /// a next request when it has been idle for too long, so nobody's request meets a closed connection. HTTP/2 is told
+    /// to go elsewhere (GOAWAY) and ends its streams. When `stopped` is over, all of it has `grace` left.
+    pub async fn leave(self, bound: Duration, stopped: impl Future<Output = ()>, grace: Duration) {
+        self.stage.send_replace(Stage::Leaves);
+        let told = async {
+            stopped.await;
+            self.stage.send_replace(Stage::Stops);
+            tokio::time::sleep(grace).await;
+        };
+        self.finish(bound, told).await;
+    }
+
+    /// Waits for every task, also for those that tasks start; breaks off what is left after `bound` or `enough`.
+    async fn finish(&self, bound: Duration, enough: impl Future<Output = ()>) {
+        let all = async {
+            loop {
+                let mut left = self.tasks.take();
+                if left.is_empty() {
+                    return;
+                }
+                while left.join_next().await.is_some() {}
+            }
+        };
+        // A set of tasks that is dropped ends them.
+        tokio::select! {
+            () = all => {}
+            () = enough => {}
+            () = tokio::time::sleep(bound) => {}
         }
-        // Connections that were being accepted meanwhile.
         self.tasks.take().shutdown().await;
     }
 }
@@ -236,7 +282,7 @@ struct Accepting {
     listener: TcpListener,
     door: Door,
     places: Arc<Semaphore>,
-    stopped: watch::Receiver<bool>,
+    stages: watch::Receiver<Stage>,
     shared: Arc<Shared>,
 }
 
@@ -249,7 +295,7 @@ impl Accepting {
             };
             let (place, accepted) = tokio::select! {
                 accepted = accept => accepted,
-                () = told(self.stopped.clone()) => return,
+                () = told(self.stages.clone(), Stage::Leaves) => return,
             };
             match accepted {
                 Ok((stream, address)) => {
@@ -279,7 +325,7 @@ impl Accepting {
             front: self.shared.clone(),
             idle: Mutex::default(),
         });
-        let stopped = self.stopped.clone();
+        let stages = self.stages.clone();
         let door = self.door.clone();
         let head = self.shared.bounds.head;
         async move {
@@ -287,14 +333,14 @@ impl Accepting {
             let _ = stream.set_nodelay(true);
             watch_over(&stream);
             let ended = match door {
-                Door::Plain => first(stream, client, stopped).await,
+                Door::Plain => first(stream, client, stages).await,
                 Door::Tls(config) => {
                     let accepting = TlsAcceptor::from(config).accept(stream);
                     match tokio::time::timeout(head.min(HANDSHAKE), accepting).await {
                         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                            second(stream, client, stopped).await
+                            second(stream, client, stages).await
                         }
-                        Ok(Ok(stream)) => first(stream, client, stopped).await,
+                        Ok(Ok(stream)) => first(stream, client, stages).await,
                         Ok(Err(error)) => {
                             debug!(%error, %address, "no TLS came about");
                             return;
@@ -320,7 +366,7 @@ fn watch_over(stream: &TcpStream) {
 }
 
 /// HTTP/1.1 until it ends.
-async fn first<S>(stream: S, client: Arc<Client>, stopped: watch::Receiver<bool>) -> Result<(), hyper::Error>
+async fn first<S>(stream: S, client: Arc<Client>, stages: watch::Receiver<Stage>) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -338,7 +384,7 @@ where
     let mut connection = pin!(connection);
     tokio::select! {
         ended = &mut connection => ended,
-        () = told(stopped) => {
+        () = told(stages, Stage::Stops) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -346,7 +392,7 @@ where
 }
 
 /// HTTP/2 until it ends.
-async fn second<S>(stream: S, client: Arc<Client>, stopped: watch::Receiver<bool>) -> Result<(), hyper::Error>
+async fn second<S>(stream: S, client: Arc<Client>, stages: watch::Receiver<Stage>) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -372,12 +418,12 @@ where
         // One that has never asked for anything may not even speak the protocol, and would hear no farewell.
         () = tokio::time::sleep(head) => return Ok(()),
         _ = requests.changed() => {}
-        () = told(stopped.clone()) => {}
+        () = told(stages.clone(), Stage::Leaves) => {}
     }
     tokio::select! {
         ended = &mut connection => return ended,
         () = silence(&mut requests, QUIET) => {}
-        () = told(stopped) => {}
+        () = told(stages, Stage::Leaves) => {}
     }
     connection.as_mut().graceful_shutdown();
     connection.await
@@ -404,7 +450,7 @@ where
     }
 }
 
-/// Returns when the front is to stop, or is gone.
-async fn told(mut stopped: watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stop| *stop).await;
+/// Returns when the front is that far, or is gone.
+async fn told(mut stages: watch::Receiver<Stage>, stage: Stage) {
+    let _ = stages.wait_for(|now| *now == stage || *now == Stage::Stops).await;
 }

@@ -18,8 +18,10 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 pub use self::batch::{Batch, Change, Commit, Entry};
 pub use self::dump::{DumpError, import};
@@ -94,6 +96,24 @@ impl Store {
     pub fn commit_now(&self, batch: Batch) -> Result<u64, StoreError> {
         let answered = self.writer.ask(|answer| Order::Commit(batch, answer));
         answered.blocking_recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Closes the store when nobody else has it any more, so that another process can open it; gives it back when
+    /// somebody still has it after `patience`.
+    ///
+    /// # Errors
+    /// The store itself: it is open as before.
+    pub async fn release(self, patience: Duration) -> Result<(), Self> {
+        let deadline = Instant::now() + patience;
+        while Arc::strong_count(&self.writer) > 1 {
+            if Instant::now() > deadline {
+                return Err(self);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Waits for the writer, which writes its index out.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+        Ok(())
     }
 
     /// Every change from now on, in order. A receiver that falls too far behind is told so and must scan again.

@@ -34,24 +34,25 @@ const STRANGERS: usize = 16;
 ///
 /// # Errors
 /// The kernel's.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
+pub fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     use std::os::unix::fs::PermissionsExt;
     let temporary = path.with_extension("new");
     let _ = std::fs::remove_file(&temporary);
-    let listener = UnixListener::bind(&temporary)?;
+    let listener = std::os::unix::net::UnixListener::bind(&temporary)?;
+    listener.set_nonblocking(true)?;
     // Everybody may knock; who they are is asked of the kernel, and the answer explains itself.
     std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o666))?;
     std::fs::rename(&temporary, path)?;
     Ok(listener)
 }
 
-/// Serves until the host ends.
-pub async fn serve(listener: UnixListener, router: Router, tasks: Tasks) {
+/// Accepts until `accepting` ends; who was accepted is served until `connections` end.
+pub async fn serve(listener: UnixListener, router: Router, accepting: Tasks, connections: Tasks) {
     let strangers = Arc::new(Semaphore::new(STRANGERS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = tasks.ending() => return,
+            () = accepting.ending() => return,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -60,8 +61,8 @@ pub async fn serve(listener: UnixListener, router: Router, tasks: Tasks) {
                 if asker.is_none() && place.is_err() {
                     continue;
                 }
-                let connection = connection(stream, asker.clone(), router.clone(), tasks.clone());
-                tasks.spawn(async move {
+                let connection = connection(stream, asker.clone(), router.clone(), connections.clone());
+                connections.spawn(async move {
                     let _place = place.ok().filter(|_| asker.is_none());
                     connection.await;
                 });

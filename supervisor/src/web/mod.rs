@@ -13,8 +13,12 @@ pub mod local;
 mod metrics;
 pub mod remote;
 pub mod state;
+pub mod switch;
 
 pub use self::state::AppState;
+
+use self::state::Upgrades;
+use self::switch::Switch;
 
 use axum::Router;
 use utoipa::OpenApi;
@@ -29,11 +33,12 @@ use utoipa_axum::router::OpenApiRouter;
 ))]
 struct Document;
 
-/// Every route, and the description of all of them.
+/// Every route that needs a store, and the description of all routes.
 pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", api::router())
         .split_for_parts();
+    document.merge(always().1);
     // A rest of a path is written `{*name}` for the router and `{name}` for readers.
     let paths = std::mem::take(&mut document.paths.paths).into_iter();
     document.paths.paths = paths
@@ -49,4 +54,19 @@ pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
         .fallback(errors::no_such_path)
         .with_state(state);
     (router, document)
+}
+
+/// Where requests to the interface come in: what is always there, and behind the switch what [`router`] made.
+pub fn desk(switch: &Switch, upgrades: Upgrades) -> Router {
+    let switch = switch.clone();
+    always()
+        .0
+        .with_state(upgrades)
+        .fallback(move |request| switch.clone().answer(request))
+}
+
+fn always() -> (Router<Upgrades>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::new()
+        .nest("/api/v1", api::always())
+        .split_for_parts()
 }

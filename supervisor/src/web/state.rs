@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
+
 use crate::audit::By;
 use crate::instances::Instances;
 use crate::problem::{Code, Problem};
@@ -68,3 +72,39 @@ impl AppState {
 /// Who asks, as the listener found out; every request carries one.
 #[derive(Clone, Debug)]
 pub struct Asker(pub By);
+
+/// The way to whoever puts a newer supervisor in the place of this one.
+#[derive(Clone, Debug)]
+pub struct Upgrades(pub mpsc::Sender<Wish>);
+
+/// That a newer supervisor take the place of this one.
+#[derive(Debug)]
+pub struct Wish {
+    /// Who wants it.
+    pub by: By,
+    /// The program; without one, the file from which this supervisor was started.
+    pub binary: Option<PathBuf>,
+    /// Told how it went.
+    pub answer: oneshot::Sender<Result<Upgraded, Problem>>,
+}
+
+impl Wish {
+    /// A wish, and how it went.
+    #[must_use]
+    pub fn of(by: By, binary: Option<PathBuf>) -> (Self, oneshot::Receiver<Result<Upgraded, Problem>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { by, binary, answer }, answered)
+    }
+}
+
+/// The supervisor that has taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgraded {
+    /// What it says that it is.
+    pub version: String,
+    /// Its process number.
+    pub pid: i32,
+    /// How long nobody took changes, in milliseconds.
+    pub paused_ms: u64,
+}

@@ -12,6 +12,7 @@ mod lifecycle;
 mod network;
 mod packages;
 mod quota;
+mod upgrade;
 mod uploads;
 
 use serde_json::{Value, json};

@@ -95,6 +95,80 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Vec<u8>)
     })
 }
 
+/// A client that keeps its connection for the next request, and opens another one only when it was told that this one
+/// ends.
+#[derive(Debug)]
+pub struct Kept {
+    runtime: tokio::runtime::Runtime,
+    address: String,
+    host: String,
+    open: Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>>,
+}
+
+impl Kept {
+    /// To an address, asking for a host name; not connected yet.
+    ///
+    /// # Panics
+    /// When the machine has no event loop.
+    #[must_use]
+    pub fn new(address: &str, host: &str) -> Self {
+        // A thread of its own notices what comes while nobody asks.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        Self {
+            runtime,
+            address: address.to_owned(),
+            host: host.to_owned(),
+            open: None,
+        }
+    }
+
+    /// Gets a path.
+    ///
+    /// # Errors
+    /// When there is no answer, in words: also when the connection was closed without a word about it.
+    ///
+    /// # Panics
+    /// When the path is none.
+    pub fn get(&mut self, path: &str) -> Result<Answer, String> {
+        let request = Request::builder().uri(path).header("host", &self.host);
+        let request = request.body(Full::new(Bytes::new())).expect("a request");
+        let Self {
+            runtime,
+            address,
+            open,
+            ..
+        } = self;
+        runtime.block_on(async {
+            let mut sender = match open.take() {
+                Some(sender) => sender,
+                None => {
+                    let stream = TcpStream::connect(&*address)
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+                        .await
+                        .map_err(|error| error.to_string())?;
+                    tokio::spawn(async move { connection.await.ok() });
+                    sender
+                }
+            };
+            sender.ready().await.map_err(|error| error.to_string())?;
+            let answer = answer(&mut sender, request);
+            let answer = tokio::time::timeout(PATIENCE, answer)
+                .await
+                .map_err(|_| format!("no answer within {PATIENCE:?}"))??;
+            if answer.header("connection") != Some("close") {
+                *open = Some(sender);
+            }
+            Ok(answer)
+        })
+    }
+}
+
 /// Any request over a unix socket.
 ///
 /// # Errors
@@ -142,30 +216,35 @@ where
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| error.to_string())?;
-    let exchange = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| error.to_string())?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| error.to_string())?;
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
-                .collect(),
-            body: body.to_bytes().to_vec(),
-        })
-    };
+    let exchange = answer(&mut sender, request);
     tokio::pin!(exchange);
     tokio::select! {
         answer = &mut exchange => answer,
         // The connection may end before the last bytes of its answer were collected.
         _ = connection => exchange.await,
     }
+}
+
+async fn answer(
+    sender: &mut hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, String> {
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| error.to_string())?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| error.to_string())?;
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+            .collect(),
+        body: body.to_bytes().to_vec(),
+    })
 }
 
 /// A port that nothing listens on at the moment.

@@ -29,8 +29,11 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub struct Host {
     folder: TempDir,
     child: Option<Child>,
+    /// The process that has taken over from the child.
+    successor: Option<Pid>,
     port: u16,
     args: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 impl Host {
@@ -72,9 +75,16 @@ impl Host {
         Self {
             folder,
             child: None,
+            successor: None,
             port: free_port(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            env: Vec::new(),
         }
+    }
+
+    /// Sets a variable for its next start.
+    pub fn env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts it, or starts it again.
@@ -82,7 +92,15 @@ impl Host {
     /// # Panics
     /// When it does not answer.
     pub fn run(&mut self) {
-        self.spawn();
+        self.run_as(&data::binary());
+    }
+
+    /// Starts this program as it.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn run_as(&mut self, program: &Path) {
+        self.spawn_as(program);
         eventually("the host answers", SOON, || {
             if let Some(child) = &mut self.child
                 && let Ok(Some(status)) = child.try_wait()
@@ -98,14 +116,19 @@ impl Host {
     /// # Panics
     /// When it cannot be executed.
     pub fn spawn(&mut self) {
+        self.spawn_as(&data::binary());
+    }
+
+    fn spawn_as(&mut self, program: &Path) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.folder.path().join("said"))
             .expect("a log");
-        let child = Command::new(data::binary())
+        let child = Command::new(program)
             .args(["serve", "--http", &format!("127.0.0.1:{}", self.port)])
             .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .arg("--data-dir")
             .arg(self.data())
             .stdin(Stdio::null())
@@ -114,6 +137,7 @@ impl Host {
             .spawn()
             .expect("redhold serve");
         self.child = Some(child);
+        self.successor = None;
     }
 
     /// Waits for its end; its exit code and everything that it said.
@@ -148,14 +172,52 @@ impl Host {
         self.ends();
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal; after an upgrade, to the newest one.
     pub fn signal(&self, signal: Signal) {
-        if let Some(child) = &self.child {
-            let _ = kill(
-                Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)),
-                signal,
-            );
+        let child = self
+            .child
+            .as_ref()
+            .and_then(|child| i32::try_from(child.id()).ok());
+        if let Some(pid) = self.successor.or_else(|| child.map(Pid::from_raw)) {
+            let _ = kill(pid, signal);
         }
+    }
+
+    /// Notes that another process has taken over: signals, and the end, are for that one from now on.
+    pub fn follow(&mut self, pid: i32) {
+        self.successor = Some(Pid::from_raw(pid));
+    }
+
+    /// Upgrades it to a program.
+    ///
+    /// # Errors
+    /// What the command says.
+    ///
+    /// # Panics
+    /// When the command cannot be executed.
+    pub fn upgrade(&mut self, binary: &Path) -> Result<Value, String> {
+        let output = self.cli(&[
+            OsStr::new("upgrade"),
+            OsStr::new("--json"),
+            OsStr::new("--binary"),
+            binary.as_os_str(),
+        ]);
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let upgraded: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let pid = upgraded["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        self.follow(pid.expect("a process"));
+        Ok(upgraded)
+    }
+
+    /// Whether the process that was started first has ended.
+    ///
+    /// # Panics
+    /// When it cannot be asked for.
+    pub fn first_has_ended(&mut self) -> bool {
+        let child = self.child.as_mut().expect("a child");
+        child.try_wait().expect("a child").is_some()
     }
 
     /// Its process number.
@@ -429,6 +491,19 @@ impl Drop for Host {
             {
                 let _ = child.kill();
                 let _ = child.wait();
+            }
+        }
+        if let Some(successor) = self.successor {
+            let ended = std::panic::catch_unwind(|| {
+                eventually("the newest supervisor ends", SOON, || {
+                    let stat = fs::read_to_string(format!("/proc/{successor}/stat")).unwrap_or_default();
+                    // Who collects it is not ours to say.
+                    let dead = stat.is_empty() || stat.contains(") Z ");
+                    dead.then_some(()).ok_or(stat)
+                });
+            });
+            if ended.is_err() {
+                let _ = kill(successor, Signal::SIGKILL);
             }
         }
         // Its instances outlive it, as they should; the test's must not.

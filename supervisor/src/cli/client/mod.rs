@@ -10,6 +10,7 @@ pub mod logs;
 pub mod table;
 pub mod top;
 mod transfer;
+pub mod upgrade;
 
 use std::path::PathBuf;
 use std::time::Duration;

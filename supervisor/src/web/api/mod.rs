@@ -6,12 +6,13 @@ mod host;
 mod import;
 mod instances;
 mod logs;
+mod upgrade;
 mod uploads;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::state::AppState;
+use super::state::{AppState, Upgrades};
 
 /// Every operation in one list.
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -33,4 +34,9 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(files::get, uploads::put, files::post, files::delete))
         .routes(routes!(logs::page))
         .routes(routes!(logs::follow))
+}
+
+/// What is answered while nobody decides, too.
+pub(super) fn always() -> OpenApiRouter<Upgrades> {
+    OpenApiRouter::new().routes(routes!(upgrade::upgrade))
 }

@@ -1,0 +1,200 @@
+//! The part of a host that decides: store, actors and interface. It can be closed and opened again while the front
+//! goes on.
+
+use std::collections::HashMap;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use runtime::spec::Isolation;
+use tokio::sync::broadcast::error::RecvError;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::files;
+use crate::instances::disk::Disks;
+use crate::instances::events::Events;
+use crate::instances::model::Instance;
+use crate::instances::queue::StartQueue;
+use crate::instances::{Instances, Shared};
+use crate::problem::{Code, Problem};
+use crate::proxy::Answers;
+use crate::proxy::access::Gate;
+use crate::proxy::table::{Entry, HostTable};
+use crate::secret::{HostKey, Secret};
+use crate::shutdown::Tasks;
+use crate::stacks::Stacks;
+use crate::store::Store;
+use crate::store::table::Table;
+use crate::web::state::Addresses;
+use crate::web::switch::Switch;
+use crate::web::{self, AppState, local};
+
+use super::ground;
+
+/// What stays the same for as long as the process lives.
+pub(super) struct Base {
+    pub(super) config: Config,
+    pub(super) key: HostKey,
+    pub(super) gate: Arc<Gate>,
+    pub(super) stacks: Arc<Stacks>,
+    pub(super) isolation: Isolation,
+    pub(super) disks: Arc<Disks>,
+    pub(super) addresses: Addresses,
+    pub(super) answers: Arc<OnceLock<Answers>>,
+    pub(super) table: Arc<HostTable>,
+    /// Whether there is an interface at the moment.
+    pub(super) switch: Switch,
+    /// The interface as the local socket offers it.
+    pub(super) desk: axum::Router,
+    /// The local socket.
+    pub(super) api: UnixListener,
+    /// What outlives a control that is closed: connections, and what speaks to systemd.
+    pub(super) tasks: Tasks,
+}
+
+/// See the module.
+pub(super) struct Control {
+    pub(super) store: Store,
+    instances: Arc<Instances>,
+    tasks: Tasks,
+}
+
+impl Control {
+    /// Takes over what lives and begins to decide.
+    pub(super) async fn open(base: &Base, store: Store) -> Result<Self, Problem> {
+        let shared = Arc::new(Shared {
+            events: Events::of(&store),
+            store: store.clone(),
+            data_dir: base.config.data_dir.clone(),
+            stacks: base.stacks.clone(),
+            key: base.key.clone(),
+            queue: StartQueue::new(base.config.starts_at_once),
+            // The program that runs, also after the file was replaced by a newer one.
+            executable: PathBuf::from(ground::EXECUTABLE),
+            isolation: base.isolation,
+            control_group: base.config.control_group.clone(),
+            disks: base.disks.clone(),
+            npm: ground::npm(&base.stacks),
+            pool: base.config.network_pool,
+        });
+        let instances = Instances::open(shared).await?;
+        let tasks = Tasks::default();
+        let storages = instances.list()?.into_iter();
+        let storages = storages.map(|view| instances.place(&view.id).files()).collect();
+        tasks.spawn(files::sweep(storages));
+        let state = AppState {
+            instances: instances.clone(),
+            store: store.clone(),
+            stacks: base.stacks.clone(),
+            data_dir: base.config.data_dir.clone(),
+            tasks: tasks.clone(),
+            answers: base.answers.clone(),
+            addresses: base.addresses.clone(),
+        };
+        let api = base
+            .api
+            .try_clone()
+            .and_then(tokio::net::UnixListener::from_std)
+            .map_err(|error| Problem::new(Code::Host, "cannot serve the local socket").because(error))?;
+        fill(&base.table, &instances, &base.key)?;
+        base.switch.on(web::router(state).0);
+        // While nobody decides, who knocks waits in the socket's queue.
+        let accepting = local::serve(api, base.desk.clone(), tasks.clone(), base.tasks.clone());
+        tasks.spawn(accepting);
+        tasks.spawn(keep_filled(
+            base.table.clone(),
+            instances.clone(),
+            base.key.clone(),
+            store.clone(),
+            tasks.clone(),
+        ));
+        Ok(Self {
+            store,
+            instances,
+            tasks,
+        })
+    }
+
+    /// Ends everything but what the store itself needs: no request is taken, those under way have `grace`, and the
+    /// actors end last. Instances live on, and the front goes on with the routes that it has.
+    pub(super) async fn close(self, base: &Base, grace: Duration) -> Store {
+        let off = base.switch.off();
+        self.tasks.drain(grace).await;
+        off.cancel();
+        self.instances.close().await;
+        self.store
+    }
+}
+
+/// Puts every instance into the table of routes.
+fn fill(table: &HostTable, instances: &Instances, key: &HostKey) -> Result<(), Problem> {
+    let mut entries = HashMap::new();
+    for view in instances.list()? {
+        let record = instances.record(&view.id)?.record;
+        let Some(upstream) = instances.upstream(&view.id) else {
+            continue;
+        };
+        let http = &record.settings.http;
+        let password = http.password.as_ref().and_then(|hidden| {
+            let opened = key.open_sealed(&record.id, &hidden.sealed);
+            opened.map(|secret| Secret::new(secret.reveal().to_owned())).ok()
+        });
+        entries.insert(
+            record.name.clone(),
+            Entry {
+                upstream,
+                voucher: voucher(key, &record.id),
+                editor: {
+                    let editor = &record.settings.editor;
+                    editor.enabled.then(|| editor.root.clone())
+                },
+                endpoints: http.access,
+                user: http.user.clone(),
+                password,
+                shared: record.settings.shared.clone(),
+                storage: instances.place(&record.id).files(),
+            },
+        );
+    }
+    table.replace(entries);
+    Ok(())
+}
+
+fn voucher(key: &HostKey, id: &str) -> Option<hyper::header::HeaderValue> {
+    let mut value = hyper::header::HeaderValue::from_str(key.voucher(id).reveal()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Keeps the table as the store is.
+async fn keep_filled(
+    table: Arc<HostTable>,
+    instances: Arc<Instances>,
+    key: HostKey,
+    store: Store,
+    tasks: Tasks,
+) {
+    let mut changes = store.watch();
+    let mut begun = instances.begun();
+    let prefix = Table::<Instance>::key("");
+    loop {
+        let ours = tokio::select! {
+            // A record is written before its actor is begun, so the one does not tell of the other.
+            told = begun.changed() => match told {
+                Ok(()) => true,
+                Err(_) => return,
+            },
+            changed = changes.recv() => match changed {
+                Ok(commit) => commit.changes.iter().any(|change| change.key.starts_with(&prefix)),
+                Err(RecvError::Lagged(_)) => true,
+                Err(RecvError::Closed) => return,
+            },
+            () = tasks.ending() => return,
+        };
+        if ours && let Err(problem) = fill(&table, &instances, &key) {
+            warn!(%problem, "the routes are as they were before the last change");
+        }
+    }
+}
