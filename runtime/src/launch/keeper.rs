@@ -31,7 +31,6 @@ use super::start::{Instance, start, unplug};
 use crate::error::{During, Failure, StepError};
 use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
-    RunRecord,
 };
 use crate::sandbox::cable;
 use crate::spec::{InstanceSpec, Isolation, Network};
