@@ -31,6 +31,8 @@ pub mod files;
 
 pub mod backup;
 
+pub mod acme;
+
 pub mod proxy;
 
 pub mod web;

@@ -1,7 +1,7 @@
 //! The part of a host that decides: store, actors and interface. It can be closed and opened again while the front
 //! goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -11,6 +11,7 @@ use runtime::spec::Isolation;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
 
+use crate::acme::Acme;
 use crate::config::Config;
 use crate::files;
 use crate::instances::disk::Disks;
@@ -44,6 +45,10 @@ pub(super) struct Base {
     pub(super) addresses: Addresses,
     pub(super) answers: Arc<OnceLock<Answers>>,
     pub(super) table: Arc<HostTable>,
+    /// Who orders certificates.
+    pub(super) acme: Option<Acme>,
+    /// Its tasks; only one supervisor orders.
+    pub(super) ordering: Tasks,
     /// Whether there is an interface at the moment.
     pub(super) switch: Switch,
     /// The interface as the local socket offers it.
@@ -92,24 +97,25 @@ impl Control {
             tasks: tasks.clone(),
             answers: base.answers.clone(),
             addresses: base.addresses.clone(),
+            certificates: base.acme.as_ref().map(Acme::shelf),
         };
         let api = base
             .api
             .try_clone()
             .and_then(tokio::net::UnixListener::from_std)
             .map_err(|error| Problem::new(Code::Host, "cannot serve the local socket").because(error))?;
-        fill(&base.table, &instances, &base.key)?;
+        let filled = Filled {
+            table: base.table.clone(),
+            instances: instances.clone(),
+            key: base.key.clone(),
+            names: base.acme.clone().zip(Some(base.config.domain.clone())),
+        };
+        filled.fill()?;
         base.switch.on(web::router(state).0);
         // While nobody decides, who knocks waits in the socket's queue.
         let accepting = local::serve(api, base.desk.clone(), tasks.clone(), base.tasks.clone());
         tasks.spawn(accepting);
-        tasks.spawn(keep_filled(
-            base.table.clone(),
-            instances.clone(),
-            base.key.clone(),
-            store.clone(),
-            tasks.clone(),
-        ));
+        tasks.spawn(filled.keep(store.clone(), tasks.clone()));
         Ok(Self {
             store,
             instances,
@@ -128,73 +134,85 @@ impl Control {
     }
 }
 
-/// Puts every instance into the table of routes.
-fn fill(table: &HostTable, instances: &Instances, key: &HostKey) -> Result<(), Problem> {
-    let mut entries = HashMap::new();
-    for view in instances.list()? {
-        let record = instances.record(&view.id)?.record;
-        let Some(upstream) = instances.upstream(&view.id) else {
-            continue;
-        };
-        let http = &record.settings.http;
-        let password = http.password.as_ref().and_then(|hidden| {
-            let opened = key.open_sealed(&record.id, &hidden.sealed);
-            opened.map(|secret| Secret::new(secret.reveal().to_owned())).ok()
-        });
-        entries.insert(
-            record.name.clone(),
-            Entry {
-                upstream,
-                voucher: voucher(key, &record.id),
-                editor: {
-                    let editor = &record.settings.editor;
-                    editor.enabled.then(|| editor.root.clone())
+/// The names of the host: where each leads, and whose certificates are wanted.
+struct Filled {
+    table: Arc<HostTable>,
+    instances: Arc<Instances>,
+    key: HostKey,
+    /// Who orders certificates, for names in which domain.
+    names: Option<(Acme, String)>,
+}
+
+impl Filled {
+    /// Puts every instance into the table of routes.
+    fn fill(&self) -> Result<(), Problem> {
+        let mut entries = HashMap::new();
+        let mut names = BTreeSet::new();
+        for view in self.instances.list()? {
+            let record = self.instances.record(&view.id)?.record;
+            if view.delete_at_ms.is_none() {
+                names.insert(record.name.clone());
+            }
+            let Some(upstream) = self.instances.upstream(&view.id) else {
+                continue;
+            };
+            let http = &record.settings.http;
+            let password = http.password.as_ref().and_then(|hidden| {
+                let opened = self.key.open_sealed(&record.id, &hidden.sealed);
+                opened.map(|secret| Secret::new(secret.reveal().to_owned())).ok()
+            });
+            let editor = &record.settings.editor;
+            entries.insert(
+                record.name.clone(),
+                Entry {
+                    upstream,
+                    voucher: voucher(&self.key, &record.id),
+                    editor: editor.enabled.then(|| editor.root.clone()),
+                    endpoints: http.access,
+                    user: http.user.clone(),
+                    password,
+                    shared: record.settings.shared.clone(),
+                    storage: self.instances.place(&record.id).files(),
                 },
-                endpoints: http.access,
-                user: http.user.clone(),
-                password,
-                shared: record.settings.shared.clone(),
-                storage: instances.place(&record.id).files(),
-            },
-        );
+            );
+        }
+        self.table.replace(entries);
+        if let Some((acme, domain)) = &self.names {
+            let mut all: BTreeSet<_> = names.iter().map(|name| format!("{name}.{domain}")).collect();
+            all.insert(domain.clone());
+            acme.want(all);
+        }
+        Ok(())
     }
-    table.replace(entries);
-    Ok(())
+
+    /// Keeps it as the store is.
+    async fn keep(self, store: Store, tasks: Tasks) {
+        let mut changes = store.watch();
+        let mut begun = self.instances.begun();
+        let prefix = Table::<Instance>::key("");
+        loop {
+            let ours = tokio::select! {
+                // A record is written before its actor is begun, so the one does not tell of the other.
+                told = begun.changed() => match told {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+                changed = changes.recv() => match changed {
+                    Ok(commit) => commit.changes.iter().any(|change| change.key.starts_with(&prefix)),
+                    Err(RecvError::Lagged(_)) => true,
+                    Err(RecvError::Closed) => return,
+                },
+                () = tasks.ending() => return,
+            };
+            if ours && let Err(problem) = self.fill() {
+                warn!(%problem, "the routes are as they were before the last change");
+            }
+        }
+    }
 }
 
 fn voucher(key: &HostKey, id: &str) -> Option<hyper::header::HeaderValue> {
     let mut value = hyper::header::HeaderValue::from_str(key.voucher(id).reveal()).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-/// Keeps the table as the store is.
-async fn keep_filled(
-    table: Arc<HostTable>,
-    instances: Arc<Instances>,
-    key: HostKey,
-    store: Store,
-    tasks: Tasks,
-) {
-    let mut changes = store.watch();
-    let mut begun = instances.begun();
-    let prefix = Table::<Instance>::key("");
-    loop {
-        let ours = tokio::select! {
-            // A record is written before its actor is begun, so the one does not tell of the other.
-            told = begun.changed() => match told {
-                Ok(()) => true,
-                Err(_) => return,
-            },
-            changed = changes.recv() => match changed {
-                Ok(commit) => commit.changes.iter().any(|change| change.key.starts_with(&prefix)),
-                Err(RecvError::Lagged(_)) => true,
-                Err(RecvError::Closed) => return,
-            },
-            () = tasks.ending() => return,
-        };
-        if ours && let Err(problem) = fill(&table, &instances, &key) {
-            warn!(%problem, "the routes are as they were before the last change");
-        }
-    }
 }

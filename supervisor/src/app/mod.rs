@@ -21,6 +21,7 @@ use self::handover::{Doors, Predecessor};
 pub use self::handover::{Inherited, SUCCESSOR, successor};
 use self::signals::{End, Ends, say_to_systemd, watchdog, watched};
 use self::upgrade::After;
+use crate::acme::Acme;
 use crate::audit::By;
 use crate::config::{Config, Tls};
 use crate::paths;
@@ -116,7 +117,8 @@ impl Running {
         let (isolation, mut lesser) = walls()?;
         let disks = disks(&config.data_dir).await?;
         lesser.extend(disks.lesser());
-        let certificates = Certificates::open(&config, &folders.keys)?;
+        let ordering = Tasks::default();
+        let certificates = Certificates::open(&config, &folders.keys, &ordering)?;
         let listeners = listeners(&config, given, &certificates)?;
         let socket = paths::api_socket(&config.data_dir);
         let listened = match inherited.api.take() {
@@ -129,6 +131,12 @@ impl Running {
             .map_err(|error| Problem::new(Code::Host, "cannot keep the listening sockets").because(error))?;
         let switch = Switch::default();
         let (upgrades, wishes) = mpsc::channel(1);
+        let table = HostTable::new(
+            &config.domain,
+            gate.clone(),
+            !config.https.is_empty(),
+            config.by_path,
+        );
         let base = Base {
             key,
             gate: gate.clone(),
@@ -137,12 +145,9 @@ impl Running {
             disks,
             addresses: addresses(&config),
             answers: Arc::new(OnceLock::new()),
-            table: Arc::new(HostTable::new(
-                &config.domain,
-                gate,
-                !config.https.is_empty(),
-                config.by_path,
-            )),
+            table: Arc::new(table.proving(certificates.acme().map(Acme::challenges))),
+            acme: certificates.acme().cloned(),
+            ordering,
             desk: web::desk(&switch, Upgrades(upgrades)),
             switch,
             api,
@@ -222,6 +227,7 @@ impl Running {
         if let Some(control) = self.control {
             drop(control.close(&self.base, DRAIN).await);
         }
+        self.base.ordering.drain(DRAIN).await;
         self.base.tasks.drain(DRAIN).await;
     }
 }
@@ -254,32 +260,48 @@ enum Certificates {
     None,
     Local(Arc<LocalAuthority>),
     Files(Arc<FileCertificate>),
+    /// With the authority of the host's own, which stands in.
+    Acme(Acme, Arc<LocalAuthority>),
 }
 
 impl Certificates {
-    fn open(config: &Config, keys: &Path) -> Result<Self, Problem> {
+    fn open(config: &Config, keys: &Path, tasks: &Tasks) -> Result<Self, Problem> {
         Ok(match &config.tls {
             Tls::Off => Self::None,
             Tls::Local => Self::Local(Arc::new(LocalAuthority::open(keys, &config.domain)?)),
             Tls::Files { certificate, key } => {
                 Self::Files(Arc::new(FileCertificate::open(certificate, key)?))
             }
+            Tls::Acme(acme) => {
+                let own = Arc::new(LocalAuthority::open(keys, &config.domain)?);
+                Self::Acme(Acme::start(acme, keys, own.clone(), tasks)?, own)
+            }
         })
+    }
+
+    fn acme(&self) -> Option<&Acme> {
+        match self {
+            Self::Acme(acme, _) => Some(acme),
+            _ => None,
+        }
     }
 
     fn authority(&self) -> Option<PathBuf> {
         match self {
+            Self::Acme(_, own) => Some(own.file().to_owned()),
             Self::Local(authority) => Some(authority.file().to_owned()),
             _ => None,
         }
     }
 
     fn reload(&self) {
-        if let Self::Files(files) = self {
-            match files.reload() {
+        match self {
+            Self::Files(files) => match files.reload() {
                 Ok(()) => info!("read the certificate again"),
                 Err(problem) => warn!(%problem, "the certificate from before stays"),
-            }
+            },
+            Self::Acme(acme, _) => acme.hurry(),
+            Self::None | Self::Local(_) => {}
         }
     }
 
@@ -288,6 +310,7 @@ impl Certificates {
             Self::None => Door::Plain,
             Self::Local(authority) => Door::Tls(server_config(authority.clone())?),
             Self::Files(files) => Door::Tls(server_config(files.clone())?),
+            Self::Acme(acme, _) => Door::Tls(server_config(acme.shelf())?),
         })
     }
 }

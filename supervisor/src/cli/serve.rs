@@ -31,12 +31,23 @@ over the environment, that over the file:
   drain-minutes = 1440               # how long connections may outlive an upgrade in the process that began them
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]
-  mode = \"files\"                     # REDHOLD_TLS: local, files or off
+  mode = \"files\"                     # REDHOLD_TLS: local, files, acme or off
   certificate = \"/etc/ssl/mine.pem\"  # REDHOLD_CERTIFICATE
   key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
 
+With mode = \"acme\" an authority gives a certificate for the domain and for each instance, over HTTP on port 80:
+
+  [tls]
+  mode = \"acme\"
+  contact = \"mailto:you@example.org\"  # whom it may write to
+  terms-agreed = true                # you agree to its terms of service
+  directory = \"https://...\"          # Let's Encrypt when it is left out
+  ca-file = \"/etc/ssl/acme.pem\"      # by which a private ACME server is believed
+  eab-kid = \"...\"                    # an external account, where it wants one,
+  eab-key-file = \"/etc/redhold/eab.key\"  # with its key in base64url
+
 SIGTERM and Ctrl-C end the host and leave all instances running; the next start takes them over. SIGHUP reads the \
-certificate again. SIGUSR2 puts the program that is now in the file from which this one was started in its place, as \
+certificate again, or orders again what failed. SIGUSR2 puts the program that is now in the file from which this one was started in its place, as \
 `redhold upgrade` does. Sockets that systemd passes under the names `http` and `https` take the place of the addresses. \
 REDHOLD_LOG sets what is logged, for example `debug` or `supervisor::proxy=debug`.";
 
@@ -56,7 +67,7 @@ pub struct Serve {
     /// The host's own name; an instance is <name>.DOMAIN [default: localhost]
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
-    /// Where certificates come from: local (an authority of the host's own), files, or off [default: local]
+    /// Where certificates come from: local (an authority of the host's own), files, acme, or off [default: local]
     #[arg(long, value_name = "MODE")]
     tls: Option<String>,
     /// Certificates, PEM, the host's own first

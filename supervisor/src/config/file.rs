@@ -25,8 +25,14 @@ pub(super) struct File {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct TlsTable {
-    /// `local`, `files` or `off`.
+    /// `local`, `files`, `acme` or `off`.
     pub(super) mode: Option<String>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+    pub(super) contact: Option<String>,
+    pub(super) directory: Option<String>,
+    pub(super) terms_agreed: Option<bool>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) eab_kid: Option<String>,
+    pub(super) eab_key_file: Option<PathBuf>,
 }

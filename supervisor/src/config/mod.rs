@@ -2,6 +2,7 @@
 
 mod file;
 mod resolve;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -54,6 +55,30 @@ pub enum Tls {
         /// Its private key, PEM.
         key: PathBuf,
     },
+    /// An authority that speaks ACME (RFC 8555).
+    Acme(Acme),
+}
+
+/// An authority that speaks ACME, and this host's account there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// Whom it may write to, as `mailto:` and an address.
+    pub contact: String,
+    /// Where it describes itself.
+    pub directory: String,
+    /// The only authorities by whose certificates it is believed, PEM; without it, the system's.
+    pub ca_file: Option<PathBuf>,
+    /// An account of another kind to which this host's belongs.
+    pub external_account: Option<ExternalAccount>,
+}
+
+/// An account to which one at an ACME server is bound (RFC 8555, 7.3.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// Its name.
+    pub kid: String,
+    /// A file with its key, as base64url.
+    pub key_file: PathBuf,
 }
 
 /// How the host logs.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use runtime::traffic::Range;
 
 use super::file::File;
-use super::{Config, LogFormat, Tls};
+use super::{Config, LogFormat, Tls, tls};
 use crate::problem::{Code, Problem};
 
 /// Addresses for instances with a filtered network. Of the space that is set apart for use behind a translation of
@@ -70,30 +70,13 @@ pub fn resolve(
                 .collect::<Vec<_>>()
         })
     };
-    let mode = flags.tls.or_else(|| env("REDHOLD_TLS")).or(file.tls.mode);
+    let mode = flags.tls.or_else(|| env("REDHOLD_TLS"));
     let path = |name: &str| env(name).map(PathBuf::from);
-    let certificate = flags
-        .certificate
-        .or_else(|| path("REDHOLD_CERTIFICATE"))
-        .or(file.tls.certificate);
-    let key = flags.key.or_else(|| path("REDHOLD_KEY")).or(file.tls.key);
-    let tls = match (mode.as_deref(), certificate, key) {
-        (Some("off"), None, None) => Tls::Off,
-        (Some("local"), None, None) | (None, None, None) => Tls::Local,
-        (None | Some("files"), Some(certificate), Some(key)) => Tls::Files { certificate, key },
-        (None | Some("files"), _, _) => {
-            wrong.push("tls: files need both a certificate and a key".to_owned());
-            Tls::Off
-        }
-        (Some("off" | "local"), _, _) => {
-            wrong.push("tls: a certificate or a key is named, but the mode is not `files`".to_owned());
-            Tls::Off
-        }
-        (Some(other), _, _) => {
-            wrong.push(format!("tls: `{other}` is no mode; choose local, files or off"));
-            Tls::Off
-        }
-    };
+    let named = (
+        flags.certificate.or_else(|| path("REDHOLD_CERTIFICATE")),
+        flags.key.or_else(|| path("REDHOLD_KEY")),
+    );
+    let tls = tls::resolve(mode, named, file.tls, &mut wrong);
     let ports: (u16, u16) = if root { (80, 443) } else { (8080, 8443) };
     let mut addresses = |name: &str, given: Option<Vec<String>>, port: u16| -> Vec<SocketAddr> {
         let given = given.unwrap_or_else(|| vec![format!("[::]:{port}")]);
@@ -133,6 +116,14 @@ pub fn resolve(
     };
     if !domain.split('.').all(label) {
         wrong.push(format!("domain: `{domain}` is no host name"));
+    }
+    if matches!(tls, Tls::Acme(_)) && !domain.contains('.') {
+        wrong.push(format!(
+            "domain: `{domain}` is no name for which an authority gives certificates; name the one that leads here"
+        ));
+    }
+    if matches!(tls, Tls::Acme(_)) && http.is_empty() {
+        wrong.push("http: the authority of `acme` asks in clear, and there is no address for it".to_owned());
     }
     let log = flags.log.or_else(|| env("REDHOLD_LOG_FORMAT")).or(file.log);
     let log = match log.as_deref() {

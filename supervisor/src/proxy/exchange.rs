@@ -88,6 +88,7 @@ impl Client {
             Route::Shared(file) => shared::answer(file, request.method(), request.headers()).await,
             Route::Local => self.local(request).await,
             Route::Redirect(to) => see_other(&to),
+            Route::Proof(text) => Response::new(whole(text)),
             Route::Secure => redirect(host.as_deref(), request.uri(), self.front.secure_port),
             Route::Refused {
                 status,

@@ -38,6 +38,8 @@ pub enum Route {
     Local,
     /// To the same address with TLS.
     Secure,
+    /// To an authority that asks whether the name leads here: what it wants to read.
+    Proof(String),
     /// To another path of the same host.
     Redirect(String),
     /// Nowhere.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::access::{self, Gate};
 use super::guard::{self, EDITOR_API};
 use super::route::{Asked, Route, Routes, SharedFile, Target};
+use crate::acme::Challenges;
 use crate::instances::model::{Access, Shared};
 use crate::instances::observed::Upstream;
 use crate::secret::Secret;
@@ -76,6 +77,8 @@ pub struct HostTable {
     secure: bool,
     /// Instances are also at [`BY_PATH`] of the host's own name.
     by_path: bool,
+    /// What an authority of certificates is answered.
+    challenges: Option<Arc<Challenges>>,
     entries: RwLock<HashMap<String, Entry>>,
 }
 
@@ -88,8 +91,16 @@ impl HostTable {
             gate,
             secure,
             by_path,
+            challenges: None,
             entries: RwLock::default(),
         }
+    }
+
+    /// The same, answering an authority of certificates before anything else.
+    #[must_use]
+    pub fn proving(mut self, challenges: Option<Arc<Challenges>>) -> Self {
+        self.challenges = challenges;
+        self
     }
 
     /// Replaces all entries, by instance name.
@@ -188,6 +199,10 @@ fn is_editors(path: &str, root: &str) -> bool {
 
 impl Routes for HostTable {
     fn find(&self, asked: &Asked<'_>) -> Route {
+        let proof = self.challenges.as_ref().zip(asked.host);
+        if let Some(text) = proof.and_then(|(all, host)| all.answer(without_port(host), asked.path)) {
+            return Route::Proof(text);
+        }
         if self.secure && !asked.secure {
             return Route::Secure;
         }
@@ -242,6 +257,7 @@ mod tests {
             Route::Shared(file) => format!("{}:{}", file.folder, file.path),
             Route::Local => "local".to_owned(),
             Route::Secure => "secure".to_owned(),
+            Route::Proof(text) => text,
             Route::Redirect(to) => to,
             Route::Refused { status, .. } => status.as_u16().to_string(),
         }

@@ -16,6 +16,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, R
     let views = state.instances.list()?;
     let mut all = Exposition::default();
     host(&mut all, &state, &views);
+    certificates(&mut all, &state);
     instances(&mut all, &state, &views);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, all.text()).into_response())
@@ -57,6 +58,25 @@ fn host(all: &mut Exposition, state: &AppState, views: &[View]) {
         .collect();
     let help = "Share of time in which something waited for the resource, over 10 seconds.";
     all.family("redhold_host_pressure_ratio", Kind::Gauge, help, &pressures);
+}
+
+fn certificates(all: &mut Exposition, state: &AppState) {
+    let standings = state
+        .certificates
+        .as_ref()
+        .map_or_else(Vec::new, |shelf| shelf.standings());
+    let ends: Vec<_> = standings
+        .iter()
+        .filter_map(|one| Some((vec![("name", one.name.as_str())], one.not_after_ms? as f64 / 1e3)))
+        .collect();
+    let help = "When the certificate of a name ends, in seconds since 1970; names without one are missing.";
+    all.family("redhold_certificate_not_after_seconds", Kind::Gauge, help, &ends);
+    let failures: Vec<_> = standings
+        .iter()
+        .map(|one| (vec![("name", one.name.as_str())], f64::from(one.failures)))
+        .collect();
+    let help = "Orders in a row that led to no certificate.";
+    all.family("redhold_certificate_failures", Kind::Gauge, help, &failures);
 }
 
 fn instances(all: &mut Exposition, state: &AppState, views: &[View]) {

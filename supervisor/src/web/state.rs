@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 
+use crate::acme::Shelf;
 use crate::audit::By;
 use crate::instances::Instances;
 use crate::problem::{Code, Problem};
@@ -32,6 +33,8 @@ pub struct AppState {
     pub answers: Arc<OnceLock<Answers>>,
     /// How instances are addressed.
     pub addresses: Addresses,
+    /// Certificates of an authority that speaks ACME, where the host has one.
+    pub certificates: Option<Arc<Shelf>>,
 }
 
 /// How instances are addressed from outside.

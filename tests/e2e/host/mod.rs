@@ -1,6 +1,7 @@
 //! `redhold serve`: a host of many instances, driven by its interface, its command line and its front.
 
 mod access;
+mod acme;
 mod adoption;
 mod backup;
 mod figures;

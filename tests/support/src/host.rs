@@ -87,6 +87,12 @@ impl Host {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Gives one that is not started another port in clear, and other options.
+    pub fn configure(&mut self, port: u16, args: &[&str]) {
+        self.port = port;
+        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
     /// Starts it, or starts it again.
     ///
     /// # Panics

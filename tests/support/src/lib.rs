@@ -18,6 +18,8 @@ pub mod dev;
 
 pub mod host;
 
+pub mod acme;
+
 pub mod bench;
 
 pub mod package;

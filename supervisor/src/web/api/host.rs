@@ -8,6 +8,7 @@ use runtime::record::Level;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::acme::Standing;
 use crate::audit::Entry;
 use crate::instances::service::problems::stored;
 use crate::problem::{Code, Problem};
@@ -31,6 +32,8 @@ pub(crate) struct About {
     /// What holds for every instance, and how strongly, as the newest one found it.
     #[schema(value_type = Vec<Object>)]
     walls: Vec<Level>,
+    /// Certificates of the host's names by ACME; empty where they come from elsewhere.
+    certificates: Vec<Standing>,
 }
 
 /// The host at a glance
@@ -44,6 +47,10 @@ pub(crate) async fn about(State(state): State<AppState>) -> Result<Json<About>, 
         data_dir: state.data_dir.display().to_string(),
         walls: newest.map_or_else(Vec::new, |view| view.observed.walls.clone()),
         instances: instances.len(),
+        certificates: state
+            .certificates
+            .as_ref()
+            .map_or_else(Vec::new, |shelf| shelf.standings()),
     }))
 }
 
