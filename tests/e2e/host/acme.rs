@@ -141,6 +141,8 @@ fn a_certificate_for_every_name_comes_and_is_kept() {
     // Its instance is stopped; the front says so over TLS that curl believes.
     let said = served.curl("pump.rh.test", &root);
     assert!(said == "503" || said == "303", "{said}");
+    let shown = served.host.does(&["host", "show"]);
+    assert!(shown.contains("pump.rh.test by Pebble"), "{shown}");
     let metrics = test_support::client::unix(
         &served.host.data().join("run/api.sock"),
         "GET",

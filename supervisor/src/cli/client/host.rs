@@ -46,6 +46,25 @@ pub fn run(command: &Host, global: &Global, output: &Output) -> Result<(), Probl
             ] {
                 output.line(&format!("{name:<12}{}", text(&host[key])));
             }
+            for one in host["certificates"].as_array().into_iter().flatten() {
+                let name = harmless(&text(&one["name"]));
+                match (one["issuer"].as_str(), one["notAfter"].as_str()) {
+                    (Some(issuer), Some(end)) => output.line(&format!(
+                        "{:<12}{name} by {} until {end}",
+                        "certificate",
+                        harmless(issuer)
+                    )),
+                    _ => output.warning(&format!(
+                        "{name} has no certificate yet; the host's own authority stands in"
+                    )),
+                }
+                if let Some(error) = one["lastError"].as_str() {
+                    output.warning(&format!(
+                        "{name}: the last order led to nothing: {}",
+                        harmless(error)
+                    ));
+                }
+            }
             Ok(())
         }),
         Command::Audit => super::run(global, async |client| {
