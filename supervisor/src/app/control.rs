@@ -13,7 +13,6 @@ use tracing::warn;
 
 use crate::acme::Acme;
 use crate::config::Config;
-use crate::files;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
 use crate::instances::model::Instance;
@@ -86,9 +85,6 @@ impl Control {
         });
         let instances = Instances::open(shared).await?;
         let tasks = Tasks::default();
-        let storages = instances.list()?.into_iter();
-        let storages = storages.map(|view| instances.place(&view.id).files()).collect();
-        tasks.spawn(files::sweep(storages));
         let state = AppState {
             instances: instances.clone(),
             store: store.clone(),
@@ -121,6 +117,12 @@ impl Control {
             instances,
             tasks,
         })
+    }
+
+    /// The file storages of all instances.
+    pub(super) fn storages(&self) -> Result<Vec<PathBuf>, Problem> {
+        let views = self.instances.list()?.into_iter();
+        Ok(views.map(|view| self.instances.place(&view.id).files()).collect())
     }
 
     /// Ends everything but what the store itself needs: no request is taken, those under way have `grace`, and the

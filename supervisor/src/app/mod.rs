@@ -24,7 +24,6 @@ use self::upgrade::After;
 use crate::acme::Acme;
 use crate::audit::By;
 use crate::config::{Config, Tls};
-use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::proxy::access::Gate;
 use crate::proxy::activation::Given;
@@ -37,6 +36,7 @@ use crate::stacks::Stacks;
 use crate::web::state::{Addresses, Upgrades, Wish};
 use crate::web::switch::Switch;
 use crate::web::{self, local, remote};
+use crate::{files, paths};
 
 /// How long requests may take when the host ends.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -155,6 +155,8 @@ impl Running {
             config,
         };
         let control = Control::open(&base, store).await?;
+        // Once, and beside the control: a large one would hold up an upgrade.
+        base.tasks.spawn(files::sweep(control.storages()?));
         let front = Front::serve(
             listeners,
             base.table.clone(),
