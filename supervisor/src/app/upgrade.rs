@@ -174,7 +174,7 @@ impl Running {
             ..
         } = self;
         // One orders certificates at a time.
-        base.ordering.drain(std::time::Duration::from_secs(2)).await;
+        base.ordering.drain(Duration::from_secs(2)).await;
         // The new one has them all; were it to end, nobody should wait in a queue that nobody looks at.
         drop((doors, base.api, wishes, predecessors));
         let bound = base.config.drain;

@@ -28,7 +28,12 @@ fn names(host: &Host) -> Vec<String> {
     let entries = fs::read_dir(host.data().join("instances"));
     let entries = entries.map(|entries| entries.flatten().collect::<Vec<_>>());
     let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-    entries.unwrap_or_default().iter().map(name).collect()
+    entries
+        .unwrap_or_default()
+        .iter()
+        .map(name)
+        .filter(|name| !name.ends_with(".img"))
+        .collect()
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn fill(place: &Place, limit: Bytes, owner: Owner) -> Result<(), Problem> {
 }
 
 /// Copies what is in a folder, with owners, times, links and everything else.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(in crate::instances) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let copied = Command::new("cp")
         .args(["-a", "--"])
         .arg(from.join("."))

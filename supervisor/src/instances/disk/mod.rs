@@ -5,6 +5,8 @@
 mod layout;
 mod stage;
 
+pub(super) use self::layout::copy;
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;

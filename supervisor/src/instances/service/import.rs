@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::instances::model::{Desired, Instance, Named, Settings};
 use crate::instances::observed::State;
 use crate::instances::place::Place;
 use crate::instances::unpack::unpack;
-use crate::instances::{Shared, errand, job, world};
+use crate::instances::{Shared, disk, errand, job, world};
 use crate::problem::{Code, Problem};
 use crate::store::Batch;
 use crate::store::table::Table;
@@ -134,7 +134,7 @@ impl Instances {
         if !left.is_empty() {
             text = format!("{text}; left out: {}", left.join("; "));
         }
-        let fill = move |place: &Place| move_all(&data, &place.data());
+        let fill = move |place: &Place| bring(&data, &place.data());
         let view = self
             .add(by, "instance.import", instance, text, Batch::default(), fill)
             .await;
@@ -268,12 +268,8 @@ fn settle(data: &Path, flow_file: Option<&str>, carried: &Value) -> Result<(), P
     Ok(())
 }
 
-/// Moves what is in one folder into another, on the same disk.
-fn move_all(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target: PathBuf = to.join(entry.file_name());
-        fs::rename(entry.path(), target)?;
-    }
-    fs::File::open(to)?.sync_all()
+/// Brings what is in one folder into another, which may be on a disk of the instance's own.
+fn bring(from: &Path, to: &Path) -> io::Result<()> {
+    disk::copy(from, to)?;
+    nix::unistd::syncfs(fs::File::open(to)?).map_err(Into::into)
 }
