@@ -124,11 +124,11 @@ fn an_image_grows_while_it_is_used_or_stays_as_it_was() {
     let before = image::usage(&at).expect("usage");
     match image::grow(&file, &at, Bytes::mib(60)) {
         Ok(()) => write(&at.join("big"), 40 << 20).expect("there is room"),
-        Err(error) => {
+        // Some kernels refuse it, also to root: then everything is as it was, and the next start makes a larger one.
+        Err(_) => {
             assert_eq!(image::usage(&at).expect("usage"), before);
             let length = fs::metadata(&file).expect("a file").len();
             assert_eq!(length, image::length(Bytes::mib(20)));
-            skipped(test, &format!("growth in use: {}", error.cause));
         }
     }
 

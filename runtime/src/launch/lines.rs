@@ -18,7 +18,7 @@ pub(super) struct StatusLine<'keeper> {
     pub(super) pids: Option<u64>,
 }
 
-/// [`Event::Guest`] with the guest's words as they came.
+/// [`crate::record::Event::Guest`] with the guest's words as they came.
 #[derive(Serialize)]
 pub(super) struct GuestLine<'message> {
     pub(super) event: &'static str,

@@ -58,13 +58,13 @@ pub struct Serve {
     /// The configuration file [default: /etc/redhold/redhold.toml where it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address in clear; with TLS it only leads there [default: [::]:80 for root, else [::]:8080]
+    /// Address in clear; with TLS it only leads there [default: every address, port 80 for root, else 8080]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<Vec<String>>,
-    /// Address with TLS [default: [::]:443 for root, else [::]:8443]
+    /// Address with TLS [default: every address, port 443 for root, else 8443]
     #[arg(long, value_name = "ADDRESS")]
     https: Option<Vec<String>>,
-    /// The host's own name; an instance is <name>.DOMAIN [default: localhost]
+    /// The host's own name; an instance is NAME.DOMAIN [default: localhost]
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<String>,
     /// Where certificates come from: local (an authority of the host's own), files, acme, or off [default: local]
