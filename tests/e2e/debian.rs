@@ -79,12 +79,27 @@ fn the_default_configuration_is_right_also_without_its_comments() {
             _ => format!("{line}\n"),
         })
         .collect();
+    // Each way to certificates has options of its own.
+    let mode = |mode: &str, without: &[&str]| -> String {
+        let text = open
+            .replace("\"local\"", mode)
+            .replace("\"localhost\"", "\"nodes.example.org\"");
+        let kept = text
+            .lines()
+            .filter(|line| !without.iter().any(|option| line.starts_with(option)));
+        kept.map(|line| format!("{line}\n")).collect()
+    };
+    let acme = ["contact", "directory", "terms-agreed", "ca-file", "eab-"];
     let folder = tempfile::tempdir().expect("a folder");
     for (text, ok) in [
         (text, true),
         // All options at once, and one that is none.
-        (open.replace("\"local\"", "\"files\""), true),
-        (open.replace("data-dir", "data-dirs"), false),
+        (mode("\"files\"", &acme), true),
+        (
+            mode("\"acme\"", &["certificate", "key =", "ca-file", "eab-"]),
+            true,
+        ),
+        (mode("\"files\"", &acme).replace("data-dir", "data-dirs"), false),
     ] {
         let file = folder.path().join("redhold.toml");
         fs::write(&file, text).expect("a file");

@@ -140,7 +140,7 @@ pub(super) fn walls() -> Result<(Isolation, Vec<String>), Problem> {
         Problem::new(Code::Host, message).hint("`redhold doctor` says how to mend it")
     })?;
     if isolation == Isolation::Landlock {
-        lesser.push("no namespaces: instances see each other's processes and sockets".to_owned());
+        lesser.push("no namespaces: instances see each other's processes and sockets, and without root also this host's own socket, as its administrator".to_owned());
     }
     if !nix::unistd::geteuid().is_root() {
         lesser.push(

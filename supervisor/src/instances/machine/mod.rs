@@ -20,6 +20,9 @@ use std::time::Duration;
 use super::model::{Desired, RestartSettings};
 use super::restart::{Crashes, Verdict};
 
+/// Since when its flows must have run for a deploy to count as a person's.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// Where an instance is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -132,6 +135,8 @@ pub struct Machine {
     alive: bool,
     /// A start's outcome is not known yet.
     spawning: bool,
+    /// When its flows began to run.
+    ready_at: Duration,
     seed: u32,
 }
 
@@ -147,6 +152,7 @@ impl Machine {
             after: After::Stay,
             alive: false,
             spawning: false,
+            ready_at: Duration::ZERO,
             seed,
         }
     }
@@ -208,8 +214,8 @@ impl Machine {
                 self.ended(now, settings)
             }
             Input::Adopted { ready, frozen } => self.adopted(ready, frozen),
-            Input::Ready if self.phase == Phase::Starting && !self.spawning => self.ready(),
-            Input::Deployed => self.deployed(),
+            Input::Ready if self.phase == Phase::Starting && !self.spawning => self.ready(now),
+            Input::Deployed => self.deployed(now),
             Input::Ended if self.alive && !self.spawning => self.ended(now, settings),
             Input::Hung if matches!(self.phase, Phase::Starting | Phase::Running) && !self.spawning => {
                 let mut effects = self.leave();
@@ -323,8 +329,9 @@ impl Machine {
         Vec::new()
     }
 
-    fn ready(&mut self) -> Vec<Effect> {
+    fn ready(&mut self, now: Duration) -> Vec<Effect> {
         self.phase = Phase::Running;
+        self.ready_at = now;
         let mut effects = vec![Effect::Leave];
         if self.desired == Desired::Suspended {
             effects.extend(self.want_suspended());
@@ -332,9 +339,12 @@ impl Machine {
         effects
     }
 
-    /// New flows deserve a new beginning, and a deploy in safe mode has started them.
-    fn deployed(&mut self) -> Vec<Effect> {
-        self.crashes.forget();
+    /// New flows deserve a new beginning, and a deploy in safe mode has started them. Not at once after a start: a
+    /// program that says so each time before it crashes would never be found to do so.
+    fn deployed(&mut self, now: Duration) -> Vec<Effect> {
+        if now.saturating_sub(self.ready_at) >= SETTLED {
+            self.crashes.forget();
+        }
         self.remember_safe(false)
     }
 
