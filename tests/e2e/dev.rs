@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use test_support::client::{self, free_port};
 use test_support::data;
 use test_support::dev::{START, Start, run_records};
-use test_support::eventually::eventually;
+use test_support::eventually::{eventually, let_pass};
 use test_support::skip::skipped;
 use test_support::websocket::WebSocket;
 
@@ -479,8 +479,15 @@ fn the_editor_works_in_a_browser() {
     browser
         .eval("RED.sidebar.show('debug')")
         .expect("the debug sidebar");
-    browser.click("[id='redhold-inject'] .red-ui-flow-node-button-button");
-    browser.wait_for("document.querySelectorAll('.red-ui-debug-msg').length > 0");
+    // The editor may move the node under the mouse while it settles: a person clicks again then.
+    eventually("the message arrives", SOON, || {
+        browser.click("[id='redhold-inject'] .red-ui-flow-node-button-button");
+        let_pass(Duration::from_millis(500));
+        match browser.eval("document.querySelectorAll('.red-ui-debug-msg').length > 0") {
+            Ok(Value::Bool(true)) => Ok(()),
+            other => Err(other),
+        }
+    });
     // A change, then the deploy button.
     browser
         .eval(
