@@ -85,6 +85,18 @@ pub enum RequestError {
     },
 }
 
+/// An error with everything that caused it, in one line.
+#[must_use]
+pub fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 impl StepError {
     pub(crate) fn new(
         step: impl Into<Cow<'static, str>>,

@@ -33,6 +33,12 @@ pub fn random(bytes: &mut [u8]) {
         .expect("the kernel gives randomness");
 }
 
+/// Bytes as lower-case digits, two each.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

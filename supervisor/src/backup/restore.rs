@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tar::{Archive, Entry, EntryType};
 
-use super::take::hexadecimal;
 use super::{FORMAT, MANIFEST, Manifest, STORE};
+use crate::ids;
 use crate::problem::{Code, Problem};
 use crate::store::{Store, import};
 
@@ -213,7 +213,7 @@ impl Unpacking<'_> {
     fn end(self, manifest: Manifest) -> io::Result<Option<(Manifest, u64)>> {
         let whole = manifest.format == FORMAT
             && manifest.entries == self.entries
-            && manifest.digest == hexadecimal(&self.digest.finalize());
+            && manifest.digest == ids::hexadecimal(&self.digest.finalize());
         if !whole {
             return Ok(None);
         }

@@ -9,8 +9,8 @@ use tar::{Builder, EntryType, Header};
 
 use super::walk::{Found, Kind, walk};
 use super::{FORMAT, MANIFEST, Manifest, STORE};
-use crate::clock;
 use crate::instances::place::Place;
+use crate::{clock, ids};
 
 /// Writes a backup of the host in `data_dir` to `to`. `store` is the store's export, after change `sequence`;
 /// `instances` are the identifiers of all that are in it.
@@ -50,7 +50,7 @@ pub fn take(
         created_ms: clock::now_ms(),
         sequence,
         entries,
-        digest: hexadecimal(&digest.finalize()),
+        digest: ids::hexadecimal(&digest.finalize()),
     };
     let text = serde_json::to_vec_pretty(&manifest)?;
     builder.append_data(
@@ -154,8 +154,4 @@ fn header(kind: EntryType, size: u64, mode: u32) -> Header {
         set(&mut header, 0);
     }
     header
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

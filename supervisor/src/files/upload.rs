@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::tree::{Kind, beneath, kind, reopen, size};
 use super::{FileError, FilePath, Tree};
+use crate::ids;
 
 /// What the names of uploads begin with.
 pub(super) const PREFIX: &str = "upload-";
@@ -222,15 +223,11 @@ pub fn sha256(mut file: &File, length: u64, mut go_on: impl FnMut() -> bool) -> 
         hash.update(&buffer[..count]);
         left -= count as u64;
     }
-    Ok(Some(hex(&hash.finalize())))
+    Ok(Some(ids::hexadecimal(&hash.finalize())))
 }
 
 /// The name of a path's upload in the host's own folder.
 fn name(path: &FilePath) -> String {
-    let hash = hex(&Sha256::digest(path.as_str()));
+    let hash = ids::hexadecimal(&Sha256::digest(path.as_str()));
     format!("{PREFIX}{}", &hash[..32])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::machine::Phase;
+use super::machine::Phase as State;
 
 /// An instance as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -122,56 +122,6 @@ pub struct Facts {
     pub serving: Option<bool>,
     /// Its flows run.
     pub flows: bool,
-}
-
-/// Where an instance is; [`Phase`] by its public name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "described at `Phase`")]
-pub enum State {
-    Stopped,
-    Queued,
-    Starting,
-    Running,
-    Suspended,
-    Stopping,
-    Waiting,
-    Down,
-    Deleted,
-}
-
-impl From<Phase> for State {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Stopped => Self::Stopped,
-            Phase::Queued => Self::Queued,
-            Phase::Starting => Self::Starting,
-            Phase::Running => Self::Running,
-            Phase::Suspended => Self::Suspended,
-            Phase::Stopping => Self::Stopping,
-            Phase::Waiting => Self::Waiting,
-            Phase::Down => Self::Down,
-            Phase::Deleted => Self::Deleted,
-        }
-    }
-}
-
-impl State {
-    /// As people read it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stopped => "stopped",
-            Self::Queued => "queued",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Suspended => "suspended",
-            Self::Stopping => "stopping",
-            Self::Waiting => "waiting",
-            Self::Down => "down",
-            Self::Deleted => "deleted",
-        }
-    }
 }
 
 impl Observed {

@@ -23,6 +23,17 @@ fn send(host: &Host, name: &str, archive: Vec<u8>) -> Answer {
     client::unix(&socket, "POST", &path, &headers, archive).expect("an answer")
 }
 
+/// Waits until an import is under way.
+fn wait_unpacking(host: &Host) {
+    eventually("it unpacks", SOON, || {
+        names(host)
+            .iter()
+            .any(|name| name.starts_with(".import-"))
+            .then_some(())
+            .ok_or("nothing yet")
+    });
+}
+
 /// Names in the folder of instances.
 fn names(host: &Host) -> Vec<String> {
     let entries = fs::read_dir(host.data().join("instances"));
@@ -266,14 +277,7 @@ fn what_is_hostile_or_cut_short_leaves_nothing() {
     );
     stream.write_all(head.as_bytes()).expect("a head");
     stream.write_all(&good[..good.len() / 2]).expect("a half");
-    let unpacks = || {
-        names(&host)
-            .iter()
-            .any(|name| name.starts_with(".import-"))
-            .then_some(())
-            .ok_or("nothing yet")
-    };
-    eventually("it unpacks", SOON, unpacks);
+    wait_unpacking(&host);
     drop(stream);
     eventually("nothing is left", SOON, || {
         let left = names(&host);
@@ -284,14 +288,7 @@ fn what_is_hostile_or_cut_short_leaves_nothing() {
     let mut stream = UnixStream::connect(host.data().join("run/api.sock")).expect("the host");
     stream.write_all(head.as_bytes()).expect("a head");
     stream.write_all(&good[..good.len() / 2]).expect("a half");
-    let unpacks = || {
-        names(&host)
-            .iter()
-            .any(|name| name.starts_with(".import-"))
-            .then_some(())
-            .ok_or("nothing yet")
-    };
-    eventually("it unpacks", SOON, unpacks);
+    wait_unpacking(&host);
     host.kill();
     host.run();
     assert_eq!(names(&host), [""; 0]);

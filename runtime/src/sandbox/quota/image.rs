@@ -38,7 +38,7 @@ const OPTIONS: &str = "noinit_itable,errors=remount-ro";
 
 /// Makes one, uses it and removes it.
 pub(super) fn probe(data_dir: &Path) -> Result<(), String> {
-    let failed = |error: &dyn std::error::Error| super::words(error);
+    let failed = |error: &dyn std::error::Error| crate::error::words(error);
     let folder = tempfile::Builder::new()
         .prefix(".quota-")
         .tempdir_in(data_dir)

@@ -109,17 +109,6 @@ fn inodes(bytes: Bytes) -> u64 {
     (bytes.0 / BYTES_PER_INODE).max(1024)
 }
 
-/// An error with everything that caused it, in one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ const NOBODY: u32 = 65_534;
 
 /// Writes more than a quota allows, as an ordinary user: a limit can be set and yet not be enforced.
 pub(super) fn probe(executable: &Path, data_dir: &Path) -> Result<(), String> {
-    let failed = |error: &dyn std::error::Error| super::words(error);
+    let failed = |error: &dyn std::error::Error| crate::error::words(error);
     if !nix::unistd::geteuid().is_root() {
         return Err("that takes root".to_owned());
     }

@@ -112,7 +112,7 @@ impl Actor {
     }
 
     pub(super) fn publish(&mut self) {
-        let state = self.machine.phase().into();
+        let state = self.machine.phase();
         let next = Observed {
             state,
             since_ms: 0,

@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::error::StepError;
+use runtime::error::words;
 use runtime::record::{Level, Strength};
 use runtime::sandbox::quota::{self, Found, Mechanism, Usage, image, level, measure, project};
 use runtime::spec::Owner;
@@ -260,15 +261,4 @@ fn number(owner: Owner) -> Option<u32> {
         Owner::Own { uid, .. } => Some(uid),
         _ => None,
     }
-}
-
-/// An error with everything that caused it, in one line.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -17,14 +17,19 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::model::{Desired, RestartSettings};
 use super::restart::{Crashes, Verdict};
 
 /// Since when its flows must have run for a deploy to count as a person's.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// Where an instance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where an instance is; people read it as its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = State)]
 pub enum Phase {
     /// Nothing runs, and nothing should.
     Stopped,
@@ -44,6 +49,24 @@ pub enum Phase {
     Down,
     /// It is no more.
     Deleted,
+}
+
+impl Phase {
+    /// As people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Suspended => "suspended",
+            Self::Stopping => "stopping",
+            Self::Waiting => "waiting",
+            Self::Down => "down",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 /// What follows when a process that was told to end has ended.

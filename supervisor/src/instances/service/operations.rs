@@ -13,8 +13,8 @@ use crate::clock;
 use crate::ids;
 use crate::instances::actor::Order;
 use crate::instances::events::{Event, Kind};
+use crate::instances::machine::Phase as State;
 use crate::instances::model::{Created, Desired, Hidden, Instance, LastNumber, Named, Settings};
-use crate::instances::observed::State;
 use crate::instances::place::Place;
 use crate::instances::{check, name_key, patch, wish, world};
 use crate::problem::{Code, Problem};
@@ -472,5 +472,5 @@ fn differ(place: &str, old: &Value, new: &Value, places: &mut Vec<String>) {
 pub(super) fn random_key() -> String {
     let mut bytes = [0; 32];
     ids::random(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    ids::hexadecimal(&bytes)
 }
