@@ -6,6 +6,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
@@ -15,6 +16,9 @@ use super::journal::checkpoint::Records;
 
 /// Most memory that sled may use for pages, in bytes; everything in a control-plane store is small.
 const CACHE: u64 = 8 << 20;
+
+/// How long sled's threads may keep the lock of one that was closed.
+const LETS_GO: Duration = Duration::from_secs(5);
 
 /// Before a record's key.
 const RECORD: u8 = b'r';
@@ -77,14 +81,24 @@ impl Index {
     }
 
     fn start(folder: &Path) -> Result<Self, StoreError> {
-        let sled = sled::Config::new()
+        let config = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE)
             // The journal is what lasts; without this sled wakes twice a second for ever.
-            .flush_every_ms(None)
-            .open()
-            .map_err(failed)?;
-        Ok(Self { sled })
+            .flush_every_ms(None);
+        let patience = Instant::now() + LETS_GO;
+        loop {
+            match config.open() {
+                Ok(sled) => return Ok(Self { sled }),
+                // The store's own lock is held here, so nobody has it: threads of a closed one let go a little later.
+                Err(sled::Error::Io(error))
+                    if error.to_string().contains("acquire lock") && Instant::now() < patience =>
+                {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 
     fn prove(&self) -> Result<State, StoreError> {

@@ -68,6 +68,10 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
     // A journal that is gone is not a store that never was: the index may have everything.
     let fresh = base.is_none() && files.segments.is_empty() && !index_folder.exists();
 
+    if fresh {
+        // Before the index: from now on an index without a journal is one whose journal was lost.
+        Journal::resume(&journals, None, 1)?;
+    }
     let (index, state) = match Index::open(&index_folder) {
         _ if fresh => (Index::create(&index_folder)?, None),
         Ok((index, state)) => (index, Some(state)),
@@ -75,6 +79,10 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
             if let Some((hole, _)) = history.hole {
                 // What is left of the index may be the only other copy: it stays for a person to look at.
                 return Err(damaged(hole));
+            }
+            if base.is_none() && files.segments.is_empty() {
+                // There is nothing to make it from: it stays for a person to look at.
+                return Err(error);
             }
             findings.push(Finding {
                 path: index_folder.clone(),
