@@ -85,6 +85,17 @@ pub enum RequestError {
     },
 }
 
+/// What is not there need not go, or move: an outcome in which its absence counts as success.
+///
+/// # Errors
+/// What `outcome` holds, unless that is `NotFound`.
+pub fn or_absent(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// An error with everything that caused it, in one line.
 #[must_use]
 pub fn words(error: &dyn std::error::Error) -> String {

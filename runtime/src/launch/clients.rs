@@ -13,6 +13,7 @@ use std::path::Path;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Serialize;
 
+use crate::error::or_absent;
 use crate::record::{CONTROL_SOCKET, Reply, Request};
 
 /// More connections than the host's few services make; further ones are turned away.
@@ -45,10 +46,7 @@ impl Clients {
     /// The kernel's.
     pub(crate) fn listen(directory: BorrowedFd<'_>) -> io::Result<Self> {
         let path = socket_path(directory);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        or_absent(std::fs::remove_file(&path))?;
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;

@@ -28,7 +28,7 @@ use super::message::{Answer, Ended, take_order};
 use super::names::Names;
 use super::resolver::{self, Resolver};
 use super::start::{Instance, start, unplug};
-use crate::error::{During, Failure, StepError};
+use crate::error::{During, Failure, StepError, or_absent};
 use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
 };
@@ -98,14 +98,9 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let directory = Flock::lock(fs::File::from(directory), FlockArg::LockExclusiveNonblock)
         .map_err(|(_, error)| error)
         .during_on("take the run directory, which another keeper has", folder)?;
-    let remove = |name: &str| match fs::remove_file(folder.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).during_on("remove an old record", &folder.join(name))
-        }
-        _ => Ok(()),
-    };
-    remove(RUN_FILE)?;
-    remove(EXIT_FILE)?;
+    for record in [RUN_FILE, EXIT_FILE].map(|name| folder.join(name)) {
+        or_absent(fs::remove_file(&record)).during_on("remove an old record", &record)?;
+    }
     let mut heard = SigSet::empty();
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         heard.add(signal);

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use super::clock::now_ms;
+use crate::error::or_absent;
 use crate::spec::LogSpec;
 
 /// Longest text of one record.
@@ -205,10 +206,7 @@ impl Log {
         };
         let mut moved = self.spec.keep > 0;
         for number in (0..self.spec.keep).rev() {
-            match fs::rename(name(number), name(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => moved = false,
-                _ => {}
-            }
+            moved &= or_absent(fs::rename(name(number), name(number + 1))).is_ok();
         }
         if moved {
             self.file = None;

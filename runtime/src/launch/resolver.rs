@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use crate::error::or_absent;
+
 /// Where the C library, and everybody else, looks.
 pub(crate) const HOST: &str = "/etc/resolv.conf";
 
@@ -35,10 +37,7 @@ impl Resolver {
     /// # Errors
     /// When the copy cannot be made.
     pub(crate) fn new(host: &Path, path: &Path) -> io::Result<Self> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        or_absent(fs::remove_file(path))?;
         let copy = OpenOptions::new()
             .write(true)
             .create_new(true)

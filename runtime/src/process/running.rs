@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-use crate::error::RequestError;
+use crate::error::{RequestError, or_absent};
 use crate::launch::{open_directory, process, socket_path};
 use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, Level, ProcessRef, RESOLVER_FILE, RUN_FILE, Reply, Request,
@@ -269,10 +269,7 @@ pub fn forget(run_dir: &Path) -> io::Result<()> {
         ".run.json",
         ".exit.json",
     ] {
-        match fs::remove_file(run_dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        or_absent(fs::remove_file(run_dir.join(name)))?;
     }
     Ok(())
 }

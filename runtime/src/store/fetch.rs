@@ -16,6 +16,7 @@ use npm::tarball::{Limits, TarballError};
 use npm::{Client, Integrity};
 use tokio::sync::watch;
 
+use crate::error::or_absent;
 use crate::store::blob::{self, Cancel, blocking};
 use crate::store::error::StoreError;
 use crate::store::layout::{self, Layout};
@@ -392,12 +393,7 @@ pub(crate) fn remove_tree(path: &Path) -> Result<(), StoreError> {
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
-    match outcome {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(StoreError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
+    or_absent(outcome).map_err(StoreError::io("remove", path))
 }
 
 /// A folder that is being made, held alone. Removed when dropped before it was published.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
+use runtime::error::or_absent;
 use runtime::sandbox::quota::image;
 use runtime::spec::Owner;
 
@@ -145,8 +146,14 @@ impl Place {
     /// The kernel's.
     pub fn erase(&self) -> io::Result<()> {
         let gone = Self(self.beside(DELETED, ""));
-        absent(fs::rename(&self.0, &gone.0))?;
+        or_absent(fs::rename(&self.0, &gone.0))?;
         gone.remove(self)
+    }
+
+    /// Whether an entry of the folder of all instances is what an erasure left that was cut off.
+    #[must_use]
+    pub fn half_erased(name: &str) -> bool {
+        name.starts_with(DELETED)
     }
 
     /// Finishes an erasure that was cut off; `entry` is any entry of the folder of all instances.
@@ -165,19 +172,11 @@ impl Place {
         for mounted in [self.disk(), self.new_disk()] {
             image::unmount(&mounted).map_err(io::Error::other)?;
         }
-        absent(fs::remove_file(before.image()))?;
-        absent(fs::remove_file(before.new_image()))?;
-        absent(fs::remove_dir_all(&self.0))
+        or_absent(fs::remove_file(before.image()))?;
+        or_absent(fs::remove_file(before.new_image()))?;
+        or_absent(fs::remove_dir_all(&self.0))
     }
 }
 
 /// Begins the name of the folder of an instance that is no more.
 const DELETED: &str = ".deleted-";
-
-/// What is not there need not go.
-fn absent(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
-}

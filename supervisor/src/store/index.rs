@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use runtime::error::or_absent;
 use serde_json::value::RawValue;
 
 use super::batch::{Commit, Digest, Entry};
@@ -70,12 +71,7 @@ impl Index {
             } else {
                 fs::remove_file(&path)
             };
-            match removed {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(StoreError::file("remove", &path)(error));
-                }
-                _ => {}
-            }
+            or_absent(removed).map_err(StoreError::file("remove", &path))?;
         }
         Self::start(folder)
     }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use runtime::error::or_absent;
 use runtime::sandbox::quota::{image, measure};
 use runtime::spec::Owner;
 use runtime::units::Bytes;
@@ -48,10 +49,7 @@ fn forget_new(place: &Place) -> io::Result<()> {
         image::unmount(&place.new_disk()).map_err(io::Error::other)?;
         fs::remove_dir(place.new_disk())?;
     }
-    match fs::remove_file(place.new_image()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    or_absent(fs::remove_file(place.new_image()))
 }
 
 /// Lets the folders lead into the image. What is still there of before was copied into it before it got its name.

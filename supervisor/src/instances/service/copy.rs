@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+use runtime::error::or_absent;
 use serde_json::json;
 
 use super::operations::random_key;
@@ -89,10 +90,7 @@ impl Instances {
         }
         let fill = move |place: &Place| {
             for name in &names {
-                match copy_file(&from.join(name), &place.data().join(name)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
+                or_absent(copy_file(&from.join(name), &place.data().join(name)))?;
             }
             Ok(())
         };

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use runtime::error::or_absent;
 use serde_json::{Value, json};
 
 use super::operations::{flows_file, random_key};
@@ -247,19 +248,11 @@ fn settle(data: &Path, flow_file: Option<&str>, carried: &Value) -> Result<(), P
         (flows.clone(), "flows.json"),
         (format!("{stem}_cred.json"), "flows_cred.json"),
     ] {
-        match fs::rename(data.join(&from), data.join(to)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-            _ => {}
-        }
+        or_absent(fs::rename(data.join(&from), data.join(to))).map_err(cannot)?;
     }
     // What of it means something here is read already, and the rest may hold secrets.
-    match fs::remove_file(data.join("settings.js")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-        _ => {}
-    }
-    match fs::remove_file(data.join(carried::FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-        _ => {}
+    for name in ["settings.js", carried::FILE] {
+        or_absent(fs::remove_file(data.join(name))).map_err(cannot)?;
     }
     if carried.as_object().is_some_and(|settings| !settings.is_empty()) {
         let text = format!("{:#}\n", json!({ "settings": carried }));

@@ -309,7 +309,7 @@ fn remains(folder: &Path) -> Vec<PathBuf> {
     let left = |entry: &std::fs::DirEntry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        name.starts_with(".deleted-") || name.starts_with(import::STAGING)
+        Place::half_erased(&name) || name.starts_with(import::STAGING)
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let left = entries.filter_map(Result::ok).filter(left);
