@@ -91,28 +91,23 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
             (Index::create(&index_folder)?, None)
         }
     };
-    if let Some(state) = mend(&journals, &index, state, since, &mut history, &mut findings)? {
-        let journal = Journal::resume(&journals, None, state.applied + 1)?;
-        return Ok(Opened {
-            _lock: lock,
-            index,
-            journal,
-            folder: journals,
-            state,
-            findings,
-        });
-    }
-    let (index, state) = catch_up(
-        &index_folder,
-        (index, state),
-        &base.map(|(_, _, records)| records).unwrap_or_default(),
-        State {
-            applied: since,
-            digest: base_digest,
-        },
-        &history.before,
-    )?;
-    let journal = Journal::resume(&journals, history.last, state.applied + 1)?;
+    let mended = mend(&journals, &index, state, since, &mut history, &mut findings)?;
+    let (index, state, last) = if let Some(state) = mended {
+        (index, state, None)
+    } else {
+        let (index, state) = catch_up(
+            &index_folder,
+            (index, state),
+            &base.map(|(_, _, records)| records).unwrap_or_default(),
+            State {
+                applied: since,
+                digest: base_digest,
+            },
+            &history.before,
+        )?;
+        (index, state, history.last)
+    };
+    let journal = Journal::resume(&journals, last, state.applied + 1)?;
     Ok(Opened {
         _lock: lock,
         index,
