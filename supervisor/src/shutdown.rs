@@ -1,12 +1,23 @@
-//! Tasks with an owner, and an end with a deadline.
+//! What asks for the end, tasks with an owner, and an end with a deadline.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::warn;
+
+use crate::problem::{Code, Problem};
+
+/// Catches a signal from now on.
+///
+/// # Errors
+/// When the kernel, or the runtime, refuses.
+pub fn caught(kind: SignalKind) -> Result<Signal, Problem> {
+    signal(kind).map_err(|error| Problem::new(Code::Host, "cannot catch signals").because(error))
+}
 
 /// The tasks of a host. Clones share them.
 #[derive(Clone, Debug)]

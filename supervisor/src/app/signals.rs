@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 use tracing::warn;
 
-use crate::problem::{Code, Problem};
-use crate::shutdown::Tasks;
+use crate::problem::Problem;
+use crate::shutdown::{Tasks, caught};
 
 /// What ends, or renews, a host.
 pub(super) struct Ends {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    user: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    user: Signal,
 }
 
 pub(super) enum End {
@@ -24,14 +24,11 @@ pub(super) enum End {
 
 impl Ends {
     pub(super) fn catch() -> Result<Self, Problem> {
-        let catch = |kind| {
-            signal(kind).map_err(|error| Problem::new(Code::Host, "cannot catch signals").because(error))
-        };
         Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
-            user: catch(SignalKind::user_defined2())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hangup: caught(SignalKind::hangup())?,
+            user: caught(SignalKind::user_defined2())?,
         })
     }
 

@@ -60,14 +60,15 @@ impl Launcher<'_> {
                 "compiling Node-RED once, for this and every later start",
             ));
             let owner = owner(self.folder, self.state)?;
-            match instances::cache::warm(
-                &self.executable,
-                self.stack,
-                &self.limits,
-                self.isolation,
+            let warming = instances::cache::Warming {
+                executable: &self.executable,
+                stack: self.stack,
+                limits: &self.limits,
+                isolation: self.isolation,
                 owner,
-                None,
-            ) {
+                control_group: None,
+            };
+            match warming.warm() {
                 Ok(cache) => self.cache = Some(cache),
                 Err(error) => {
                     let problem = Problem::new(Code::Failed, "Node-RED will start slower").because(error);

@@ -1,8 +1,9 @@
 //! What the person, or the terminal, asks of a running `redhold dev`.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::problem::{Code, Problem};
+use crate::shutdown::caught;
 
 /// The signals that end it; caught from the first moment, so that none of them leaves something behind.
 #[derive(Debug)]
@@ -15,13 +16,10 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches them.
     pub(super) fn catch() -> Result<Self, Problem> {
-        let catch = |kind| {
-            signal(kind).map_err(|error| Problem::new(Code::Host, "cannot catch signals").because(error))
-        };
         Ok(Self {
-            interrupt: catch(SignalKind::interrupt())?,
-            terminate: catch(SignalKind::terminate())?,
-            hangup: catch(SignalKind::hangup())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hangup: caught(SignalKind::hangup())?,
         })
     }
 

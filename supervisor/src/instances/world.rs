@@ -142,8 +142,15 @@ pub(super) fn serve(
     let cache = match cache::find(stack, &limits) {
         None if shared.isolation == Isolation::Namespaces => {
             // Without it a start only takes longer.
-            let group = shared.control_group.as_deref();
-            cache::warm(&shared.executable, stack, &limits, shared.isolation, owner, group).ok()
+            let warming = cache::Warming {
+                executable: &shared.executable,
+                stack,
+                limits: &limits,
+                isolation: shared.isolation,
+                owner,
+                control_group: shared.control_group.as_deref(),
+            };
+            warming.warm().ok()
         }
         found => found,
     };

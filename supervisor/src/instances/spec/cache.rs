@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use runtime::error::{RequestError, StartError};
+use runtime::error::{RequestError, StartError, or_absent};
 use runtime::process::{self, Descriptors, Running};
 use runtime::record::ExitRecord;
 use runtime::spec::{Isolation, Limits, LogSpec, Network, Owner};
@@ -66,41 +66,108 @@ pub fn find(stack: &Stack, limits: &Limits) -> Option<PathBuf> {
     published.is_dir().then_some(published)
 }
 
-/// Gives the cache, and fills it first when there is none. Takes about two seconds then; a second caller waits for
-/// the first.
-///
-/// # Errors
-/// When the run fails or its result cannot be published; nothing is left behind then.
-pub fn warm(
-    executable: &Path,
-    stack: &Stack,
-    limits: &Limits,
-    isolation: Isolation,
-    owner: Owner,
-    control_group: Option<&Path>,
-) -> Result<PathBuf, WarmError> {
-    let published = published(stack, limits);
-    let caches = &stack.cache_dir;
-    make(caches, 0o755)?;
-    let lock_path = caches.join("lock");
-    let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
-    lock.lock().map_err(failed(&lock_path))?;
-    if published.is_dir() {
-        return Ok(published);
+/// The run that fills a cache.
+#[derive(Clone, Copy, Debug)]
+pub struct Warming<'a> {
+    /// What runs as its keeper.
+    pub executable: &'a Path,
+    /// The stack whose code is compiled.
+    pub stack: &'a Stack,
+    /// The limits of the instances that the cache is for.
+    pub limits: &'a Limits,
+    /// Its walls.
+    pub isolation: Isolation,
+    /// Whose it is.
+    pub owner: Owner,
+    /// In which group its own group is made.
+    pub control_group: Option<&'a Path>,
+}
+
+impl Warming<'_> {
+    /// Gives the cache, and fills it first when there is none. Takes about two seconds then; a second caller waits
+    /// for the first.
+    ///
+    /// # Errors
+    /// When the run fails or its result cannot be published; nothing is left behind then.
+    pub fn warm(&self) -> Result<PathBuf, WarmError> {
+        let published = published(self.stack, self.limits);
+        let caches = &self.stack.cache_dir;
+        make(caches, 0o755)?;
+        let lock_path = caches.join("lock");
+        let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
+        lock.lock().map_err(failed(&lock_path))?;
+        if published.is_dir() {
+            return Ok(published);
+        }
+        // A run that was killed left this, and the lock says that nobody uses it now.
+        let scratch = Scratch::new(caches.join("warm"))?;
+        let filled = self.fill(&scratch)?;
+        let copy = scratch.0.join("copy");
+        make(&copy, 0o755)?;
+        let mut taken = Taken::default();
+        take(&filled, &copy, &mut taken)?;
+        if taken.files == 0 {
+            return Err(WarmError::Failed("it left nothing".to_owned()));
+        }
+        // Not synced file by file: Node.js checks each entry's checksum and compiles anew what a crash tore.
+        fs::rename(&copy, &published).map_err(failed(&published))?;
+        Ok(published)
     }
-    // A run that was killed left this, and the lock says that nobody uses it now.
-    let scratch = Scratch::new(caches.join("warm"))?;
-    let filled = scratch.fill(executable, stack, limits, isolation, owner, control_group)?;
-    let copy = scratch.0.join("copy");
-    make(&copy, 0o755)?;
-    let mut taken = Taken::default();
-    take(&filled, &copy, &mut taken)?;
-    if taken.files == 0 {
-        return Err(WarmError::Failed("it left nothing".to_owned()));
+
+    /// Runs Node-RED until its flows have started and gives the directory that it filled.
+    fn fill(&self, scratch: &Scratch) -> Result<PathBuf, WarmError> {
+        let [run, data, filled] = ["run", "data", "filled"].map(|name| scratch.0.join(name));
+        for path in [&run, &data, &filled] {
+            make(path, 0o700)?;
+        }
+        let owner = match self.owner {
+            Owner::Caller => Owner::Caller,
+            Owner::Own { uid, gid } | Owner::Translated { uid, gid, .. } => {
+                for path in [&data, &filled] {
+                    chown(path, Some(uid), Some(gid)).map_err(failed(path))?;
+                }
+                Owner::Own { uid, gid }
+            }
+        };
+        let log = run.join("log");
+        let wanted = Wanted {
+            id: "warm"
+                .parse()
+                .map_err(|error| WarmError::Odd(format!("{error}")))?,
+            stack: self.stack,
+            cache: Some(&filled),
+            data: &data,
+            files: None,
+            read_only: false,
+            run_dir: &run,
+            log: LogSpec {
+                file: log.clone(),
+                max_size: Bytes::mib(1),
+                keep: 0,
+            },
+            limits: self.limits.clone(),
+            isolation: self.isolation,
+            owner,
+            network: Network::Isolated,
+            env: Vec::new(),
+            npm: NpmSettings::default(),
+            host_tools: false,
+            settings: Settings::default(),
+        };
+        let mut spec = prepare_for(&wanted, Purpose::Warm)?;
+        spec.control_group = self.control_group.map(Path::to_path_buf);
+        let running = process::spawn(self.executable, &spec, Descriptors::default())?;
+        let exit = ended(&running)?;
+        if exit.code == Some(0) {
+            return Ok(filled);
+        }
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let last = said.lines().last().unwrap_or("it said nothing");
+        Err(WarmError::Failed(format!(
+            "{last} (exit code {:?}, signal {:?})",
+            exit.code, exit.signal
+        )))
     }
-    // Not synced file by file: Node.js checks each entry's checksum and compiles anew what a crash tore.
-    fs::rename(&copy, &published).map_err(failed(&published))?;
-    Ok(published)
 }
 
 /// V8 refuses code that was compiled under other flags, and counts the heap's size among them before Node.js 24.
@@ -126,75 +193,9 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(path: PathBuf) -> Result<Self, WarmError> {
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path)(error)),
-            _ => {}
-        }
+        or_absent(fs::remove_dir_all(&path)).map_err(failed(&path))?;
         make(&path, 0o700)?;
         Ok(Self(path))
-    }
-
-    /// Runs Node-RED until its flows have started and gives the directory that it filled.
-    fn fill(
-        &self,
-        executable: &Path,
-        stack: &Stack,
-        limits: &Limits,
-        isolation: Isolation,
-        owner: Owner,
-        control_group: Option<&Path>,
-    ) -> Result<PathBuf, WarmError> {
-        let [run, data, filled] = ["run", "data", "filled"].map(|name| self.0.join(name));
-        for path in [&run, &data, &filled] {
-            make(path, 0o700)?;
-        }
-        let owner = match owner {
-            Owner::Caller => Owner::Caller,
-            Owner::Own { uid, gid } | Owner::Translated { uid, gid, .. } => {
-                for path in [&data, &filled] {
-                    chown(path, Some(uid), Some(gid)).map_err(failed(path))?;
-                }
-                Owner::Own { uid, gid }
-            }
-        };
-        let log = run.join("log");
-        let wanted = Wanted {
-            id: "warm"
-                .parse()
-                .map_err(|error| WarmError::Odd(format!("{error}")))?,
-            stack,
-            cache: Some(&filled),
-            data: &data,
-            files: None,
-            read_only: false,
-            run_dir: &run,
-            log: LogSpec {
-                file: log.clone(),
-                max_size: Bytes::mib(1),
-                keep: 0,
-            },
-            limits: limits.clone(),
-            isolation,
-            owner,
-            network: Network::Isolated,
-            env: Vec::new(),
-            npm: NpmSettings::default(),
-            host_tools: false,
-            settings: Settings::default(),
-        };
-        let mut spec = prepare_for(&wanted, Purpose::Warm)?;
-        spec.control_group = control_group.map(Path::to_path_buf);
-        let running = process::spawn(executable, &spec, Descriptors::default())?;
-        let exit = ended(&running)?;
-        if exit.code == Some(0) {
-            return Ok(filled);
-        }
-        let said = fs::read_to_string(&log).unwrap_or_default();
-        let last = said.lines().last().unwrap_or("it said nothing");
-        Err(WarmError::Failed(format!(
-            "{last} (exit code {:?}, signal {:?})",
-            exit.code, exit.signal
-        )))
     }
 }
 

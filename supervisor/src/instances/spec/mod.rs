@@ -37,7 +37,7 @@ pub struct Wanted<'a> {
     pub id: InstanceId,
     /// The pinned Node.js and Node-RED.
     pub stack: &'a Stack,
-    /// A compile cache that [`cache::find`] or [`cache::warm`] gave, or none.
+    /// A compile cache that [`cache::find`] or [`cache::Warming::warm`] gave, or none.
     pub cache: Option<&'a Path>,
     /// Node-RED's user directory on the host, absolute; the process's working directory.
     pub data: &'a Path,
