@@ -1,10 +1,11 @@
 //! `redhold doctor` as a command: on this machine as it is, and on machines that lack something.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use test_support::data;
+use test_support::program::said;
 use test_support::skip::skipped;
 
 /// An account without any rights.
@@ -18,10 +19,6 @@ fn doctor(args: &[&str]) -> Command {
         .env("HOME", "/tmp")
         .current_dir("/");
     command
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// Every feature has all that a program reads, and what is lacking says what that costs.

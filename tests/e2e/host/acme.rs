@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -11,6 +10,7 @@ use test_support::acme::{Authority, Manner};
 use test_support::client::free_port;
 use test_support::eventually::{eventually, let_pass};
 use test_support::host::{Host, SOON};
+use test_support::program::{curl, said};
 use test_support::skip::skipped;
 
 const DOMAIN: &str = "rh.test";
@@ -75,22 +75,13 @@ impl Served {
 
     /// What curl gets from a name, believing only this root.
     fn curl(&self, name: &str, root: &Path) -> String {
-        let output = Command::new("curl")
-            .args([
-                "--silent",
-                "--show-error",
-                "--noproxy",
-                "*",
-                "--output",
-                "/dev/null",
-            ])
-            .args(["--write-out", "%{http_code}", "--cacert"])
-            .arg(root)
+        let output = curl(root)
+            .args(["--output", "/dev/null", "--write-out", "%{http_code}"])
             .args(["--resolve", &format!("{name}:{}:127.0.0.1", self.https)])
             .arg(format!("https://{name}:{}/", self.https))
             .output()
             .expect("curl");
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        said(&output)
     }
 
     fn standing(&self, name: &str) -> Result<Value, String> {

@@ -1,10 +1,9 @@
 //! From an empty disk to a running instance with a certificate, with the command line alone.
 
-use std::process::Command;
-
 use test_support::client::free_port;
 use test_support::eventually::eventually;
 use test_support::host::{Host, SOON};
+use test_support::program;
 
 use super::hello;
 
@@ -46,17 +45,15 @@ fn with_the_command_line_alone() {
     );
     assert!(host.does(&["instance", "list"]).contains("running"));
 
-    // curl, as a stranger to this code, believes the certificate and gets the answer over HTTP/2.
+    // A stranger to this code believes the certificate and gets the answer over HTTP/2.
     let authority = host.data().join("keys/authority.pem");
     let curl = |args: &[&str]| {
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--noproxy", "*", "--cacert"])
-            .arg(&authority)
+        let output = program::curl(&authority)
             .args(["--resolve", &format!("pump.rh.localhost:{https}:127.0.0.1")])
             .args(args)
             .output()
             .expect("curl");
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        program::said(&output)
     };
     let address = format!("https://pump.rh.localhost:{https}/run");
     assert_eq!(curl(&[&address]), "hello you");

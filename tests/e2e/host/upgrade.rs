@@ -15,6 +15,7 @@ use test_support::client::{self, Kept};
 use test_support::data;
 use test_support::eventually::{eventually, let_pass};
 use test_support::host::{Host, SOON};
+use test_support::program::{self, said};
 use test_support::websocket::WebSocket;
 
 use super::hello;
@@ -413,21 +414,13 @@ fn both_doors_are_handed_over() {
     host.create("pump", &hello(), &json!({ "env": { "WHO": "you" } }));
     let authority = host.data().join("keys/authority.pem");
     let curl = |address: &str| {
-        let output = Command::new("curl")
-            .args([
-                "--silent",
-                "--show-error",
-                "--noproxy",
-                "*",
-                "--http2",
-                "--cacert",
-            ])
-            .arg(&authority)
+        let output = program::curl(&authority)
+            .arg("--http2")
             .args(["--resolve", &format!("pump.localhost:{https}:127.0.0.1")])
             .args(["--header", "host: pump.localhost", "--include", address])
             .output()
             .expect("curl");
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        said(&output)
     };
     let secure = format!("https://pump.localhost:{https}/run");
     let clear = format!("http://127.0.0.1:{}/run", host.port());

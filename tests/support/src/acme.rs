@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::client::free_port;
 use crate::eventually::eventually;
 use crate::host::SOON;
+use crate::program::curl;
 
 /// An authority and the names that lead to it. Dropping it ends both.
 #[derive(Debug)]
@@ -154,9 +155,8 @@ impl Authority {
     /// # Errors
     /// When it does not answer.
     pub fn root(&self) -> Result<PathBuf, String> {
-        let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--fail", "--noproxy", "*", "--cacert"])
-            .arg(self.own())
+        let output = curl(&self.own())
+            .arg("--fail")
             .arg(format!("https://localhost:{}/roots/0", self.management))
             .output()
             .expect("curl");

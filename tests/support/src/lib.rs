@@ -6,6 +6,8 @@ pub mod skip;
 
 pub mod eventually;
 
+pub mod program;
+
 pub mod client;
 
 pub mod websocket;
