@@ -1,5 +1,20 @@
 //! Judges npm packages: package bytes in, a report and a verdict out.
 //!
+//! A package is never judged alone but with all that it brings: its [closure](closure::Closure). What its code *says* is read by
+//! `analysis`; what it *does* is seen by `exercise`, which loads it in a world where every door is a recording
+//! (`guest`) inside an engine without any authority (`engine`). Both give facts; `judge` turns facts into reasons,
+//! and `policy` turns reasons into a verdict. Only the last two hold opinions, and both are pure.
+//!
 //! This crate knows no instance, no user and no database; where reports are kept is the caller's choice.
-//! It holds its place in the workspace and has nothing to offer yet.
+//! Modules in order; each uses only those above it.
 #![forbid(unsafe_code)]
+
+pub mod capability;
+
+pub mod package;
+
+pub mod closure;
+
+pub mod trace;
+
+pub mod report;
