@@ -1,0 +1,234 @@
+//! From reasons to a verdict: pure, with the line of the policy or the waiver that changed each.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::policy::{Day, Policy, Waiver};
+use crate::report::{Facts, Reason, Report, Verdict};
+
+/// When, and under whose exceptions, a verdict is asked for.
+#[derive(Clone, Debug)]
+pub struct Scene<'a> {
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Policies from the host's down to the team's. The first may not be missing.
+    pub policies: &'a [(&'a str, &'a Policy)],
+    /// Waivers with the name of the policy level at which they were made.
+    pub waivers: &'a [(&'a str, &'a Waiver)],
+}
+
+/// A verdict with all that led to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The worst of what is left of the reasons.
+    pub verdict: Verdict,
+    /// The reasons, gravest first, each with what became of it.
+    pub reasons: Vec<Judged>,
+}
+
+impl Decision {
+    /// The reason that decided; none for a trusted package.
+    #[must_use]
+    pub fn decided_by(&self) -> Option<&Judged> {
+        self.reasons
+            .first()
+            .filter(|judged| judged.counts_as > Verdict::Trusted)
+    }
+}
+
+/// A reason, and what it counts as here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The reason.
+    #[serde(flatten)]
+    pub reason: Reason,
+    /// What it counts as: `trusted` when it does not count.
+    pub counts_as: Verdict,
+    /// What changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Changed>,
+}
+
+/// Why a reason counts as something other than its rule asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Changed {
+    /// The policy of this level changes the rule.
+    Policy {
+        /// Which level.
+        level: String,
+    },
+    /// A person has waived it.
+    Waiver {
+        /// At which level.
+        level: String,
+        /// Who.
+        who: String,
+        /// Why.
+        why: String,
+        /// Until when.
+        until: Day,
+    },
+}
+
+/// What a package may be, by what is known of it, the policies and the waivers. Equal inputs give equal decisions.
+#[must_use]
+pub fn decide(report: &Report, scene: &Scene<'_>) -> Decision {
+    let today = Day::of(scene.now);
+    let mut reasons: Vec<Judged> = report
+        .reasons
+        .iter()
+        .cloned()
+        .chain(asked_of_facts(&report.facts, scene, today))
+        .map(|reason| weigh(reason, &report.facts, scene, today))
+        .collect();
+    reasons.sort_by(|a, b| b.counts_as.cmp(&a.counts_as));
+    Decision {
+        verdict: reasons.first().map_or(Verdict::Trusted, |worst| worst.counts_as),
+        reasons,
+    }
+}
+
+/// The host's policy: the only one that can relax anything when it does not delegate.
+fn own<'a>(scene: &Scene<'a>) -> &'a Policy {
+    scene.policies[0].1
+}
+
+/// Policies whose permissions count.
+fn permitting<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a (&'a str, &'a Policy)> {
+    let all = if own(scene).delegate {
+        scene.policies.len()
+    } else {
+        1
+    };
+    scene.policies[..all].iter()
+}
+
+/// What only a policy can ask, because it has the numbers and the grants.
+fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let min_days = scene.policies.iter().map(|(_, policy)| policy.min_days).max();
+    let young = facts.published.filter(|published| {
+        let days = today.days_since(*published);
+        days < min_days.unwrap_or(0).into()
+            && !permitting(scene).any(|(_, policy)| {
+                policy
+                    .young
+                    .iter()
+                    .any(|name| name.matches(facts.package.as_str()))
+            })
+    });
+    if let Some(published) = young {
+        reasons.push(Reason::about("age.young", &facts.spec()).says(format!(
+            "It was published on {}; the policy asks for {} days.",
+            Day::of(published),
+            min_days.unwrap_or(0)
+        )));
+    }
+    let most = scene.policies.iter().map(|(_, policy)| policy.max_packages).min();
+    if most.is_some_and(|most| facts.packages.len() > most) {
+        reasons.push(Reason::about("closure.too-much", &facts.spec()).says(format!(
+            "It brings {} packages; the policy allows {}.",
+            facts.packages.len(),
+            most.unwrap_or(0)
+        )));
+    }
+    let room = scene.policies.iter().map(|(_, policy)| policy.max_unpacked).min();
+    if room.is_some_and(|room| facts.unpacked > room) {
+        reasons.push(Reason::about("closure.too-much", &facts.spec()).says(format!(
+            "It unpacks to {} MB; the policy allows {}.",
+            facts.unpacked >> 20,
+            room.unwrap_or(0) >> 20
+        )));
+    }
+    let ungranted = facts.uses.iter().filter(|one| {
+        let names = [facts.package.as_str(), name_of(&one.package)];
+        !permitting(scene).any(|(_, policy)| {
+            policy.grants.iter().any(|grant| {
+                names
+                    .iter()
+                    .any(|name| grant.covers(name, &one.capability, today))
+            })
+        })
+    });
+    reasons.extend(ungranted.map(|one| {
+        let mut reason = Reason::about("grant", &one.package).says(format!(
+            "It {} {}, which no policy grants.",
+            if one.seen { "uses" } else { "could use" },
+            one.capability
+        ));
+        reason.site.clone_from(&one.site);
+        reason
+            .fact
+            .insert("capability".to_owned(), json!(one.capability.to_string()));
+        reason
+    }));
+    reasons
+}
+
+fn name_of(spec: &str) -> &str {
+    spec.rfind('@')
+        .filter(|at| *at > 0)
+        .map_or(spec, |at| &spec[..at])
+}
+
+fn weigh(reason: Reason, facts: &Facts, scene: &Scene<'_>, today: Day) -> Judged {
+    let (mut counts_as, mut changed) = by_policy(&reason, scene);
+    if let Some((level, waiver)) = waived(&reason, facts, scene, today) {
+        counts_as = Verdict::Trusted;
+        changed = Some(Changed::Waiver {
+            level: (*level).to_owned(),
+            who: waiver.who.clone(),
+            why: waiver.why.clone(),
+            until: waiver.until,
+        });
+    }
+    Judged {
+        reason,
+        counts_as,
+        changed,
+    }
+}
+
+/// What the rule counts as by the policies: the host may change it both ways, narrower levels only upwards.
+fn by_policy(reason: &Reason, scene: &Scene<'_>) -> (Verdict, Option<Changed>) {
+    let mut counts_as = match reason.rule.as_str() {
+        "grant" => own(scene).default,
+        "native.code" => own(scene).native,
+        _ => reason.severity,
+    };
+    let mut changed = None;
+    for (at, (level, policy)) in scene.policies.iter().enumerate() {
+        let Some(severity) = policy.rules.get(&reason.rule) else {
+            continue;
+        };
+        let severity = severity.unwrap_or(Verdict::Trusted);
+        if severity != counts_as && (at == 0 || severity > counts_as) {
+            counts_as = severity;
+            changed = Some(Changed::Policy {
+                level: (*level).to_owned(),
+            });
+        }
+    }
+    (counts_as, changed)
+}
+
+/// The waiver that counts, if one does. What is always refused is waived by the host's operator only, for exact bytes.
+fn waived<'a>(
+    reason: &Reason,
+    facts: &Facts,
+    scene: &Scene<'a>,
+    today: Day,
+) -> Option<&'a (&'a str, &'a Waiver)> {
+    let host = scene.policies[0].0;
+    let always = scene
+        .policies
+        .iter()
+        .any(|(_, policy)| policy.always.contains(&reason.rule));
+    scene.waivers.iter().find(|(level, waiver)| {
+        waiver.counts(&facts.package, &facts.version, &facts.integrity, today)
+            && waiver.names(reason)
+            && (*level == host || (own(scene).delegate && !always))
+            && (!always || waiver.integrity.is_some())
+    })
+}
