@@ -22,3 +22,9 @@ pub mod report;
 pub mod policy;
 
 pub mod sarif;
+
+pub mod registry;
+
+pub mod catalogue;
+
+pub mod bom;
