@@ -19,7 +19,11 @@ pub mod trace;
 
 pub mod report;
 
+pub mod analysis;
+
 pub mod policy;
+
+pub mod judge;
 
 pub mod sarif;
 

@@ -141,7 +141,8 @@ fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
             room.unwrap_or(0) >> 20
         )));
     }
-    let ungranted = facts.uses.iter().filter(|one| {
+    // What the code only says it could do is asked about by the rule on code that never ran, where it matters.
+    let ungranted = facts.uses.iter().filter(|one| one.seen).filter(|one| {
         let names = [facts.package.as_str(), name_of(&one.package)];
         !permitting(scene).any(|(_, policy)| {
             policy.grants.iter().any(|grant| {
@@ -152,11 +153,8 @@ fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
         })
     });
     reasons.extend(ungranted.map(|one| {
-        let mut reason = Reason::about("grant", &one.package).says(format!(
-            "It {} {}, which no policy grants.",
-            if one.seen { "uses" } else { "could use" },
-            one.capability
-        ));
+        let mut reason = Reason::about("grant", &one.package)
+            .says(format!("It uses {}, which no policy grants.", one.capability));
         reason.site.clone_from(&one.site);
         reason
             .fact

@@ -34,8 +34,8 @@ fn report(reasons: Vec<Reason>, uses: &[(Kind, &str)]) -> Report {
                     capability: Capability::new(*kind, *scope),
                     package: "dep@2.0.0".to_owned(),
                     site: None,
-                    said: true,
-                    seen: false,
+                    said: false,
+                    seen: true,
                 })
                 .collect(),
             runs: Vec::new(),

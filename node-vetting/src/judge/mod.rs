@@ -1,0 +1,87 @@
+//! From facts to reasons: which of the things that were read and seen stand in the way of trust.
+//!
+//! Pure, and the only place that holds an opinion about facts; the policy then weighs reasons. Every reason names a rule, a
+//! package and, where there is one, a place. Equal facts give equal reasons in equal order.
+
+mod cold;
+mod command;
+mod gaps;
+mod said;
+mod seen;
+mod uses;
+
+use std::collections::HashSet;
+
+use crate::analysis::Findings;
+use crate::closure::Closure;
+use crate::report::{Reason, Use};
+use crate::trace::{Site, Trace};
+
+/// What is known of a closure before anybody judges.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// What is judged.
+    pub closure: &'a Closure,
+    /// What its code and manifests say.
+    pub findings: &'a Findings,
+    /// What it did, run by run.
+    pub traces: &'a [Trace],
+}
+
+/// What follows from the evidence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// What it can do to the world.
+    pub uses: Vec<Use>,
+    /// What stands in the way of trust.
+    pub reasons: Vec<Reason>,
+}
+
+/// Most reasons of one rule about one package that are kept: more of the same tell nobody more.
+const MOST_ALIKE: usize = 5;
+
+/// Judges.
+#[must_use]
+pub fn judge(evidence: &Evidence<'_>) -> Judgement {
+    let mut reasons = gaps::reasons(evidence.closure);
+    reasons.extend(said::reasons(evidence));
+    reasons.extend(seen::reasons(evidence));
+    reasons.extend(cold::reasons(evidence));
+    Judgement {
+        uses: uses::uses(evidence),
+        reasons: few(reasons),
+    }
+}
+
+/// The same without repetitions: one of a rule for each place, and not more than [`MOST_ALIKE`] for each package.
+fn few(reasons: Vec<Reason>) -> Vec<Reason> {
+    let mut places = HashSet::new();
+    let mut alike = std::collections::HashMap::new();
+    let mut kept: Vec<Reason> = reasons
+        .into_iter()
+        .filter(|reason| {
+            let fact = reason.fact.get("what").map(ToString::to_string);
+            if !places.insert((
+                reason.rule.clone(),
+                reason.package.clone(),
+                reason.site.clone(),
+                fact,
+            )) {
+                return false;
+            }
+            let count = alike
+                .entry((reason.rule.clone(), reason.package.clone()))
+                .or_insert(0);
+            *count += 1;
+            *count <= MOST_ALIKE
+        })
+        .collect();
+    kept.sort_by(|a, b| b.severity.cmp(&a.severity));
+    kept
+}
+
+/// The package that a place belongs to, `name@version`; the root where there is no place.
+fn owner(closure: &Closure, site: Option<&Site>) -> String {
+    site.and_then(|site| closure.owner(&site.file))
+        .map_or_else(|| closure.root().spec(), |(package, _)| package.spec())
+}
