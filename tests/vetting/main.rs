@@ -1,0 +1,5 @@
+//! The engine with the real QuickJS: what guests can do, and what they cannot.
+
+mod engine;
+mod hostile;
+mod support;
