@@ -1,8 +1,8 @@
 //! Runs a prelude on a package, for those who write preludes.
 //!
-//! `cargo run -p node-vetting --example guest -- SCRIPTS PROJECT PACKAGE PLAN`: bakes the `.js` files of the folder SCRIPTS
-//! in the order of their names, with the packages that its `packages.json` lists (`[{name, version, integrity}]`), lays
-//! out PROJECT's `node_modules`, calls `drive` with the text of the file PLAN, and prints what came of it as JSON.
+//! `cargo run -p node-vetting --example guest -- SCRIPTS PROJECT PACKAGE PLAN`: bakes the `.js` files below the folder
+//! SCRIPTS, starting with `main.js`, with the packages that its `packages.json` lists (`[{name, version, integrity}]`),
+//! lays out PROJECT's `node_modules`, calls `drive` with the text of the file PLAN, and prints what came of it as JSON.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Anything> {
     let folder = Folder::open(&std::env::temp_dir().join("redhold-guest"))?;
     let client = Client::new(Config::load(&Places::here()?)?)?;
     let start = Instant::now();
-    let engine = Engine::load(recipe.image(&folder, &client).await?)?;
+    let engine = Engine::open(&recipe.image(&folder, &client).await?)?;
     let prepared = start.elapsed();
     let closure = closure(Path::new(project), package)?;
     let start = Instant::now();
@@ -39,7 +39,11 @@ async fn main() -> Result<(), Anything> {
         deadline: Duration::from_secs(60),
         memory: 256 << 20,
     };
-    let ran = engine.run(World::new(&closure, Conditions::default()), &budget, &fs::read_to_string(plan)?)?;
+    let ran = engine.run(
+        World::new(&closure, Conditions::default()),
+        &budget,
+        &fs::read_to_string(plan)?,
+    )?;
     let told = serde_json::json!({
         "prepared_ms": prepared.as_millis(),
         "run_ms": start.elapsed().as_millis(),
@@ -52,19 +56,18 @@ async fn main() -> Result<(), Anything> {
 }
 
 fn recipe(folder: &Path) -> Result<Recipe, Anything> {
-    let mut files: Vec<_> = fs::read_dir(folder)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "js"))
-        .collect();
-    files.sort();
+    let mut files = BTreeMap::new();
+    read(folder, "", &mut files)?;
     let mut scripts = Vec::new();
-    for path in files {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        scripts.push(Script {
-            name: format!("<{name}>").into(),
-            source: fs::read_to_string(&path)?.into(),
-        });
+    for (name, content) in files {
+        if name.ends_with(".js") {
+            scripts.push(Script {
+                source: String::from_utf8(content.to_vec())?.into(),
+                name: name.into(),
+            });
+        }
     }
+    scripts.sort_by_key(|script| script.name != "main.js");
     let listed = fs::read_to_string(folder.join("packages.json")).unwrap_or_else(|_| "[]".to_owned());
     let listed: Vec<BTreeMap<String, String>> = serde_json::from_str(&listed)?;
     let packages = listed

@@ -20,6 +20,12 @@ pub mod trace;
 
 pub mod report;
 
+pub mod rewrite;
+
 pub mod world;
 
 pub mod engine;
+
+pub mod exercise;
+
+pub mod worker;

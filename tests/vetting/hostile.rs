@@ -27,7 +27,13 @@ fn attack(source: &str) -> Ran {
 /// It was stopped, and by what.
 fn spent(source: &str, what: &str) {
     let ran = attack(source);
-    assert_eq!(ran.trace.end, End::Spent(what.to_owned()), "{source}: {:?} {:?}", ran.answer, ran.threw);
+    assert_eq!(
+        ran.trace.end,
+        End::Spent(what.to_owned()),
+        "{source}: {:?} {:?}",
+        ran.answer,
+        ran.threw
+    );
     assert_eq!(ran.answer, None, "{source}");
 }
 
@@ -45,7 +51,10 @@ fn stopped(source: &str) {
 fn loops_without_end_run_out_of_fuel() {
     spent("for (;;);", "fuel");
     spent("for (;;) { try { for (;;); } finally { continue; } }", "fuel");
-    spent("const again = () => Promise.resolve().then(again); again();", "fuel");
+    spent(
+        "const again = () => Promise.resolve().then(again); again();",
+        "fuel",
+    );
     spent("const f = () => { try { f(); } finally { f(); } }; f();", "fuel");
     spent("while (true) { try { throw 1; } catch {} }", "fuel");
 }
@@ -94,7 +103,10 @@ fn recursion_ends_as_an_error() {
     }
     // And the engine is usable afterwards.
     let ran = run("const f = () => f(); try { f(); } catch (error) { module.exports.result = error.name; }");
-    assert_eq!((ran.answer.as_deref(), ran.trace.end), (Some("RangeError"), End::Done));
+    assert_eq!(
+        (ran.answer.as_deref(), ran.trace.end),
+        (Some("RangeError"), End::Done)
+    );
 }
 
 #[test]
@@ -128,7 +140,10 @@ fn patterns_and_sorts_are_paid_for() {
 
 #[test]
 fn floods_are_capped() {
-    spent("const host = require('host'); for (;;) host('env.keys');", "events");
+    spent(
+        "const host = require('host'); for (;;) host('env.keys');",
+        "events",
+    );
     spent(
         "const host = require('host'); const b = new Uint8Array(1 << 20); for (;;) host('output', {}, b);",
         "output",
@@ -146,12 +161,16 @@ fn work_of_the_host_is_paid_for_too() {
         "const host = require('host'); const b = new Uint8Array(8 << 20); for (;;) host('crypto.hash', { algorithm: 'sha512' }, b);",
         "const host = require('host'); for (;;) host('crypto.pbkdf2', { algorithm: 'sha512', salt: '', iterations: 1e6, length: 64 });",
         "const host = require('host'); const b = new Uint8Array(4 << 20).fill(97); for (;;) host('net.send', { id: host('net.connect', { host: 'x', port: 1 }).id }, b);",
-        "const host = require('host'); let b = host('zlib', { format: 'gzip', mode: 'pack' }, new Uint8Array(32 << 20)); for (;;) host('zlib', { format: 'gzip', mode: 'unpack' }, b);",
+        "const host = require('host'); let b = host('zlib', { format: 'gzip', mode: 'deflate' }, new Uint8Array(32 << 20)); for (;;) host('zlib', { format: 'gzip', mode: 'inflate' }, b);",
     ] {
         stopped(source);
     }
     // Some five thousand million units are a second; a debug build of the host's half is slower.
-    assert!(start.elapsed() < Duration::from_secs(100), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(100),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
@@ -164,7 +183,11 @@ fn the_door_cannot_be_broken() {
         "const host = require('host'); host('net.send', { id: -1 }); host('clock.advance', { ms: 1e300 }); new Date().toString();",
     ] {
         let ran = attack(source);
-        assert!(!matches!(ran.trace.end, End::Trapped(_)), "{source}: {:?}", ran.trace.end);
+        assert!(
+            !matches!(ran.trace.end, End::Trapped(_)),
+            "{source}: {:?}",
+            ran.trace.end
+        );
     }
 }
 

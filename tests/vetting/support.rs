@@ -15,35 +15,38 @@ use npm::{Algorithm, Client, Config, Hasher, Places};
 
 /// Loads the package's entry as CommonJS, with the door as `require('host')`; whatever it exports is the answer.
 const PRELUDE: &str = r"
-(function () {
-  const door = globalThis.host;
-  delete globalThis.host;
-  const ask = (op, args, bytes) => {
-    const said = door(op, JSON.stringify(args || {}), bytes);
-    return typeof said === 'string' ? JSON.parse(said) : said;
+import { ask } from './ask.js';
+const load = (path) => {
+  const module = { exports: {} };
+  const require = (name) => {
+    if (name === 'host') return ask;
+    return load(ask('module.resolve', { from: path, name }).path);
   };
-  const load = (path) => {
-    const module = { exports: {} };
-    const require = (name) => {
-      if (name === 'host') return ask;
-      const found = ask('module.resolve', { from: path, name });
-      if (found.error) throw new Error(found.error.message);
-      return load(found.path);
-    };
-    door('code.function', JSON.stringify({ path }))(module.exports, require, module, path, '/');
-    return module.exports;
-  };
-  return {
-    drive(path) {
-      const answer = path.endsWith('.mjs') ? import(path) : load(path);
-      ask('jobs');
-      return String(answer.result || answer);
-    },
-    synthesize(path) {
-      return 'export default ' + JSON.stringify(path);
-    },
-  };
-})()
+  ask('code.function', { path })(module.exports, require, module, path, '/');
+  return module.exports;
+};
+globalThis.__guest = {
+  drive(path) {
+    const answer = path.endsWith('.mjs') ? import(path) : load(path);
+    ask('jobs');
+    return String(answer.result || answer);
+  },
+  synthesize: (path) => 'export default ' + JSON.stringify(path),
+  rejected(promise, reason, handled) {
+    if (!handled) ask('record', { what: { kind: 'uncaught', said: String(reason) } });
+  },
+};
+";
+const ASK: &str = r"
+const door = globalThis.host;
+delete globalThis.host;
+export function ask(op, args, bytes) {
+  const said = door(op, JSON.stringify(args || {}), bytes);
+  if (typeof said !== 'string') return said;
+  const value = JSON.parse(said);
+  if (value && value.error) throw new Error(value.error.message);
+  return value;
+}
 ";
 
 /// Where artefacts are kept between runs of the tests.
@@ -60,10 +63,16 @@ pub(crate) fn client() -> Client {
 
 pub(crate) fn recipe() -> Recipe {
     Recipe {
-        scripts: vec![Script {
-            name: "<prelude>".into(),
-            source: PRELUDE.into(),
-        }],
+        scripts: vec![
+            Script {
+                name: "main.js".into(),
+                source: PRELUDE.into(),
+            },
+            Script {
+                name: "ask.js".into(),
+                source: ASK.into(),
+            },
+        ],
         packages: Vec::new(),
     }
 }
@@ -76,7 +85,7 @@ pub(crate) fn engine() -> &'static Engine {
             .expect("a runtime")
             .block_on(recipe().image(&folder(), &client()))
             .expect("an image");
-        Engine::load(image).expect("an engine")
+        Engine::open(&image).expect("an engine")
     })
 }
 
@@ -115,7 +124,11 @@ pub(crate) fn run(source: &str) -> Ran {
 pub(crate) fn run_with(source: &str, conditions: Conditions, budget: &Budget) -> Ran {
     let closure = closure(&[("t", &[("index.js", source)])]);
     engine()
-        .run(World::new(&closure, conditions), budget, "/data/node_modules/t/index.js")
+        .run(
+            World::new(&closure, conditions),
+            budget,
+            "/data/node_modules/t/index.js",
+        )
         .expect("a run")
 }
 

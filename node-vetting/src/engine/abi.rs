@@ -49,6 +49,8 @@ exports! {
     compile: "qjs_compile"(u32, u32, u32, u32, u32, u32) -> u32;
     eval_bytecode: "qjs_eval_bytecode"(u32, u32) -> Value;
     undefined: "qjs_get_undefined"() -> Value;
+    truth: "qjs_get_true"() -> Value;
+    untruth: "qjs_get_false"() -> Value;
     global: "qjs_get_global"() -> Value;
     new_string: "qjs_new_string"(u32, u32) -> Value;
     new_bytes: "qjs_new_uint8_array"(u32, u32) -> Value;
@@ -61,7 +63,6 @@ exports! {
     is_undefined: "qjs_is_undefined"(Value) -> u32;
     is_function: "qjs_is_function"(Value) -> u32;
     is_error: "qjs_is_error"(Value) -> u32;
-    duplicate: "qjs_dup_value"(Value) -> Value;
     release: "qjs_free_value"(Value) -> ();
     string: "qjs_get_string_len"(Value, u32) -> u32;
     free_string: "qjs_free_cstring"(u32) -> ();
@@ -70,14 +71,12 @@ exports! {
     call: "qjs_call"(Value, Value, u32, u32) -> Value;
     is_job_pending: "qjs_is_job_pending"() -> u32;
     run_job: "qjs_execute_pending_job"() -> i32;
-    value_address: "qjs_get_value_ptr"(Value) -> u32;
+    promise_state: "qjs_promise_state"(Value) -> u32;
+    promise_result: "qjs_promise_result"(Value) -> Value;
     view: "JS_GetUint8Array"(u32, u32, u64) -> u32;
     script_name: "JS_GetScriptOrModuleName"(u32, u32) -> u32;
     atom_text: "JS_AtomToCStringLen"(u32, u32, u32) -> u32;
     free_atom: "JS_FreeAtom"(u32, u32) -> ();
     free_text: "JS_FreeCString"(u32, u32) -> ();
     new_plain_error: "JS_NewPlainError"(u32, u32, u32) -> u64;
-    raw_property: "JS_GetPropertyStr"(u32, u64, u32) -> u64;
-    raw_text: "JS_ToCStringLen2"(u32, u32, u64, u32) -> u32;
-    release_raw: "JS_FreeValue"(u32, u64) -> ();
 }

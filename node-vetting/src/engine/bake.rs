@@ -4,8 +4,8 @@
 
 use thiserror::Error;
 use wasm_encoder::{
-    ConstExpr, DataCountSection, DataSection, ExportKind, ExportSection, GlobalSection, GlobalType, MemorySection,
-    MemoryType, Module, RawSection, ValType,
+    ConstExpr, DataCountSection, DataSection, ExportKind, ExportSection, GlobalSection, GlobalType,
+    MemorySection, MemoryType, Module, RawSection, ValType,
 };
 use wasmparser::{DataKind, ExternalKind, Parser, Payload};
 
@@ -68,7 +68,7 @@ pub(super) fn bake(module: &[u8], prepared: &Prepared<'_>) -> Result<Vec<u8>, Ba
                 if let Some((id, range)) = other.as_section() {
                     baked.section(&RawSection {
                         id,
-                        data: &module[range.start as usize..range.end as usize],
+                        data: &module[range],
                     });
                 }
             }
@@ -97,7 +97,8 @@ fn global(
 ) -> Result<u32, BakeError> {
     let count = reader.count();
     let only = reader.into_iter().next().transpose()?;
-    let one = only.is_some_and(|global| global.ty.mutable && global.ty.content_type == wasmparser::ValType::I32);
+    let one =
+        only.is_some_and(|global| global.ty.mutable && global.ty.content_type == wasmparser::ValType::I32);
     if count != 1 || !one {
         return Err(BakeError::Unfit("more state than one stack pointer"));
     }
@@ -170,7 +171,6 @@ fn segments(memory: &[u8]) -> Vec<(usize, usize)> {
     }
     segments
 }
-
 
 #[cfg(test)]
 mod tests {

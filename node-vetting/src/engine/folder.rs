@@ -58,9 +58,27 @@ impl Folder {
             .mode(0o700)
             .create(root)
             .map_err(io_error)?;
-        let folder = Self { root: root.to_owned() };
+        let folder = Self {
+            root: root.to_owned(),
+        };
         ours(root, &fs::symlink_metadata(root).map_err(io_error)?)?;
         Ok(folder)
+    }
+
+    /// A compiled image by its path, for a worker.
+    ///
+    /// # Errors
+    /// When it is not there, or the file or its folder is not this user's alone.
+    pub fn image(path: &Path) -> Result<File, FolderError> {
+        let missing = || FolderError::Io {
+            what: "read",
+            path: path.to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        let (folder, name) = path.parent().zip(path.file_name()).ok_or_else(missing)?;
+        let folder = Self::open(folder)?;
+        let name = name.to_str().ok_or_else(missing)?;
+        folder.file(name)?.ok_or_else(missing)
     }
 
     /// The path of an entry.

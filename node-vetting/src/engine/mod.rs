@@ -17,6 +17,7 @@ mod state;
 mod vm;
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -24,12 +25,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use wasmtime::{
-    Config, Engine as Wasmtime, InstanceAllocationStrategy, InstancePre, Linker, OptLevel, PoolingAllocationConfig,
-    Store, Trap, UpdateDeadline, Val,
+    Config, Engine as Wasmtime, InstanceAllocationStrategy, InstancePre, Linker, OptLevel,
+    PoolingAllocationConfig, Store, Trap, UpdateDeadline, Val,
 };
 
 use crate::trace::{End, Trace};
-use crate::world::World;
+use crate::world::{USER_DIR, World};
 use abi::Exports;
 use state::{Anchors, State};
 use vm::{Halt, Vm};
@@ -117,6 +118,14 @@ pub struct Ran {
 }
 
 impl Engine {
+    /// Maps a compiled image by its path.
+    ///
+    /// # Errors
+    /// When it is not there, not this user's alone, or was made by another build.
+    pub fn open(image: &Path) -> Result<Self, EngineError> {
+        Self::load(Folder::image(image)?)
+    }
+
     /// Maps a compiled image.
     ///
     /// # Errors
@@ -130,10 +139,12 @@ impl Engine {
         let state = State::new(World::for_preparing(Vec::new()), Anchors::default(), u64::MAX);
         let mut store = Store::new(&wasmtime, state);
         let instance = image.instantiate(&mut store)?;
-        let anchors = Anchors::read(|name| match instance.get_global(&mut store, name)?.get(&mut store) {
-            Val::I32(value) => Some(value.cast_unsigned()),
-            _ => None,
-        });
+        let anchors = Anchors::read(
+            |name| match instance.get_global(&mut store, name)?.get(&mut store) {
+                Val::I32(value) => Some(value.cast_unsigned()),
+                _ => None,
+            },
+        );
         let anchors = anchors.ok_or_else(|| EngineError::Incomplete("the compiled image".to_owned()))?;
         Ok(Self {
             wasmtime,
@@ -164,13 +175,21 @@ impl Engine {
                 self.wasmtime.increment_epoch();
                 patience = INSIST;
             }
-            guest
-                .join()
-                .unwrap_or_else(|_| Err(EngineError::Wasmtime(wasmtime::Error::msg("the host's side panicked"))))
+            guest.join().unwrap_or_else(|_| {
+                Err(EngineError::Wasmtime(wasmtime::Error::msg(
+                    "the host's side panicked",
+                )))
+            })
         })
     }
 
-    fn run_here(&self, world: World, budget: &Budget, until: Instant, plan: &str) -> Result<Ran, EngineError> {
+    fn run_here(
+        &self,
+        world: World,
+        budget: &Budget,
+        until: Instant,
+        plan: &str,
+    ) -> Result<Ran, EngineError> {
         let mut store = Store::new(&self.wasmtime, State::new(world, self.anchors, budget.memory));
         store.limiter(|state| &mut state.memory);
         store.set_fuel(budget.fuel)?;
@@ -186,9 +205,7 @@ impl Engine {
         store.data_mut().attach(exports.clone());
         // The engine then says by itself that memory is short, as an exception, before its host has to.
         let limit = u32::try_from(budget.memory).unwrap_or(u32::MAX);
-        exports
-            .set_memory_limit
-            .call(&mut store, (limit - limit / 16,))?;
+        exports.set_memory_limit.call(&mut store, (limit - limit / 16,))?;
         let outcome = (|| {
             let mut vm = Vm::new(&mut store)?;
             match vm.call(self.anchors.drive, plan)? {
@@ -200,18 +217,32 @@ impl Engine {
             }
         })();
         let fuel = budget.fuel - store.get_fuel()?;
+        let covered = covered(&store, &exports);
         let state = store.into_data();
         let ((answer, threw), end) = match outcome {
             Ok(answers) if state.memory.refused => (answers, End::Spent("memory".to_owned())),
             Ok(answers) => (answers, End::Done),
             Err(error) => ((None, None), ending(&error)),
         };
-        Ok(Ran {
-            trace: state.world.into_trace(end, fuel, state.memory.largest),
-            answer,
-            threw,
-        })
+        let mut trace = state.world.into_trace(end, fuel, state.memory.largest);
+        trace.covered = covered;
+        Ok(Ran { trace, answer, threw })
     }
+}
+
+/// Which cells of the files ran whose coverage was asked for.
+fn covered(store: &Store<State>, exports: &Exports) -> Vec<(String, Vec<u32>)> {
+    let memory = exports.memory.data(store);
+    let of = |(path, at, starts): &(String, u32, Vec<u32>)| {
+        let cells = memory.get(*at as usize..).unwrap_or_default();
+        let ran = starts.iter().zip(cells).filter(|(_, cell)| **cell != 0);
+        let file = path
+            .strip_prefix(USER_DIR)
+            .unwrap_or(path)
+            .trim_start_matches('/');
+        (file.to_owned(), ran.map(|(start, _)| *start).collect())
+    };
+    store.data().cells.iter().map(of).collect()
 }
 
 /// How an error of the WebAssembly engine ended a run.
@@ -243,6 +274,8 @@ fn configure() -> Config {
         // The same bits on every processor.
         .cranelift_nan_canonicalization(true)
         .max_wasm_stack(STACK)
+        // Unused, but it must not be smaller.
+        .async_stack_size(STACK)
         .wasm_backtrace_max_frames(None);
     config
 }

@@ -72,7 +72,7 @@ impl Pinned {
             Some(bytes) => bytes,
             None => {
                 let name: PackageName = self.name.parse().map_err(|_| unusable())?;
-                let version = Version::parse(self.version).map_err(|_| unusable())?;
+                let version = Version::parse(&*self.version).map_err(|_| unusable())?;
                 let bytes = self.download(client, &name, &version, &integrity).await?;
                 folder.publish(&file, &bytes)?;
                 bytes

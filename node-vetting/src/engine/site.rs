@@ -6,9 +6,6 @@
 
 use std::sync::Arc;
 
-use wasmtime::AsContextMut;
-
-use crate::engine::state::State;
 use crate::engine::vm::Vm;
 use crate::trace::{Origin, Site};
 use crate::world::USER_DIR;
@@ -21,7 +18,7 @@ const DEEPEST: u32 = 512;
 /// Most callers that are told.
 const CALLERS: usize = 6;
 
-impl<C: AsContextMut<Data = State>> Vm<C> {
+impl Vm<'_> {
     /// The nearest place in a package, and the places in other packages that it was called from.
     pub(super) fn origin(&mut self) -> wasmtime::Result<Origin> {
         let mut origin = Origin::default();
@@ -43,7 +40,11 @@ impl<C: AsContextMut<Data = State>> Vm<C> {
             }
             package = Some(within.into());
             let site = Site {
-                line: if origin.site.is_none() { self.line(level, &file)? } else { 0 },
+                line: if origin.site.is_none() {
+                    self.line(level, &file)?
+                } else {
+                    0
+                },
                 file: below_user_dir(&file).to_owned(),
             };
             if origin.site.is_none() {
@@ -58,25 +59,24 @@ impl<C: AsContextMut<Data = State>> Vm<C> {
     }
 
     /// The script of a frame: none for a native function or beyond the end, none inside for one of ours.
-    #[expect(clippy::option_option, reason = "no script, and no package's script, are two things")]
+    #[expect(
+        clippy::option_option,
+        reason = "no script, and no package's script, are two things"
+    )]
     fn script(&mut self, level: u32) -> wasmtime::Result<Option<Option<Arc<str>>>> {
         let exports = self.exports();
         let context = self.state().anchors.context;
-        let atom = exports
-            .script_name
-            .call(self.store().as_context_mut(), (context, level))?;
+        let atom = exports.script_name.call(&mut self.store, (context, level))?;
         if atom == 0 {
             return Ok(None);
         }
         if let Some(known) = self.state().scripts.get(&atom).cloned() {
-            exports.free_atom.call(self.store().as_context_mut(), (context, atom))?;
+            exports.free_atom.call(&mut self.store, (context, atom))?;
             return Ok(Some(known));
         }
-        let at = exports
-            .atom_text
-            .call(self.store().as_context_mut(), (context, 0, atom))?;
+        let at = exports.atom_text.call(&mut self.store, (context, 0, atom))?;
         let name = self.read_text(at)?;
-        exports.free_text.call(self.store().as_context_mut(), (context, at))?;
+        exports.free_text.call(&mut self.store, (context, at))?;
         let file = name.starts_with(USER_DIR).then(|| Arc::from(name));
         self.state().scripts.insert(atom, file.clone());
         Ok(Some(file))
@@ -85,47 +85,44 @@ impl<C: AsContextMut<Data = State>> Vm<C> {
     /// The line at which a frame stands; 0 where the engine does not know.
     fn line(&mut self, level: u32, file: &str) -> wasmtime::Result<u32> {
         let anchors = self.state().anchors;
-        let exports = self.exports();
         let undefined = self.undefined()?;
         let nothing = self.read_u64(undefined)?;
         self.release(undefined)?;
         let kept = [self.read_u64(anchors.formatter)?, self.read_u64(anchors.frames)?];
         self.write(anchors.formatter, &nothing.to_le_bytes())?;
         self.write(anchors.frames, &u64::from(level + 1).to_le_bytes())?;
+        let trace = self.trace(anchors.context)?;
+        self.write(anchors.formatter, &kept[0].to_le_bytes())?;
+        self.write(anchors.frames, &kept[1].to_le_bytes())?;
+        Ok(line_in(&trace, file))
+    }
+
+    /// A trace from here, by the engine's own functions: those of the same names in the guest may be the guest's.
+    fn trace(&mut self, context: u32) -> wasmtime::Result<String> {
+        let exports = self.exports();
         let empty = self.put(b"")?;
         let error = exports
             .new_plain_error
-            .call(self.store().as_context_mut(), (anchors.context, empty, 0))?;
-        self.write(anchors.formatter, &kept[0].to_le_bytes())?;
-        self.write(anchors.frames, &kept[1].to_le_bytes())?;
+            .call(&mut self.store, (context, empty, 0))?;
         self.free(empty)?;
-        let stack = self.stack_of(error)?;
-        exports
-            .release_raw
-            .call(self.store().as_context_mut(), (anchors.context, error))?;
-        Ok(line_in(&stack, file))
-    }
-
-    fn stack_of(&mut self, error: u64) -> wasmtime::Result<String> {
-        let exports = self.exports();
-        let context = self.state().anchors.context;
-        let name = self.put(b"stack")?;
-        let stack = exports
-            .raw_property
-            .call(self.store().as_context_mut(), (context, error, name))?;
-        self.free(name)?;
-        let length = self.room(4)?;
-        let at = exports
-            .raw_text
-            .call(self.store().as_context_mut(), (context, length, stack, 0))?;
-        let len = self.read_u32(length)?;
-        self.free(length)?;
-        let text = String::from_utf8_lossy(self.read(at, len)?).into_owned();
-        exports.free_text.call(self.store().as_context_mut(), (context, at))?;
-        exports
-            .release_raw
-            .call(self.store().as_context_mut(), (context, stack))?;
-        Ok(text)
+        // A box for the value, as the engine's interface has them.
+        let boxed = self.room(8)?;
+        self.write(boxed, &error.to_le_bytes())?;
+        let getter = self.state().anchors.trace;
+        let trace = self.call_with(getter, boxed, &[])?;
+        self.release(boxed)?;
+        match trace {
+            Ok(value) => {
+                let text = if self.is_string(value)? {
+                    self.text(value)?
+                } else {
+                    String::new()
+                };
+                self.release(value)?;
+                Ok(text)
+            }
+            Err(_) => Ok(String::new()),
+        }
     }
 }
 
@@ -142,7 +139,11 @@ fn line_in(trace: &str, file: &str) -> u32 {
         Some((before, line)) if number(line).is_some() => (before, number(line)),
         _ => (place, number(end)),
     };
-    if place.ends_with(file) { line.unwrap_or(0) } else { 0 }
+    if place.ends_with(file) {
+        line.unwrap_or(0)
+    } else {
+        0
+    }
 }
 
 /// The folder of the package that a file belongs to.
@@ -158,7 +159,9 @@ fn package_of(file: &str) -> &str {
 }
 
 fn below_user_dir(file: &str) -> &str {
-    file.strip_prefix(USER_DIR).unwrap_or(file).trim_start_matches('/')
+    file.strip_prefix(USER_DIR)
+        .unwrap_or(file)
+        .trim_start_matches('/')
 }
 
 #[cfg(test)]

@@ -5,55 +5,55 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-use crate::engine::abi::{Exports, Value};
+use crate::engine::abi::Exports;
 use crate::world::World;
 
 /// Names of scripts by the engine's number for them; none for scripts that are no package's. The engine's reference
 /// to a number that stands here is never given back, so that no number is used twice.
 pub(super) type Scripts = HashMap<u32, Option<Arc<str>>>;
 
-/// Places in the guest's memory that the host must know. They are the same in every guest of one image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Anchors {
-    /// The engine's context.
-    pub(super) context: u32,
-    /// The function that carries out a plan.
-    pub(super) drive: Value,
-    /// The function that gives module source text for what is no module.
-    pub(super) synthesize: Value,
-    /// Where the context keeps the guest's own formatter of stack traces.
-    pub(super) formatter: u32,
-    /// Where the context keeps how many frames a stack trace has.
-    pub(super) frames: u32,
+/// Declares the anchors with their names, so that none can be forgotten.
+macro_rules! anchors {
+    ($($(#[$doc:meta])* $field:ident: $name:literal,)*) => {
+        /// Places in the guest's memory that the host must know; 0 is none. They are the same in every guest of an image.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(super) struct Anchors {
+            $($(#[$doc])* pub(super) $field: u32,)*
+        }
+
+        impl Anchors {
+            /// By the names that an image exports them under.
+            pub(super) fn named(&self) -> Vec<(&'static str, u32)> {
+                vec![$(($name, self.$field),)*]
+            }
+
+            /// As an image exports them.
+            pub(super) fn read(mut exported: impl FnMut(&str) -> Option<u32>) -> Option<Self> {
+                Some(Self { $($field: exported($name)?,)* })
+            }
+        }
+    };
 }
 
-impl Anchors {
-    /// By the names that an image exports them under.
-    pub(super) fn named(&self) -> [(&'static str, u32); 5] {
-        [
-            ("anchor.context", self.context),
-            ("anchor.drive", self.drive),
-            ("anchor.synthesize", self.synthesize),
-            ("anchor.formatter", self.formatter),
-            ("anchor.frames", self.frames),
-        ]
-    }
-
-    /// As an image exports them.
-    pub(super) fn read(mut exported: impl FnMut(&str) -> Option<u32>) -> Option<Self> {
-        let mut values = [0; 5];
-        for (value, (name, _)) in values.iter_mut().zip(Self::default().named()) {
-            *value = exported(name)?;
-        }
-        let [context, drive, synthesize, formatter, frames] = values;
-        Some(Self {
-            context,
-            drive,
-            synthesize,
-            formatter,
-            frames,
-        })
-    }
+anchors! {
+    /// The engine's context.
+    context: "anchor.context",
+    /// Where the context keeps the guest's own formatter of stack traces.
+    formatter: "anchor.formatter",
+    /// Where the context keeps how many frames a stack trace has.
+    frames: "anchor.frames",
+    /// The value: the engine's own function that gives the trace of an error.
+    trace: "anchor.trace",
+    /// The value: the engine's own `eval`.
+    eval: "anchor.eval",
+    /// The value: a function that tells what is about to be evaluated, and gives it back.
+    seen: "anchor.seen",
+    /// The value: the prelude's function that carries out a plan.
+    drive: "anchor.drive",
+    /// The value: the prelude's function that gives module text for what is no module.
+    synthesize: "anchor.synthesize",
+    /// The value: the prelude's function that is told of rejected promises.
+    rejected: "anchor.rejected",
 }
 
 /// The data of a store.
@@ -63,8 +63,8 @@ pub(super) struct State {
     pub(super) world: World,
     pub(super) memory: MemoryCap,
     pub(super) scripts: Scripts,
-    /// Promises that were rejected and that nobody has caught so far: the promise, and what was said.
-    pub(super) rejections: Vec<(u32, String)>,
+    /// Where the cells of files lie whose coverage is asked for, and where in the files they start.
+    pub(super) cells: Vec<(String, u32, Vec<u32>)>,
 }
 
 impl State {
@@ -79,7 +79,7 @@ impl State {
                 refused: false,
             },
             scripts: Scripts::default(),
-            rejections: Vec::new(),
+            cells: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What hosts answer over HTTP. Every answer is useful enough to go on with, and marked.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::world::secrets::MARKER;
@@ -8,8 +8,19 @@ use crate::world::secrets::MARKER;
 /// An answer.
 pub(super) struct Http {
     pub(super) status: u16,
+    /// Pairs of name and value.
     pub(super) headers: Value,
     pub(super) body: Vec<u8>,
+}
+
+impl Http {
+    /// The words beside the status.
+    pub(super) const fn message(&self) -> &'static str {
+        match self.status {
+            101 => "Switching Protocols",
+            _ => "OK",
+        }
+    }
 }
 
 /// Text that runs as JavaScript, as a shell script and as neither, and says when it did.
@@ -42,21 +53,29 @@ pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool) -
     if header(headers, "upgrade").eq_ignore_ascii_case("websocket") {
         return Http {
             status: 101,
-            headers: json!({
-                "upgrade": "websocket", "connection": "Upgrade",
-                "sec-websocket-accept": accept_key(&header(headers, "sec-websocket-key")),
-            }),
+            headers: json!([
+                ["upgrade", "websocket"],
+                ["connection", "Upgrade"],
+                [
+                    "sec-websocket-accept",
+                    accept_key(&header(headers, "sec-websocket-key"))
+                ],
+            ]),
             body: Vec::new(),
         };
     }
     let (kind, body) = match extension {
         "js" | "mjs" | "cjs" | "sh" | "py" | "ps1" | "txt" => ("text/plain; charset=utf-8", script()),
         "json" => ("application/json", fields().to_string()),
-        "xml" => ("application/xml", format!("<?xml version=\"1.0\"?><ok>{MARKER}</ok>")),
+        "xml" => (
+            "application/xml",
+            format!("<?xml version=\"1.0\"?><ok>{MARKER}</ok>"),
+        ),
         "html" | "htm" => ("text/html", page()),
-        "exe" | "bin" | "gz" | "tgz" | "zip" | "node" | "wasm" => {
-            ("application/octet-stream", format!("\x7fELF{MARKER}\n{}", script()))
-        }
+        "exe" | "bin" | "gz" | "tgz" | "zip" | "node" | "wasm" => (
+            "application/octet-stream",
+            format!("\x7fELF{MARKER}\n{}", script()),
+        ),
         _ if accept.contains("text/html") => ("text/html", page()),
         _ if accept.contains("javascript") => ("text/javascript", script()),
         _ if configured || accept.contains("json") || path.contains("api") || method != "GET" => {
@@ -65,14 +84,19 @@ pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool) -
         // Nothing says what is wanted: text that can be evaluated.
         _ => ("text/plain; charset=utf-8", script()),
     };
-    let mut map = Map::new();
-    map.insert("content-type".to_owned(), kind.into());
-    map.insert("content-length".to_owned(), body.len().to_string().into());
-    map.insert("server".to_owned(), "nginx".into());
-    let body = if method == "HEAD" { Vec::new() } else { body.into_bytes() };
+    let headers = json!([
+        ["content-type", kind],
+        ["content-length", body.len().to_string()],
+        ["server", "nginx"],
+    ]);
+    let body = if method == "HEAD" {
+        Vec::new()
+    } else {
+        body.into_bytes()
+    };
     Http {
         status: 200,
-        headers: map.into(),
+        headers,
         body,
     }
 }
@@ -91,14 +115,15 @@ fn page() -> String {
     format!("<!doctype html><title>{MARKER}</title><pre>{}</pre>", script())
 }
 
+/// A header out of pairs.
 fn header(headers: &Value, name: &str) -> String {
-    headers
-        .as_object()
-        .into_iter()
-        .flatten()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    let pairs = headers.as_array().map(Vec::as_slice).unwrap_or_default();
+    pairs
+        .iter()
+        .find(|pair| pair[0].as_str().is_some_and(|key| key.eq_ignore_ascii_case(name)))
+        .and_then(|pair| pair[1].as_str())
         .unwrap_or_default()
+        .to_owned()
 }
 
 /// What RFC 6455 wants back for a key.
@@ -122,8 +147,8 @@ mod tests {
             ("https://evil.example/", "text/html,*/*", "text/html"),
         ] {
             let url = Url::parse(url).expect("an address");
-            let answer = http("GET", &url, &json!({ "Accept": accept }), false);
-            assert_eq!(answer.headers["content-type"], kind, "{url}");
+            let answer = http("GET", &url, &json!([["Accept", accept]]), false);
+            assert_eq!(answer.headers[0][1], kind, "{url}");
             let text = String::from_utf8(answer.body).expect("text");
             assert!(text.contains(MARKER), "{url}");
         }
@@ -132,6 +157,9 @@ mod tests {
     #[test]
     fn sockets_of_the_web_are_opened() {
         // The example of RFC 6455, section 1.3.
-        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
     }
 }

@@ -106,10 +106,6 @@ impl<'a> Args<'a> {
         &self.json[name]
     }
 
-    pub(super) fn all(&self) -> &Value {
-        &self.json
-    }
-
     /// A list of texts.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
         let list = self.json[name].as_array().map(Vec::as_slice).unwrap_or_default();

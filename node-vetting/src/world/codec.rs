@@ -6,13 +6,15 @@
 //! | `crypto.hash` | `algorithm` + bytes | bytes |
 //! | `crypto.hmac` | `algorithm, key` + bytes | bytes |
 //! | `crypto.pbkdf2` | `algorithm, salt, iterations, length` + password | bytes |
-//! | `crypto.cipher` | `algorithm, key, iv, decrypt, aad, tag, padding` + bytes | `{output, tag}` |
+//! | `crypto.scrypt` | `salt, n, r, p, length` + password | bytes |
+//! | `crypto.hkdf` | `algorithm, salt, info, length` + key | bytes |
+//! | `crypto.cipher` | `algorithm, key, iv, decrypt, aad, tag, padding` + bytes | bytes, the tag behind them |
 //! | `crypto.random` | `size` | bytes |
-//! | `zlib` | `format: gzip, deflate or raw, mode: pack or unpack, level` + bytes | bytes |
-//! | `url.parse` | `url, base` | `{href, protocol, username, password, hostname, port, pathname, search, hash, origin}` |
-//! | `text.decode` | `encoding, fatal` + bytes | text as JSON |
+//! | `zlib` | `format: gzip, zlib, raw or auto, mode: deflate or inflate, level` + bytes | bytes |
+//! | `url.parse` | `url, base` | `{href, protocol, username, password, host, hostname, port, pathname, search, hash, origin}` |
+//! | `text.decode` | `encoding, fatal` + bytes | text as it is |
 //!
-//! `key`, `salt`, `iv`, `aad`, `tag` and `output` are base64.
+//! `key`, `salt`, `iv`, `aad`, `tag` and `info` are base64.
 
 use std::io::{self, Read, Write};
 
@@ -35,6 +37,8 @@ use crate::world::args::{Args, Fault, Reply};
 const MOST_UNPACKED: u64 = 64 << 20;
 /// Most rounds of a key derivation over all blocks of its key. What is recommended for passwords is 1.3 million at most.
 const MOST_ROUNDS: u64 = 6_000_000;
+/// Most bytes that `scrypt` goes through, four times what it takes by default.
+const MOST_SCRYPT: u64 = 64 << 20;
 /// Longest key that is derived.
 const MOST_DERIVED: u64 = 4096;
 
@@ -45,7 +49,8 @@ pub(super) fn price(op: &str, args: &Args<'_>, given: usize) -> u64 {
     let (taken, given) = (args.body().len() as u64, given as u64);
     match op {
         "crypto.pbkdf2" => rounds(args) * 5000,
-        "zlib" if args.text("mode") == "unpack" => given * 20,
+        "crypto.scrypt" => scrypt_bytes(args) * 40,
+        "zlib" if args.text("mode") == "inflate" => given * 20,
         "zlib" => taken * 100,
         "url.parse" => args.text("url").len() as u64 * 50,
         _ => taken * 12,
@@ -63,11 +68,16 @@ pub(super) fn convert(op: &str, args: &Args<'_>) -> Done {
         "crypto.hash" => hash(args.text("algorithm"), args.body()),
         "crypto.hmac" => hmac(args.text("algorithm"), &coded(args, "key")?, args.body()),
         "crypto.pbkdf2" => pbkdf2(args),
+        "crypto.scrypt" => scrypt(args),
+        "crypto.hkdf" => hkdf(args),
         "crypto.cipher" => cipher(args),
         "zlib" => zlib(args),
         "url.parse" => address(args.text("url"), args.text("base")),
         "text.decode" => text(args),
-        _ => Err(Fault::new("ERR_METHOD_NOT_IMPLEMENTED", format!("{op} is not implemented"))),
+        _ => Err(Fault::new(
+            "ERR_METHOD_NOT_IMPLEMENTED",
+            format!("{op} is not implemented"),
+        )),
     }
 }
 
@@ -87,12 +97,30 @@ macro_rules! with_hash {
         let name = $name.to_ascii_lowercase().replace('-', "");
         let name = name.strip_prefix("rsa").unwrap_or(&name);
         match name {
-            "md5" => { type $hash = Md5; $work }
-            "sha1" => { type $hash = Sha1; $work }
-            "sha224" => { type $hash = Sha224; $work }
-            "sha256" => { type $hash = Sha256; $work }
-            "sha384" => { type $hash = Sha384; $work }
-            "sha512" => { type $hash = Sha512; $work }
+            "md5" => {
+                type $hash = Md5;
+                $work
+            }
+            "sha1" => {
+                type $hash = Sha1;
+                $work
+            }
+            "sha224" => {
+                type $hash = Sha224;
+                $work
+            }
+            "sha256" => {
+                type $hash = Sha256;
+                $work
+            }
+            "sha384" => {
+                type $hash = Sha384;
+                $work
+            }
+            "sha512" => {
+                type $hash = Sha512;
+                $work
+            }
             _ => Err(unknown($name)),
         }
     }};
@@ -122,6 +150,53 @@ fn pbkdf2(args: &Args<'_>) -> Done {
         pbkdf2::pbkdf2_hmac::<Hash>(args.body(), &salt, args.number("iterations") as u32, &mut key);
         Ok(Reply::Bytes(key.into()))
     })
+}
+
+fn hkdf(args: &Args<'_>) -> Done {
+    let algorithm = args.text("algorithm");
+    let (salt, info) = (coded(args, "salt")?, coded(args, "info")?);
+    let mut key = vec![0; args.number("length").min(MOST_DERIVED) as usize];
+    with_hash!(algorithm, Hash => {
+        hkdf::Hkdf::<Hash>::new(Some(&salt), args.body())
+            .expand(&info, &mut key)
+            .map_err(|_| Fault::new("ERR_CRYPTO_INVALID_KEYLEN", "Invalid key length"))?;
+        Ok(Reply::Bytes(key.into()))
+    })
+}
+
+/// What `scrypt` costs: its memory is passed over twice.
+fn scrypt_bytes(args: &Args<'_>) -> u64 {
+    [("n", 16_384), ("r", 8), ("p", 1)]
+        .into_iter()
+        .map(|(name, usual)| args.json(name).as_u64().unwrap_or(usual))
+        .fold(128, u64::saturating_mul)
+}
+
+fn scrypt(args: &Args<'_>) -> Done {
+    let out_of_range = || {
+        Fault::new(
+            "ERR_CRYPTO_INVALID_SCRYPT_PARAMS",
+            "Invalid scrypt params: memory limit exceeded",
+        )
+    };
+    if scrypt_bytes(args) > MOST_SCRYPT {
+        return Err(out_of_range());
+    }
+    let number = |name, usual| args.json(name).as_u64().unwrap_or(usual);
+    let n = number("n", 16_384);
+    if !n.is_power_of_two() || n < 2 {
+        return Err(out_of_range());
+    }
+    let mut key = vec![0; args.number("length").clamp(1, MOST_DERIVED) as usize];
+    let params = scrypt::Params::new(
+        n.trailing_zeros() as u8,
+        u32::try_from(number("r", 8)).map_err(|_| out_of_range())?,
+        u32::try_from(number("p", 1)).map_err(|_| out_of_range())?,
+        64,
+    )
+    .map_err(|_| out_of_range())?;
+    scrypt::scrypt(args.body(), &coded(args, "salt")?, &params, &mut key).map_err(|_| out_of_range())?;
+    Ok(Reply::Bytes(key.into()))
 }
 
 fn cipher(args: &Args<'_>) -> Done {
@@ -164,25 +239,39 @@ fn cipher(args: &Args<'_>) -> Done {
                 return Err(bad("Unusual length of the initialization vector"));
             }
             let (aad, tag) = (coded(args, "aad")?, coded(args, "tag")?);
-            let sealed = Sealed { iv: &iv, aad: &aad, tag: &tag };
+            let sealed = Sealed {
+                iv: &iv,
+                aad: &aad,
+                tag: &tag,
+            };
             match (algorithm.get(4..7), key.len()) {
                 (Some("128"), 16) => sealed.run::<aes_gcm::Aes128Gcm>(&key, input, decrypts)?,
                 (Some("256"), 32) => sealed.run::<aes_gcm::Aes256Gcm>(&key, input, decrypts)?,
                 _ => return Err(bad("Invalid key length")),
             }
         }
-        _ => return Err(Fault::new("ERR_CRYPTO_UNKNOWN_CIPHER", format!("Unknown cipher {algorithm}"))),
+        _ => {
+            return Err(Fault::new(
+                "ERR_CRYPTO_UNKNOWN_CIPHER",
+                format!("Unknown cipher {algorithm}"),
+            ));
+        }
     };
-    Ok(json!({ "output": STANDARD.encode(output), "tag": STANDARD.encode(tag) }).into())
+    Ok(Reply::Bytes([output, tag].concat().into()))
 }
 
 fn chained<C>(key: &[u8], iv: &[u8], input: &[u8], decrypts: bool, padding: bool) -> Result<Vec<u8>, Fault>
 where
-    C: cbc::cipher::BlockCipher + BlockEncryptMut + BlockDecryptMut + cbc::cipher::KeyInit,
+    C: cbc::cipher::BlockCipher + BlockEncryptMut + BlockDecryptMut + KeyInit,
     cbc::Encryptor<C>: KeyIvInit + BlockEncryptMut,
     cbc::Decryptor<C>: KeyIvInit + BlockDecryptMut,
 {
-    let fault = || Fault::new("ERR_OSSL_BAD_DECRYPT", "error:1C800064:Provider routines::bad decrypt");
+    let fault = || {
+        Fault::new(
+            "ERR_OSSL_BAD_DECRYPT",
+            "error:1C800064:Provider routines::bad decrypt",
+        )
+    };
     if decrypts {
         let cipher = cbc::Decryptor::<C>::new_from_slices(key, iv).map_err(|_| fault())?;
         let done = if padding {
@@ -203,8 +292,8 @@ where
 }
 
 fn counted<C: KeyIvInit + StreamCipher>(key: &[u8], iv: &[u8], input: &[u8]) -> Result<Vec<u8>, Fault> {
-    let mut cipher =
-        C::new_from_slices(key, iv).map_err(|_| Fault::new("ERR_CRYPTO_INVALID_IV", "Invalid initialization vector"))?;
+    let mut cipher = C::new_from_slices(key, iv)
+        .map_err(|_| Fault::new("ERR_CRYPTO_INVALID_IV", "Invalid initialization vector"))?;
     let mut output = input.to_vec();
     cipher.apply_keystream(&mut output);
     Ok(output)
@@ -228,11 +317,23 @@ impl Sealed<'_> {
         let nonce = aes_gcm::aead::generic_array::GenericArray::from_slice(self.iv);
         if decrypts {
             let msg = [input, self.tag].concat();
-            let output = cipher.decrypt(nonce, Payload { msg: &msg, aad: self.aad });
+            let output = cipher.decrypt(
+                nonce,
+                Payload {
+                    msg: &msg,
+                    aad: self.aad,
+                },
+            );
             return Ok((output.map_err(|_| fault())?, Vec::new()));
         }
         let mut output = cipher
-            .encrypt(nonce, Payload { msg: input, aad: self.aad })
+            .encrypt(
+                nonce,
+                Payload {
+                    msg: input,
+                    aad: self.aad,
+                },
+            )
             .map_err(|_| fault())?;
         let tag = output.split_off(output.len() - 16);
         Ok((output, tag))
@@ -241,24 +342,40 @@ impl Sealed<'_> {
 
 fn zlib(args: &Args<'_>) -> Done {
     let input = args.body();
-    let level = args.json("level").as_u64().map_or(Compression::default(), |level| {
-        Compression::new(level.min(9) as u32)
-    });
-    let (format, unpacks) = (args.text("format"), args.text("mode") == "unpack");
+    let level = args
+        .json("level")
+        .as_u64()
+        .map_or(Compression::default(), |level| {
+            Compression::new(level.min(9) as u32)
+        });
+    let unpacks = args.text("mode") == "inflate";
+    let format = match args.text("format") {
+        "auto" if !unpacks || input.starts_with(b"\x1f\x8b") => "gzip",
+        "auto" => "zlib",
+        format => format,
+    };
     let read: Box<dyn Read> = match (format, unpacks) {
         ("gzip", false) => Box::new(GzEncoder::new(input, level)),
-        ("deflate", false) => Box::new(ZlibEncoder::new(input, level)),
+        ("zlib", false) => Box::new(ZlibEncoder::new(input, level)),
         ("raw", false) => Box::new(DeflateEncoder::new(input, level)),
         ("gzip", true) => Box::new(MultiGzDecoder::new(input)),
-        ("deflate", true) => Box::new(ZlibDecoder::new(input)),
+        ("zlib", true) => Box::new(ZlibDecoder::new(input)),
         ("raw", true) => Box::new(DeflateDecoder::new(input)),
-        _ => return Err(Fault::new("ERR_INVALID_ARG_VALUE", format!("unknown format {format}"))),
+        _ => {
+            return Err(Fault::new(
+                "ERR_INVALID_ARG_VALUE",
+                format!("unknown format {format}"),
+            ));
+        }
     };
     let mut output = Bounded(Vec::new());
     io::copy(&mut read.take(MOST_UNPACKED + 1), &mut output)
         .map_err(|error| Fault::new("Z_DATA_ERROR", error.to_string()))?;
     if output.0.len() as u64 > MOST_UNPACKED {
-        return Err(Fault::new("ERR_BUFFER_TOO_LARGE", "Cannot create a Buffer larger than the machine has memory"));
+        return Err(Fault::new(
+            "ERR_BUFFER_TOO_LARGE",
+            "Cannot create a Buffer larger than the machine has memory",
+        ));
     }
     Ok(Reply::Bytes(output.0.into()))
 }
@@ -287,11 +404,14 @@ fn address(text: &str, base: &str) -> Done {
     let url = url.map_err(|_| invalid())?;
     let query = url.query().filter(|query| !query.is_empty());
     let fragment = url.fragment().filter(|fragment| !fragment.is_empty());
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    let host = format!("{}{port}", url.host_str().unwrap_or_default());
     Ok(json!({
         "href": url.as_str(),
         "protocol": format!("{}:", url.scheme()),
         "username": url.username(),
         "password": url.password().unwrap_or_default(),
+        "host": host,
         "hostname": url.host_str().unwrap_or_default(),
         "port": url.port().map_or_else(String::new, |port| port.to_string()),
         "pathname": url.path(),
@@ -320,7 +440,7 @@ fn text(args: &Args<'_>) -> Done {
             format!("The encoded data was not valid for encoding {label}"),
         ));
     }
-    Ok(Value::from(text.into_owned()).into())
+    Ok(Reply::Text(text.into_owned()))
 }
 
 #[cfg(test)]
@@ -347,7 +467,11 @@ mod tests {
         let digest = bytes("crypto.hash", r#"{"algorithm":"RSA-SHA256"}"#, b"abc");
         assert_eq!(hex(&digest[..4]), "ba7816bf");
         // RFC 4231, test case 2.
-        let mac = bytes("crypto.hmac", r#"{"algorithm":"sha256","key":"SmVmZQ=="}"#, b"what do ya want for nothing?");
+        let mac = bytes(
+            "crypto.hmac",
+            r#"{"algorithm":"sha256","key":"SmVmZQ=="}"#,
+            b"what do ya want for nothing?",
+        );
         assert_eq!(hex(&mac[..4]), "5bdcc146");
         // RFC 6070, test vector 2.
         let key = bytes(
@@ -361,35 +485,85 @@ mod tests {
     #[test]
     fn sealed_and_opened() {
         let key = STANDARD.encode([7; 32]);
-        for (algorithm, iv) in [("aes-256-cbc", 16), ("aes-256-ctr", 16), ("aes-256-gcm", 12)] {
-            let iv = STANDARD.encode(vec![1; iv]);
-            let arguments = json!({ "algorithm": algorithm, "key": key, "iv": iv });
-            let sealed = told("crypto.cipher", &arguments.to_string(), b"quite secret");
-            let output = STANDARD.decode(sealed["output"].as_str().expect("text")).expect("base64");
-            assert!(!output.starts_with(b"quite"), "{algorithm}");
-            let mut arguments = arguments;
+        for (algorithm, iv, tag) in [
+            ("aes-256-cbc", 16, 0),
+            ("aes-256-ctr", 16, 0),
+            ("aes-256-gcm", 12, 16),
+        ] {
+            let mut arguments =
+                json!({ "algorithm": algorithm, "key": key, "iv": STANDARD.encode(vec![1; iv]) });
+            let sealed = bytes("crypto.cipher", &arguments.to_string(), b"quite secret");
+            assert!(!sealed.starts_with(b"quite"), "{algorithm}");
+            let (output, tag) = sealed.split_at(sealed.len() - tag);
             arguments["decrypt"] = true.into();
-            arguments["tag"] = sealed["tag"].clone();
-            let opened = told("crypto.cipher", &arguments.to_string(), &output);
-            assert_eq!(opened["output"], STANDARD.encode("quite secret"), "{algorithm}");
+            arguments["tag"] = STANDARD.encode(tag).into();
+            assert_eq!(
+                bytes("crypto.cipher", &arguments.to_string(), output),
+                b"quite secret",
+                "{algorithm}"
+            );
         }
     }
 
     #[test]
+    fn more_keys() {
+        // RFC 7914, section 12, second vector; RFC 5869, test case 1.
+        let key = bytes(
+            "crypto.scrypt",
+            r#"{"salt":"TmFDbA==","n":1024,"r":8,"p":16,"length":64}"#,
+            b"password",
+        );
+        assert_eq!(hex(&key[..4]), "fdbabe1c");
+        let arguments = json!({
+            "algorithm": "sha256", "length": 42,
+            "salt": STANDARD.encode((0..13).collect::<Vec<u8>>()),
+            "info": STANDARD.encode((0xf0..0xfa).collect::<Vec<u8>>()),
+        });
+        assert_eq!(
+            hex(&bytes("crypto.hkdf", &arguments.to_string(), &[11; 22])[..4]),
+            "3cb25f25"
+        );
+    }
+
+    #[test]
     fn packed_and_unpacked() {
-        for format in ["gzip", "deflate", "raw"] {
-            let packed = bytes("zlib", &json!({ "format": format, "mode": "pack" }).to_string(), &[b'x'; 1000]);
+        for (format, back) in [
+            ("gzip", "gzip"),
+            ("gzip", "auto"),
+            ("zlib", "auto"),
+            ("raw", "raw"),
+        ] {
+            let packed = bytes(
+                "zlib",
+                &json!({ "format": format, "mode": "deflate" }).to_string(),
+                &[b'x'; 1000],
+            );
             assert!(packed.len() < 100, "{format}");
-            let unpacked = bytes("zlib", &json!({ "format": format, "mode": "unpack" }).to_string(), &packed);
+            let unpacked = bytes(
+                "zlib",
+                &json!({ "format": back, "mode": "inflate" }).to_string(),
+                &packed,
+            );
             assert_eq!(unpacked, [b'x'; 1000], "{format}");
         }
     }
 
     #[test]
     fn addresses_and_texts() {
-        let url = told("url.parse", r#"{"url":"../x?a=1#b","base":"https://u:p@H.example:8443/q/w/e"}"#, b"");
+        let url = told(
+            "url.parse",
+            r#"{"url":"../x?a=1#b","base":"https://u:p@H.example:8443/q/w/e"}"#,
+            b"",
+        );
         assert_eq!(url["href"], "https://u:p@h.example:8443/q/x?a=1#b");
-        assert_eq!((&url["port"], &url["search"]), (&json!("8443"), &json!("?a=1")));
-        assert_eq!(told("text.decode", r#"{"encoding":"latin1"}"#, b"\xe4"), "ä");
+        assert_eq!(
+            (&url["host"], &url["search"]),
+            (&json!("h.example:8443"), &json!("?a=1"))
+        );
+        let text = convert(
+            "text.decode",
+            &Args::parse(r#"{"encoding":"latin1"}"#, Some(b"\xe4")),
+        );
+        assert_eq!(text, Ok(Reply::Text("ä".to_owned())));
     }
 }

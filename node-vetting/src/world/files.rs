@@ -109,12 +109,12 @@ impl Files {
     }
 
     fn linked_folder(&self, path: &str) -> Option<(String, String)> {
-        path.match_indices('/').skip(1).find_map(|(at, _)| {
-            match self.nodes.get(&path[..at]) {
+        path.match_indices('/')
+            .skip(1)
+            .find_map(|(at, _)| match self.nodes.get(&path[..at]) {
                 Some(Node::Link(target)) => Some((path[..at].to_owned(), target.clone())),
                 _ => None,
-            }
-        })
+            })
     }
 
     /// The content of a file.
@@ -139,7 +139,9 @@ impl Files {
         let mut from = prefix.clone();
         // From child to child, without walking through what lies below each.
         while let Some((next, node)) = self.nodes.range(from.clone()..).next() {
-            let Some(rest) = next.strip_prefix(&prefix) else { break };
+            let Some(rest) = next.strip_prefix(&prefix) else {
+                break;
+            };
             let name = rest.split('/').next().unwrap_or_default();
             if name.len() == rest.len() {
                 names.push((name.to_owned(), node));
@@ -157,7 +159,9 @@ impl Files {
         let path = match self.find(path) {
             Some((_, Node::Folder)) => return Err(Fault::file("EISDIR", "open", path)),
             Some((real, _)) => real,
-            None => self.real(path).ok_or_else(|| Fault::file("ELOOP", "open", path))?,
+            None => self
+                .real(path)
+                .ok_or_else(|| Fault::file("ELOOP", "open", path))?,
         };
         if !matches!(self.find(parent(&path)), Some((_, Node::Folder))) {
             return Err(Fault::file("ENOENT", "open", &path));
@@ -187,7 +191,9 @@ impl Files {
 
     /// Makes a folder, with those above it when asked to.
     pub(super) fn make_folder(&mut self, path: &str, with_parents: bool) -> Result<(), Fault> {
-        let path = self.real(path).ok_or_else(|| Fault::file("ELOOP", "mkdir", path))?;
+        let path = self
+            .real(path)
+            .ok_or_else(|| Fault::file("ELOOP", "mkdir", path))?;
         match self.at(&path) {
             Some(Node::Folder) if with_parents => return Ok(()),
             Some(_) => return Err(Fault::file("EEXIST", "mkdir", &path)),
@@ -208,7 +214,9 @@ impl Files {
 
     /// Removes an entry; a folder only when it is empty or all below it may go too.
     pub(super) fn remove(&mut self, path: &str, all: bool) -> Result<(), Fault> {
-        let path = self.real(path).ok_or_else(|| Fault::file("ELOOP", "unlink", path))?;
+        let path = self
+            .real(path)
+            .ok_or_else(|| Fault::file("ELOOP", "unlink", path))?;
         match self.at(&path) {
             None => return Err(Fault::file("ENOENT", "unlink", &path)),
             Some(Node::Folder) => {
@@ -264,7 +272,9 @@ impl Files {
 
     /// Makes a symbolic link.
     pub(super) fn link(&mut self, target: &str, path: &str) -> Result<(), Fault> {
-        let path = self.real(path).ok_or_else(|| Fault::file("ELOOP", "symlink", path))?;
+        let path = self
+            .real(path)
+            .ok_or_else(|| Fault::file("ELOOP", "symlink", path))?;
         if self.at(&path).is_some() {
             return Err(Fault::file("EEXIST", "symlink", &path));
         }
@@ -316,7 +326,10 @@ mod tests {
         assert_eq!(names(&files, "/data/node_modules"), ["a", "a.b"]);
         assert_eq!(names(&files, "/data/node_modules/a"), ["lib", "package.json"]);
         assert_eq!(names(&files, "/"), ["data"]);
-        assert_eq!(files.list("/nowhere").map(|_| ()).map_err(|fault| fault.code), Err("ENOENT"));
+        assert_eq!(
+            files.list("/nowhere").map(|_| ()).map_err(|fault| fault.code),
+            Err("ENOENT")
+        );
     }
 
     #[test]
@@ -331,9 +344,14 @@ mod tests {
         files.write("/data/x", b"1", false, 0o600).expect("written");
         files.write("/data/x", b"2", true, 0o600).expect("appended");
         assert_eq!(files.read("/data/x").expect("read"), "12");
-        files.rename("/data/node_modules/a", "/data/moved").expect("moved");
+        files
+            .rename("/data/node_modules/a", "/data/moved")
+            .expect("moved");
         assert_eq!(files.read("/data/moved/lib/b.js").expect("read"), "b");
-        assert_eq!(files.remove("/data/moved", false).map_err(|fault| fault.code), Err("ENOTEMPTY"));
+        assert_eq!(
+            files.remove("/data/moved", false).map_err(|fault| fault.code),
+            Err("ENOTEMPTY")
+        );
         files.remove("/data/moved", true).expect("removed");
         assert!(files.find("/data/moved/lib/b.js").is_none());
         assert!(files.find("/data/node_modules/a.b/c.js").is_some());

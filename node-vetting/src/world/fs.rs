@@ -35,7 +35,7 @@ impl World {
         Ok(read.map(Reply::Bytes))
     }
 
-    /// `fs.write{path,append,mode}` with the content.
+    /// `fs.write{path,append,exclusive,mode}` with the content.
     pub(super) fn fs_write(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let path = normal(args.text("path"));
         let class = self.class(&path, &origin, true);
@@ -53,7 +53,17 @@ impl World {
             mode => mode as u32 & 0o7777,
         };
         if mode & 0o111 != 0 {
-            self.record(What::FsMode { path: path.clone(), class, mode }, origin)?;
+            self.record(
+                What::FsMode {
+                    path: path.clone(),
+                    class,
+                    mode,
+                },
+                origin,
+            )?;
+        }
+        if args.flag("exclusive") && self.files.find(&path).is_some() {
+            return Ok(Err(Fault::file("EEXIST", "open", &path)));
         }
         let written = self.files.write(&path, args.body(), args.flag("append"), mode);
         Ok(written.map(|()| Reply::Nothing))
@@ -89,7 +99,13 @@ impl World {
     pub(super) fn fs_list(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let path = normal(args.text("path"));
         let class = self.class(&path, &origin, false);
-        self.record(What::FsList { path: path.clone(), class }, origin)?;
+        self.record(
+            What::FsList {
+                path: path.clone(),
+                class,
+            },
+            origin,
+        )?;
         Ok(self.files.list(&path).map(|names| {
             let names: Vec<Value> = names
                 .into_iter()
@@ -103,7 +119,13 @@ impl World {
     pub(super) fn fs_delete(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let path = normal(args.text("path"));
         let class = self.class(&path, &origin, true);
-        self.record(What::FsDelete { path: path.clone(), class }, origin)?;
+        self.record(
+            What::FsDelete {
+                path: path.clone(),
+                class,
+            },
+            origin,
+        )?;
         let removed = self.files.remove(&path, args.flag("recursive"));
         Ok(removed.map(|()| Reply::Nothing))
     }
@@ -113,7 +135,14 @@ impl World {
         let path = normal(args.text("path"));
         let class = self.class(&path, &origin, true);
         let payload = self.payload(b"");
-        self.record(What::FsWrite { path: path.clone(), class, payload }, origin)?;
+        self.record(
+            What::FsWrite {
+                path: path.clone(),
+                class,
+                payload,
+            },
+            origin,
+        )?;
         let made = self.files.make_folder(&path, args.flag("recursive"));
         Ok(made.map(|()| Reply::Nothing))
     }
@@ -122,11 +151,24 @@ impl World {
     pub(super) fn fs_rename(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let (from, to) = (normal(args.text("from")), normal(args.text("to")));
         let class = self.class(&from, &origin, true);
-        self.record(What::FsDelete { path: from.clone(), class }, origin.clone())?;
+        self.record(
+            What::FsDelete {
+                path: from.clone(),
+                class,
+            },
+            origin.clone(),
+        )?;
         let content = self.files.read(&from).unwrap_or_default();
         let payload = self.payload(&content);
         let class = self.class(&to, &origin, true);
-        self.record(What::FsWrite { path: to.clone(), class, payload }, origin)?;
+        self.record(
+            What::FsWrite {
+                path: to.clone(),
+                class,
+                payload,
+            },
+            origin,
+        )?;
         Ok(self.files.rename(&from, &to).map(|()| Reply::Nothing))
     }
 
@@ -135,7 +177,14 @@ impl World {
         let path = normal(args.text("path"));
         let mode = args.number("mode") as u32;
         let class = self.class(&path, &origin, true);
-        self.record(What::FsMode { path: path.clone(), class, mode }, origin)?;
+        self.record(
+            What::FsMode {
+                path: path.clone(),
+                class,
+                mode,
+            },
+            origin,
+        )?;
         Ok(self.files.set_mode(&path, mode).map(|()| Reply::Nothing))
     }
 
@@ -152,10 +201,24 @@ impl World {
         let (target, path) = (args.text("target"), normal(args.text("path")));
         let payload = self.payload(target.as_bytes());
         let class = self.class(&path, &origin, true);
-        self.record(What::FsWrite { path: path.clone(), class, payload }, origin.clone())?;
+        self.record(
+            What::FsWrite {
+                path: path.clone(),
+                class,
+                payload,
+            },
+            origin.clone(),
+        )?;
         let class = self.class(target, &origin, false);
         let found = self.files.find(target).is_some();
-        self.record(What::FsRead { path: target.to_owned(), class, found }, origin)?;
+        self.record(
+            What::FsRead {
+                path: target.to_owned(),
+                class,
+                found,
+            },
+            origin,
+        )?;
         Ok(self.files.link(target, &path).map(|()| Reply::Nothing))
     }
 
@@ -186,7 +249,7 @@ impl World {
 
 const fn kind(node: &Node) -> &'static str {
     match node {
-        Node::Folder => "folder",
+        Node::Folder => "directory",
         Node::File { .. } => "file",
         Node::Link(_) => "link",
     }
@@ -195,9 +258,10 @@ const fn kind(node: &Node) -> &'static str {
 /// As the guest's `fs.Stats` are made from.
 fn described(node: &Node, now: i64) -> Value {
     let (size, mode) = match node {
-        Node::Folder => (4096, 0o755),
-        Node::File { content, mode } => (content.len(), *mode),
-        Node::Link(target) => (target.len(), 0o777),
+        Node::Folder => (4096, 0o040_755),
+        Node::File { content, mode } => (content.len(), 0o100_000 | *mode),
+        Node::Link(target) => (target.len(), 0o120_777),
     };
-    json!({ "type": kind(node), "size": size, "mode": mode, "mtime_ms": now })
+    // Everything is of yesterday.
+    json!({ "type": kind(node), "size": size, "mode": mode, "mtime_ms": now - 86_400_000, "nlink": 1, "uid": 1000, "gid": 1000 })
 }

@@ -48,6 +48,18 @@ impl Default for Machine {
 }
 
 impl Machine {
+    /// What the guest's `process` is made from.
+    pub(super) fn process(&self) -> Value {
+        json!({
+            "pid": 4217, "ppid": 1, "uid": self.uid, "gid": self.uid, "cwd": USER_DIR, "platform": self.platform,
+            "arch": self.arch, "exec_path": "/usr/local/bin/node", "version": "v24.11.1",
+            "versions": {
+                "node": "24.11.1", "v8": "13.6.233.10-node.28", "uv": "1.51.0", "zlib": "1.3.1-e00f703", "modules": "137",
+                "openssl": "3.5.4", "napi": "10", "ares": "1.34.5", "nghttp2": "1.67.1", "llhttp": "9.3.0", "unicode": "16.0",
+            },
+        })
+    }
+
     /// The answer to a question about the machine.
     pub(super) fn tell(&self, what: &str) -> Value {
         let windows = self.platform == "win32";
@@ -66,28 +78,21 @@ impl Machine {
             "version" => json!(format!("#1 {kind} {release}")),
             "homedir" => json!(HOME),
             "tmpdir" => json!("/tmp"),
-            "userInfo" => json!({
+            "user" => json!({
                 "username": self.user, "uid": self.uid, "gid": self.uid, "homedir": HOME,
                 "shell": if windows { Value::Null } else { json!("/bin/bash") },
             }),
-            "cpus" => json!(vec![
-                json!({
-                    "model": "Intel(R) Core(TM) i5-8365UE CPU @ 1.60GHz", "speed": 1600,
-                    "times": { "user": 91_230, "nice": 0, "sys": 30_110, "idle": 4_301_220, "irq": 0 },
-                });
-                4
-            ]),
+            "cpus" => json!(4),
+            "cpu_model" => json!("Intel(R) Core(TM) i5-8365UE CPU @ 1.60GHz"),
             "totalmem" => json!(8_245_432_320_u64),
             "freemem" => json!(5_103_230_976_u64),
             "uptime" => json!(43_200),
             "loadavg" => json!([0.21, 0.18, 0.12]),
-            "endianness" => json!("LE"),
-            "networkInterfaces" => json!({
+            "interfaces" => json!({
                 "lo": [interface("127.0.0.1", "255.0.0.0", "00:00:00:00:00:00", true)],
                 "eth0": [interface("192.0.2.17", "255.255.255.0", "02:42:c0:00:02:11", false)],
             }),
             "locale" => json!(self.locale),
-            "pid" => json!(4217),
             _ => Value::Null,
         }
     }
@@ -107,7 +112,10 @@ pub(super) fn environment(machine: &Machine, secrets: &mut Secrets) -> BTreeMap<
         ("USER", machine.user.as_str()),
         ("LOGNAME", machine.user.as_str()),
         ("HOSTNAME", machine.host.as_str()),
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
         ("SHELL", "/bin/bash"),
         ("PWD", USER_DIR),
         ("LANG", "en_US.UTF-8"),
@@ -123,7 +131,9 @@ pub(super) fn environment(machine: &Machine, secrets: &mut Secrets) -> BTreeMap<
         environment.insert(key.to_owned(), shape(&secret));
     };
     let bare = |secret: &str| secret.to_owned();
-    plant("AWS_ACCESS_KEY_ID", 16, &|secret| format!("AKIA{}", secret.to_uppercase()));
+    plant("AWS_ACCESS_KEY_ID", 16, &|secret| {
+        format!("AKIA{}", secret.to_uppercase())
+    });
     plant("AWS_SECRET_ACCESS_KEY", 40, &bare);
     plant("NPM_TOKEN", 36, &|secret| format!("npm_{secret}"));
     plant("GITHUB_TOKEN", 36, &|secret| format!("ghp_{secret}"));
@@ -140,22 +150,54 @@ pub(super) fn furnish(files: &mut Files, machine: &Machine, secrets: &mut Secret
     home(files, secrets);
     for (path, text) in [
         ("/etc/hostname", format!("{}\n", machine.host)),
-        ("/etc/hosts", format!("127.0.0.1 localhost\n192.0.2.17 {}\n", machine.host)),
-        ("/etc/os-release", "ID=debian\nVERSION_ID=\"13\"\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n".to_owned()),
-        ("/etc/passwd", format!("root:x:0:0:root:/root:/bin/bash\n{0}:x:{1}:{1}::{HOME}:/bin/bash\n", machine.user, machine.uid)),
+        (
+            "/etc/hosts",
+            format!("127.0.0.1 localhost\n192.0.2.17 {}\n", machine.host),
+        ),
+        (
+            "/etc/os-release",
+            "ID=debian\nVERSION_ID=\"13\"\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n".to_owned(),
+        ),
+        (
+            "/etc/passwd",
+            format!(
+                "root:x:0:0:root:/root:/bin/bash\n{0}:x:{1}:{1}::{HOME}:/bin/bash\n",
+                machine.user, machine.uid
+            ),
+        ),
         ("/etc/resolv.conf", "nameserver 192.0.2.1\n".to_owned()),
         ("/proc/version", "Linux version 6.12.48\n".to_owned()),
-        ("/proc/cpuinfo", "processor : 0\nmodel name : Intel(R) Core(TM) i5-8365UE CPU @ 1.60GHz\n".to_owned()),
+        (
+            "/proc/cpuinfo",
+            "processor : 0\nmodel name : Intel(R) Core(TM) i5-8365UE CPU @ 1.60GHz\n".to_owned(),
+        ),
         ("/etc/machine-id", "8f2b1c0d4e5a69788796a5b4c3d2e1f0\n".to_owned()),
     ] {
         files.place(path, text, 0o644);
     }
     let hash = secrets.plant("password-hash", "shadow", 43);
-    files.place("/etc/shadow", format!("root:$y$j9T$x$.{hash}:20000::::::\n"), 0o600);
-    for folder in ["/tmp", "/var/tmp", "/usr/bin", "/usr/local/bin", "/dev/shm", "/data/configured"] {
+    files.place(
+        "/etc/shadow",
+        format!("root:$y$j9T$x$.{hash}:20000::::::\n"),
+        0o600,
+    );
+    for folder in [
+        "/tmp",
+        "/var/tmp",
+        "/usr/bin",
+        "/usr/local/bin",
+        "/dev/shm",
+        "/data/configured",
+    ] {
         files.place_folder(folder);
     }
-    for program in ["/bin/sh", "/bin/bash", "/usr/bin/node", "/usr/bin/curl", "/usr/bin/git"] {
+    for program in [
+        "/bin/sh",
+        "/bin/bash",
+        "/usr/bin/node",
+        "/usr/bin/curl",
+        "/usr/bin/git",
+    ] {
         files.place(program, format!("\x7fELF{MARKER}").into_bytes(), 0o755);
     }
 }
@@ -186,9 +228,15 @@ fn user_dir(files: &mut Files, secrets: &mut Secrets) {
              adminAuth: {{ type: 'credentials', users: [{{ username: 'admin', password: '$2b$08${admin}', permissions: '*' }}] }},\n}};\n"
         ),
     );
-    place(".config.runtime.json", json!({ "instanceId": "3c1f", "_credentialSecret": internal }).to_string());
+    place(
+        ".config.runtime.json",
+        json!({ "instanceId": "3c1f", "_credentialSecret": internal }).to_string(),
+    );
     place(".config.nodes.json", json!({}).to_string());
-    place(".config.users.json", json!({ "admin": { "editor": { "view": {} } } }).to_string());
+    place(
+        ".config.users.json",
+        json!({ "admin": { "editor": { "view": {} } } }).to_string(),
+    );
     place(
         "package.json",
         json!({ "name": "node-red-project", "description": "A Node-RED Project", "version": "0.0.1", "private": true }).to_string(),
@@ -200,7 +248,11 @@ fn home(files: &mut Files, secrets: &mut Secrets) {
     let mut place = |name: &str, text: String, mode| files.place(&format!("{HOME}/{name}"), text, mode);
     let npm = secrets.plant("npm-token", "npmrc", 36);
     // The registry's own name is the user's to choose, as everywhere.
-    place(".npmrc", format!("//registry.plant.example/:_authToken=npm_{npm}\n"), 0o600);
+    place(
+        ".npmrc",
+        format!("//registry.plant.example/:_authToken=npm_{npm}\n"),
+        0o600,
+    );
     let lines: Vec<String> = (0..6)
         .map(|line| secrets.plant("ssh-key", &format!("ssh {line}"), 70))
         .collect();
@@ -212,8 +264,16 @@ fn home(files: &mut Files, secrets: &mut Secrets) {
         ),
         0o600,
     );
-    place(".ssh/id_ed25519.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlant operator@plant7\n".to_owned(), 0o644);
-    place(".ssh/known_hosts", "git.plant.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGit\n".to_owned(), 0o644);
+    place(
+        ".ssh/id_ed25519.pub",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlant operator@plant7\n".to_owned(),
+        0o644,
+    );
+    place(
+        ".ssh/known_hosts",
+        "git.plant.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGit\n".to_owned(),
+        0o644,
+    );
     let key = secrets.plant("cloud-key", "aws id", 16).to_uppercase();
     let secret = secrets.plant("cloud-key", "aws", 40);
     place(
@@ -228,9 +288,17 @@ fn home(files: &mut Files, secrets: &mut Secrets) {
         0o600,
     );
     let azure = secrets.plant("cloud-key", "azure", 64);
-    place(".azure/accessTokens.json", json!([{ "refreshToken": azure }]).to_string(), 0o600);
+    place(
+        ".azure/accessTokens.json",
+        json!([{ "refreshToken": azure }]).to_string(),
+        0o600,
+    );
     let kube = secrets.plant("cloud-key", "kube", 48);
-    place(".kube/config", format!("apiVersion: v1\nkind: Config\nusers:\n- name: plant\n  user:\n    token: {kube}\n"), 0o600);
+    place(
+        ".kube/config",
+        format!("apiVersion: v1\nkind: Config\nusers:\n- name: plant\n  user:\n    token: {kube}\n"),
+        0o600,
+    );
     let docker = secrets.plant("docker-auth", "docker", 40);
     place(
         ".docker/config.json",
@@ -238,20 +306,40 @@ fn home(files: &mut Files, secrets: &mut Secrets) {
         0o600,
     );
     let git = secrets.plant("git-credential", "git", 36);
-    place(".git-credentials", format!("https://operator:ghp_{git}@git.plant.example\n"), 0o600);
+    place(
+        ".git-credentials",
+        format!("https://operator:ghp_{git}@git.plant.example\n"),
+        0o600,
+    );
     let hub = secrets.plant("git-credential", "hub", 36);
-    place(".config/gh/hosts.yml", format!("git.plant.example:\n  oauth_token: gho_{hub}\n"), 0o600);
+    place(
+        ".config/gh/hosts.yml",
+        format!("git.plant.example:\n  oauth_token: gho_{hub}\n"),
+        0o600,
+    );
     let netrc = secrets.plant("git-credential", "netrc", 24);
-    place(".netrc", format!("machine git.plant.example login operator password {netrc}\n"), 0o600);
+    place(
+        ".netrc",
+        format!("machine git.plant.example login operator password {netrc}\n"),
+        0o600,
+    );
     let wallet = secrets.plant("wallet", "wallet", 64);
     place(".config/Exodus/exodus.wallet/seed.seco", wallet, 0o600);
     let bitcoin = secrets.plant("wallet", "bitcoin", 64);
     place(".bitcoin/wallet.dat", bitcoin, 0o600);
     let history = secrets.plant("password", "history", 20);
-    place(".bash_history", format!("cd /data\nmysql -u root -p{history}\n"), 0o600);
+    place(
+        ".bash_history",
+        format!("cd /data\nmysql -u root -p{history}\n"),
+        0o600,
+    );
     place(".bashrc", "export EDITOR=nano\n".to_owned(), 0o644);
     place(".profile", "[ -f ~/.bashrc ] && . ~/.bashrc\n".to_owned(), 0o644);
-    place(".gitconfig", "[user]\n\tname = Operator\n\temail = operator@plant.example\n".to_owned(), 0o644);
+    place(
+        ".gitconfig",
+        "[user]\n\tname = Operator\n\temail = operator@plant.example\n".to_owned(),
+        0o644,
+    );
 }
 
 /// Files and folders whose content is somebody's secret, below the home or anywhere.
@@ -268,21 +356,76 @@ const SECRET: &[&str] = &[
     "/run/secrets",
 ];
 const SECRET_AT_HOME: &[&str] = &[
-    ".npmrc", ".yarnrc", ".ssh", ".aws", ".azure", ".kube", ".docker", ".git-credentials", ".netrc", ".gnupg",
-    ".config/gcloud", ".config/gh", ".config/Exodus", ".config/google-chrome", ".mozilla", ".bitcoin", ".ethereum",
-    ".electrum", ".bash_history", ".zsh_history", ".pgpass", ".my.cnf", ".pypirc", ".password-store", ".claude",
-    ".gemini", ".config/op", ".local/share/keyrings", ".terraform.d", ".vault-token",
+    ".npmrc",
+    ".yarnrc",
+    ".ssh",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".git-credentials",
+    ".netrc",
+    ".gnupg",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/Exodus",
+    ".config/google-chrome",
+    ".mozilla",
+    ".bitcoin",
+    ".ethereum",
+    ".electrum",
+    ".bash_history",
+    ".zsh_history",
+    ".pgpass",
+    ".my.cnf",
+    ".pypirc",
+    ".password-store",
+    ".claude",
+    ".gemini",
+    ".config/op",
+    ".local/share/keyrings",
+    ".terraform.d",
+    ".vault-token",
 ];
 /// Places from which something is started later.
 const STARTUP: &[&str] = &[
-    "/etc/systemd", "/lib/systemd", "/usr/lib/systemd", "/etc/cron", "/var/spool/cron", "/etc/init.d", "/etc/rc",
-    "/etc/profile", "/etc/bash.bashrc", "/etc/ld.so.preload", "/usr/local/bin", "/usr/bin", "/bin", "/sbin",
+    "/etc/systemd",
+    "/lib/systemd",
+    "/usr/lib/systemd",
+    "/etc/cron",
+    "/var/spool/cron",
+    "/etc/init.d",
+    "/etc/rc",
+    "/etc/profile",
+    "/etc/bash.bashrc",
+    "/etc/ld.so.preload",
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/sbin",
     "/usr/sbin",
 ];
 const STARTUP_AT_HOME: &[&str] = &[
-    ".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zprofile", ".zshenv", ".config/systemd",
-    ".config/autostart", ".ssh/authorized_keys", ".ssh/config", ".gitconfig", ".config/git", ".vimrc",
-    "Library/LaunchAgents", ".local/bin", ".config/fish", ".claude", ".github", ".vscode",
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".profile",
+    ".zshrc",
+    ".zprofile",
+    ".zshenv",
+    ".config/systemd",
+    ".config/autostart",
+    ".ssh/authorized_keys",
+    ".ssh/config",
+    ".gitconfig",
+    ".config/git",
+    ".vimrc",
+    "Library/LaunchAgents",
+    ".local/bin",
+    ".config/fish",
+    ".claude",
+    ".github",
+    ".vscode",
 ];
 
 fn among(path: &str, list: &[&str]) -> bool {
@@ -295,7 +438,8 @@ fn among(path: &str, list: &[&str]) -> bool {
 /// The class of a path: for whom it is there. `own` is the folder of the package that asks.
 pub(super) fn class_of(path: &str, own: Option<&str>, writes: bool) -> &'static str {
     let at_home = path.strip_prefix(HOME).map(|rest| rest.trim_start_matches('/'));
-    if own.is_some_and(|own| path == own || path.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'))) {
+    if own.is_some_and(|own| path == own || path.strip_prefix(own).is_some_and(|rest| rest.starts_with('/')))
+    {
         return "own";
     }
     if writes && (among(path, STARTUP) || at_home.is_some_and(|path| among(path, STARTUP_AT_HOME))) {

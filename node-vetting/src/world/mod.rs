@@ -8,12 +8,12 @@
 //!
 //! | operation | arguments | gives |
 //! |---|---|---|
-//! | `jobs` | | runs what promises wait for: `{ran, rejections: [text]}` |
+//! | `jobs` | | runs what promises wait for: `{ran}` |
 //! | `code.function` | `path` | the file as `function (exports, require, module, __filename, __dirname)`; throws a `SyntaxError` |
 //! | `code.script` | `file` + source | what the text comes to as a script under that name; throws |
 //! | `fs.read` | `path` | bytes |
-//! | `fs.write` | `path, append, mode` + bytes | |
-//! | `fs.stat` | `path, link` | `{type: file, folder or link, size, mode, mtime_ms}` |
+//! | `fs.write` | `path, append, exclusive, mode` + bytes | |
+//! | `fs.stat` | `path, link` | `{type: file, directory or link, size, mode, mtime_ms, nlink, uid, gid}` |
 //! | `fs.list` | `path` | `[{name, type}]` |
 //! | `fs.delete` `fs.mkdir` | `path, recursive` | |
 //! | `fs.rename` | `from, to` | |
@@ -21,27 +21,29 @@
 //! | `fs.link` | `target, path` | |
 //! | `fs.readlink` `fs.real` | `path` | a path |
 //! | `module.resolve` | `from, name, import` | `{path, format: commonjs, module, json, native, wasm or builtin}` |
-//! | `module.source` | `path` | bytes, counted as loaded |
-//! | `net.connect` | `protocol, host, port, tls, insecure` | `{id, address, deliver: [{after_ms, base64}]}` |
+//! | `module.source` | `path` | text as it is; counted as loaded |
+//! | `net.connect` | `protocol, host, port, tls, insecure` | `{id, answer: open, address, deliver: [{after_ms, base64}]}` |
 //! | `net.send` | `id` + bytes | `{deliver, close}` |
 //! | `net.close` | `id` | |
 //! | `net.listen` | `protocol, host, port` | `{port}` |
 //! | `net.multicast` | `group` | |
 //! | `dns.resolve` | `name, type` | `{addresses}` |
-//! | `http.request` | `method, url, headers, insecure` + body | `{id, status, headers, length, address}` |
+//! | `http.request` | `method, url, headers, insecure` + body | `{id, status, message, headers: [[name, value]], address}` |
 //! | `http.body` | `id` | bytes |
-//! | `proc.spawn` | `command, args, shell, detached, env` + input | `{pid, status, stdout, stderr}` |
+//! | `proc.spawn` | `command, args, shell, detached, env` + input | `{pid, status, signal, stdout, stderr}` |
 //! | `proc.exit` `proc.kill` `proc.setuid` | `code` / `pid, signal` | |
 //! | `worker.start` | + source | |
 //! | `env.get` `env.keys` `env.set` `env.delete` | `key, value` | a value or `null`; keys |
-//! | `os.info` | `what`: as the functions of `os` are called, `pid`, `locale` | a value |
-//! | `crypto.*` `zlib` `url.parse` `text.decode` | see [`codec`] | |
+//! | `os.info` | `what`: as the functions of `os` are called, `user`, `interfaces`, `cpu_model`, `locale` | a value |
+//! | `proc.info` | | `{pid, ppid, uid, gid, cwd, platform, arch, exec_path, version, versions}` |
+//! | `text.encode` | in place of `json` the text as it is | bytes |
+//! | `crypto.*` `zlib` `url.parse` `text.decode` | see `codec` | |
 //! | `code.eval` | `how, literal` + source | |
 //! | `wasm` | `how` + bytes | |
 //! | `native` | `path` | |
 //! | `record` | `what`: one of [`What`] that the host cannot see by itself | |
 //! | `phase` | `phase`: a [`Phase`] | |
-//! | `clock.now` `clock.advance` | `ms` | `{ms, passed}` |
+//! | `clock.now` `clock.advance` | `ms` | `{ms, run_ms}` |
 //! | `output` | `stream` + bytes | |
 //!
 //! `import` and `import()` go past the door: the engine asks the host itself, and for what is no module the function
@@ -116,6 +118,8 @@ pub struct Conditions {
     pub machine: Machine,
     /// Whether there is a network.
     pub online: bool,
+    /// Whether functions and branches tell that they ran.
+    pub coverage: bool,
     /// Most events.
     pub events: usize,
     /// Most bytes printed.
@@ -133,6 +137,7 @@ impl Default for Conditions {
             environment: BTreeMap::new(),
             machine: Machine::default(),
             online: true,
+            coverage: false,
             events: 50_000,
             output: 64 << 20,
         }
@@ -153,8 +158,6 @@ pub struct World {
     asked: Vec<u8>,
     asked_environment: BTreeSet<(Option<Site>, String)>,
     loaded: BTreeSet<String>,
-    /// Texts to run instead of what the files hold, by path.
-    instead: BTreeMap<String, Bytes>,
     /// What the host did for the guest and has not been paid for yet, in units of fuel.
     work: u64,
 }
@@ -182,9 +185,11 @@ impl World {
         machine::furnish(&mut world.files, &machine, secrets);
         for (place, package) in closure.places() {
             for (path, content) in package.files() {
-                world
-                    .files
-                    .place(&files::normal(&format!("{USER_DIR}/{place}/{path}")), content.clone(), 0o644);
+                world.files.place(
+                    &files::normal(&format!("{USER_DIR}/{place}/{path}")),
+                    content.clone(),
+                    0o644,
+                );
             }
         }
         world
@@ -216,15 +221,15 @@ impl World {
             asked: Vec::new(),
             asked_environment: BTreeSet::new(),
             loaded: BTreeSet::new(),
-            instead: BTreeMap::new(),
             work: 0,
             conditions,
         }
     }
 
-    /// Runs other text in place of a file, for instance one that tells which of its parts ran.
-    pub fn replace(&mut self, path: &str, text: Bytes) {
-        self.instead.insert(path.to_owned(), text);
+    /// Whether functions and branches tell that they ran.
+    #[must_use]
+    pub const fn covers(&self) -> bool {
+        self.conditions.coverage
     }
 
     /// Plants a secret of a class that the caller puts somewhere itself, and gives it.
@@ -238,7 +243,14 @@ impl World {
         !(op.starts_with("crypto.") || op.starts_with("clock."))
             && !matches!(
                 op,
-                "zlib" | "url.parse" | "text.decode" | "phase" | "http.body" | "net.close" | "module.source" | "fs.real"
+                "zlib"
+                    | "url.parse"
+                    | "text.decode"
+                    | "phase"
+                    | "http.body"
+                    | "net.close"
+                    | "module.source"
+                    | "fs.real"
             )
     }
 
@@ -246,7 +258,13 @@ impl World {
     ///
     /// # Errors
     /// When a budget is spent; the run is then over.
-    pub fn call(&mut self, op: &str, json: &str, bytes: Option<&[u8]>, origin: Origin) -> Result<Reply, Spent> {
+    pub fn call(
+        &mut self,
+        op: &str,
+        json: &str,
+        bytes: Option<&[u8]>,
+        origin: Origin,
+    ) -> Result<Reply, Spent> {
         let args = Args::parse(json, bytes);
         let answer = self.answer(op, &args, origin)?;
         let reply = answer.unwrap_or_else(|fault| fault.reply());
@@ -300,6 +318,7 @@ impl World {
             "env.set" => self.env_set(args, origin),
             "env.delete" => self.env_delete(args, origin),
             "os.info" => self.os_info(args, origin),
+            "proc.info" => Ok(Ok(self.conditions.machine.process().into())),
             "code.eval" => self.code_eval(args, origin),
             "wasm" => self.wasm(args, origin),
             "native" => self.native(args, origin),
@@ -323,7 +342,10 @@ impl World {
             _ if op.starts_with("crypto.") => Ok(self.convert(op, args)),
             _ => {
                 self.record(What::Unsupported { what: op.to_owned() }, origin)?;
-                Ok(Err(Fault::new("ERR_METHOD_NOT_IMPLEMENTED", format!("{op} is not implemented"))))
+                Ok(Err(Fault::new(
+                    "ERR_METHOD_NOT_IMPLEMENTED",
+                    format!("{op} is not implemented"),
+                )))
             }
         }
     }
@@ -399,12 +421,6 @@ impl World {
         Ok(found)
     }
 
-    /// How a file is run.
-    #[must_use]
-    pub fn format(&self, path: &str) -> Format {
-        modules::format(&self.files, path)
-    }
-
     /// The text to run of a file, which counts as loaded from now on.
     pub fn source(&mut self, path: &str) -> Option<Bytes> {
         let content = self.files.read(path).ok()?;
@@ -414,7 +430,7 @@ impl World {
                 self.log.loaded.push(below.to_owned());
             }
         }
-        Some(self.instead.get(path).cloned().unwrap_or(content))
+        Some(content)
     }
 
     /// What was seen, when all is over.
@@ -449,7 +465,13 @@ impl World {
         let found = self.secrets.find(searched);
         let shown: String = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN * 4)])
             .chars()
-            .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+            .map(|c| {
+                if c.is_control() && c != '\n' {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
             .take(SHOWN)
             .collect();
         Payload {
@@ -480,7 +502,7 @@ impl World {
         let path = args.text("path");
         let source = self.source(path);
         Ok(source
-            .map(Reply::Bytes)
+            .map(|source| Reply::Text(String::from_utf8_lossy(&source).into_owned()))
             .ok_or_else(|| Fault::new("MODULE_NOT_FOUND", format!("Cannot find module '{path}'"))))
     }
 
@@ -489,7 +511,14 @@ impl World {
         // Text that stands in the package as it is, is read there; text that was made is not.
         let literal = args.flag("literal") || self.stands_in_source(args.body(), &origin);
         let how = args.text("how").to_owned();
-        self.record(What::Eval { how, literal, payload }, origin)?;
+        self.record(
+            What::Eval {
+                how,
+                literal,
+                payload,
+            },
+            origin,
+        )?;
         Ok(Ok(Reply::Nothing))
     }
 
@@ -537,7 +566,7 @@ impl World {
     }
 
     fn time(&self) -> Reply {
-        json!({ "ms": self.clock.now(), "passed": self.clock.passed() }).into()
+        json!({ "ms": self.clock.now(), "run_ms": self.clock.passed() }).into()
     }
 }
 

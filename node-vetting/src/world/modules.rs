@@ -8,12 +8,60 @@ use crate::world::ordered::Ordered;
 
 /// Modules that come with Node.js.
 const BUILTIN: &[&str] = &[
-    "assert", "assert/strict", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto",
-    "dgram", "diagnostics_channel", "dns", "dns/promises", "domain", "events", "fs", "fs/promises", "http", "http2",
-    "https", "inspector", "inspector/promises", "module", "net", "os", "path", "path/posix", "path/win32",
-    "perf_hooks", "process", "punycode", "querystring", "readline", "readline/promises", "repl", "stream",
-    "stream/consumers", "stream/promises", "stream/web", "string_decoder", "sys", "timers", "timers/promises", "tls",
-    "trace_events", "tty", "url", "util", "util/types", "v8", "vm", "wasi", "worker_threads", "zlib",
+    "assert",
+    "assert/strict",
+    "async_hooks",
+    "buffer",
+    "child_process",
+    "cluster",
+    "console",
+    "constants",
+    "crypto",
+    "dgram",
+    "diagnostics_channel",
+    "dns",
+    "dns/promises",
+    "domain",
+    "events",
+    "fs",
+    "fs/promises",
+    "http",
+    "http2",
+    "https",
+    "inspector",
+    "inspector/promises",
+    "module",
+    "net",
+    "os",
+    "path",
+    "path/posix",
+    "path/win32",
+    "perf_hooks",
+    "process",
+    "punycode",
+    "querystring",
+    "readline",
+    "readline/promises",
+    "repl",
+    "stream",
+    "stream/consumers",
+    "stream/promises",
+    "stream/web",
+    "string_decoder",
+    "sys",
+    "timers",
+    "timers/promises",
+    "tls",
+    "trace_events",
+    "tty",
+    "url",
+    "util",
+    "util/types",
+    "v8",
+    "vm",
+    "wasi",
+    "worker_threads",
+    "zlib",
 ];
 /// Those that need the prefix.
 const PREFIXED: &[&str] = &["sea", "sqlite", "test", "test/reporters"];
@@ -55,7 +103,7 @@ impl Format {
 /// Where a name leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// The file, or `node:` and the name of a builtin.
+    /// The file, or the name of a builtin without `node:`.
     pub path: String,
     /// How it is run.
     pub format: Format,
@@ -90,9 +138,15 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// In the words of Node.js when it means nothing.
     pub(super) fn resolve(&self, from: &str, name: &str) -> Result<Resolved, Fault> {
+        if name.starts_with("node:") && builtin(name).is_none() {
+            return Err(Fault::new(
+                "ERR_UNKNOWN_BUILTIN_MODULE",
+                format!("No such built-in module: {name}"),
+            ));
+        }
         if let Some(builtin) = builtin(name) {
             return Ok(Resolved {
-                path: format!("node:{builtin}"),
+                path: builtin.to_owned(),
                 format: Format::Builtin,
             });
         }
@@ -116,11 +170,29 @@ impl<'a> Resolver<'a> {
         } else {
             self.package(folder, name)?
         };
-        let path = found.ok_or_else(|| missing(from, name))?;
+        let path = found.ok_or_else(|| self.missing(from, name))?;
         Ok(Resolved {
             format: format(self.files, &path),
             path,
         })
+    }
+
+    fn missing(&self, from: &str, name: &str) -> Fault {
+        if self.conditions.contains(&"import") {
+            let kind = if name.starts_with(['.', '/']) {
+                "module"
+            } else {
+                "package"
+            };
+            return Fault::new(
+                "ERR_MODULE_NOT_FOUND",
+                format!("Cannot find {kind} '{name}' imported from {from}"),
+            );
+        }
+        Fault::new(
+            "MODULE_NOT_FOUND",
+            format!("Cannot find module '{name}'\nRequire stack:\n- {from}"),
+        )
     }
 
     fn is_file(&self, path: &str) -> Option<String> {
@@ -144,7 +216,8 @@ impl<'a> Resolver<'a> {
         let main = self.manifest(path).and_then(|manifest| {
             let main = manifest.get("main").text()?.to_owned();
             let target = normal(&format!("{path}/{main}"));
-            self.file(&target).or_else(|| self.file(&format!("{target}/index")))
+            self.file(&target)
+                .or_else(|| self.file(&format!("{target}/index")))
         });
         main.or_else(|| self.file(&format!("{path}/index")))
     }
@@ -163,7 +236,9 @@ impl<'a> Resolver<'a> {
             && manifest.get("name").text() == Some(package)
             && *manifest.get("exports") != Ordered::Null
         {
-            return self.exported(&own, manifest.get("exports"), inner, name).map(Some);
+            return self
+                .exported(&own, manifest.get("exports"), inner, name)
+                .map(Some);
         }
         let mut at = folder;
         loop {
@@ -172,7 +247,9 @@ impl<'a> Resolver<'a> {
                 if let Some((place, Node::Folder)) = self.files.find(&place) {
                     let manifest = self.manifest(&place).unwrap_or(Ordered::Null);
                     if *manifest.get("exports") != Ordered::Null {
-                        return self.exported(&place, manifest.get("exports"), inner, name).map(Some);
+                        return self
+                            .exported(&place, manifest.get("exports"), inner, name)
+                            .map(Some);
                     }
                     let found = if inner == "." {
                         self.folder(&place)
@@ -234,7 +311,9 @@ impl<'a> Resolver<'a> {
         let (place, manifest) = self.scope(folder).ok_or_else(undefined)?;
         let map = manifest.get("imports").entries().ok_or_else(undefined)?;
         let (target, star) = select(map, name).ok_or_else(undefined)?;
-        self.target(&place, target, star, 0).map(Some).ok_or_else(undefined)
+        self.target(&place, target, star, 0)
+            .map(Some)
+            .ok_or_else(undefined)
     }
 
     /// Follows a target to a file: text, a choice by conditions, or a list of which the first that leads somewhere counts.
@@ -278,9 +357,6 @@ pub(super) fn builtin(name: &str) -> Option<&str> {
 
 /// How a file is run.
 pub(super) fn format(files: &Files, path: &str) -> Format {
-    if path.starts_with("node:") {
-        return Format::Builtin;
-    }
     match path.rsplit_once('.').map(|(_, extension)| extension) {
         Some("mjs") => Format::Module,
         Some("json") => Format::Json,
@@ -313,7 +389,10 @@ fn split(name: &str) -> (&str, &str) {
 /// The entry of a map for a key: the exact one, else the pattern with the longest beginning; with what the star is.
 fn select<'v, 'k>(map: &'v [(String, Ordered)], key: &'k str) -> Option<(&'v Ordered, &'k str)> {
     let dotted = |pattern: &str| pattern.strip_prefix("./").unwrap_or(pattern).to_owned();
-    if let Some((_, target)) = map.iter().find(|(pattern, _)| dotted(pattern) == key && !pattern.contains('*')) {
+    if let Some((_, target)) = map
+        .iter()
+        .find(|(pattern, _)| dotted(pattern) == key && !pattern.contains('*'))
+    {
         return Some((target, ""));
     }
     map.iter()
@@ -331,21 +410,19 @@ fn select<'v, 'k>(map: &'v [(String, Ordered)], key: &'k str) -> Option<(&'v Ord
         .map(|(_, target, star)| (target, star))
 }
 
-fn missing(from: &str, name: &str) -> Fault {
-    Fault::new(
-        "MODULE_NOT_FOUND",
-        format!("Cannot find module '{name}'\nRequire stack:\n- {from}"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn tree() -> Files {
         let mut files = Files::default();
-        let mut place = |path: &str, text: &str| files.place(&format!("/data/node_modules/{path}"), text.to_owned(), 0o644);
-        place("a/package.json", r##"{"name":"a","main":"lib","imports":{"#inner":"./lib/inner.js"}}"##);
+        let mut place = |path: &str, text: &str| {
+            files.place(&format!("/data/node_modules/{path}"), text.to_owned(), 0o644)
+        };
+        place(
+            "a/package.json",
+            r##"{"name":"a","main":"lib","imports":{"#inner":"./lib/inner.js"}}"##,
+        );
         place("a/lib/index.js", "");
         place("a/lib/inner.js", "");
         place("a/node_modules/b/package.json", r#"{"name":"b"}"#);
@@ -375,21 +452,38 @@ mod tests {
 
     #[test]
     fn as_node_finds_them() {
-        check("a/lib/index.js", "fs", false, Ok("node:fs"));
-        check("a/lib/index.js", "node:fs/promises", false, Ok("node:fs/promises"));
-        check("a/lib/index.js", "node:test", false, Ok("node:test"));
+        check("a/lib/index.js", "fs", false, Ok("fs"));
+        check("a/lib/index.js", "node:fs/promises", false, Ok("fs/promises"));
+        check("a/lib/index.js", "node:test", false, Ok("test"));
         check("a/lib/index.js", "test", false, Err("MODULE_NOT_FOUND"));
         check("a/lib/index.js", "./inner", false, Ok("a/lib/inner.js"));
         check("a/lib/index.js", "..", false, Ok("a/lib/index.js"));
         check("a/lib/index.js", "b", false, Ok("a/node_modules/b/index.json"));
+        check("e/m.js", "node:nothing", false, Err("ERR_UNKNOWN_BUILTIN_MODULE"));
+        check("e/m.js", "b", true, Err("ERR_MODULE_NOT_FOUND"));
         check("e/m.js", "b", false, Err("MODULE_NOT_FOUND"));
         check("a/lib/index.js", "#inner", false, Ok("a/lib/inner.js"));
-        check("a/lib/index.js", "#outer", false, Err("ERR_PACKAGE_IMPORT_NOT_DEFINED"));
+        check(
+            "a/lib/index.js",
+            "#outer",
+            false,
+            Err("ERR_PACKAGE_IMPORT_NOT_DEFINED"),
+        );
         check("a/lib/index.js", "e", false, Ok("e/c.cjs"));
         check("a/lib/index.js", "e", true, Ok("e/m.js"));
         check("a/lib/index.js", "e/p/z", true, Ok("e/q/z.js"));
-        check("a/lib/index.js", "e/x", true, Err("ERR_PACKAGE_PATH_NOT_EXPORTED"));
-        check("a/lib/index.js", "e/c.cjs", true, Err("ERR_PACKAGE_PATH_NOT_EXPORTED"));
+        check(
+            "a/lib/index.js",
+            "e/x",
+            true,
+            Err("ERR_PACKAGE_PATH_NOT_EXPORTED"),
+        );
+        check(
+            "a/lib/index.js",
+            "e/c.cjs",
+            true,
+            Err("ERR_PACKAGE_PATH_NOT_EXPORTED"),
+        );
         check("a/lib/index.js", "@s/t", true, Ok("@s/t/only.js"));
         check("e/m.js", "e/p/z", false, Ok("e/q/z.js"));
     }

@@ -49,8 +49,15 @@ impl Network {
 
     /// A peer; an address is called by the name it was given for.
     fn peer(&self, protocol: &str, host: &str, port: u16) -> Peer {
-        let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
-        let host = self.names.get(bare).map_or(bare, String::as_str).to_ascii_lowercase();
+        let bare = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .trim_end_matches('.');
+        let host = self
+            .names
+            .get(bare)
+            .map_or(bare, String::as_str)
+            .to_ascii_lowercase();
         Peer {
             protocol: protocol.to_owned(),
             configured: is_configured(&host),
@@ -71,7 +78,11 @@ impl Network {
             .bytes()
             .fold(7_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte))
             .clamp(20, 250);
-        let [a, b, c] = if is_configured(name) { CONFIGURED_NET } else { [198, 51, 100] };
+        let [a, b, c] = if is_configured(name) {
+            CONFIGURED_NET
+        } else {
+            [198, 51, 100]
+        };
         let address = Ipv4Addr::new(a, b, c, last).to_string();
         self.names.insert(address.clone(), name.to_owned());
         address
@@ -122,7 +133,9 @@ impl World {
                 tail: Vec::new(),
             },
         );
-        Ok(Ok(json!({ "id": id, "address": address, "deliver": delivery(&greeting) }).into()))
+        Ok(Ok(
+            json!({ "id": id, "answer": "open", "address": address, "deliver": delivery(&greeting) }).into(),
+        ))
     }
 
     /// `net.send{id}` with bytes.
@@ -140,7 +153,9 @@ impl World {
         let cut = connection.tail.len().saturating_sub(TAIL);
         connection.tail.drain(..cut);
         self.network.connections.insert(id, connection);
-        Ok(Ok(json!({ "deliver": delivery(&answer.parts), "close": answer.close }).into()))
+        Ok(Ok(
+            json!({ "deliver": delivery(&answer.parts), "close": answer.close }).into(),
+        ))
     }
 
     /// `net.close{id}`
@@ -160,7 +175,11 @@ impl World {
             },
             origin,
         )?;
-        let given = if port == 0 { 49_152 + (self.network.id() % 10_000) as u16 } else { port };
+        let given = if port == 0 {
+            49_152 + (self.network.id() % 10_000) as u16
+        } else {
+            port
+        };
         Ok(Ok(json!({ "port": given }).into()))
     }
 
@@ -175,14 +194,24 @@ impl World {
     pub(super) fn dns_resolve(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let name = args.text("name").to_ascii_lowercase();
         // A name that is asked for piece by piece is searched as a whole.
-        self.asked.extend_from_slice(name.split('.').next().unwrap_or_default().as_bytes());
+        self.asked
+            .extend_from_slice(name.split('.').next().unwrap_or_default().as_bytes());
         let together = [name.as_bytes(), b"\n", &self.asked].concat();
         let payload = self.payload_with(name.as_bytes(), &together);
         let cut = self.asked.len().saturating_sub(TAIL);
         self.asked.drain(..cut);
-        self.record(What::Resolve { name: name.clone(), payload }, origin)?;
+        self.record(
+            What::Resolve {
+                name: name.clone(),
+                payload,
+            },
+            origin,
+        )?;
         if !self.online() && name != "localhost" {
-            return Ok(Err(Fault::new("ENOTFOUND", format!("getaddrinfo ENOTFOUND {name}"))));
+            return Ok(Err(Fault::new(
+                "ENOTFOUND",
+                format!("getaddrinfo ENOTFOUND {name}"),
+            )));
         }
         let addresses = match args.text("type") {
             "TXT" => json!([[answers::text()]]),
@@ -216,14 +245,19 @@ impl World {
         }
         let sent = request_bytes(args, &url);
         let payload = self.payload(&sent);
-        self.record(What::Send { peer: peer.clone(), payload }, origin)?;
+        self.record(
+            What::Send {
+                peer: peer.clone(),
+                payload,
+            },
+            origin,
+        )?;
         let answer = answers::http(args.text("method"), &url, args.json("headers"), peer.configured);
-        let id = self.network.id();
-        let length = answer.body.len();
+        let (id, message) = (self.network.id(), answer.message());
         self.network.bodies.insert(id, answer.body);
         let address = self.network.address(&peer.host);
         Ok(Ok(json!({
-            "id": id, "status": answer.status, "headers": answer.headers, "length": length, "address": address,
+            "id": id, "status": answer.status, "message": message, "headers": answer.headers, "address": address,
         })
         .into()))
     }
@@ -243,13 +277,9 @@ impl World {
 /// All of a request that leaves the machine.
 fn request_bytes(args: &Args<'_>, url: &url::Url) -> Vec<u8> {
     let mut sent = format!("{} {url}\n", args.text("method")).into_bytes();
-    let headers = args.json("headers");
-    for (name, value) in headers.as_object().into_iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for pair in args.json("headers").as_array().into_iter().flatten() {
+        let [name, value] = [0, 1].map(|at| pair[at].as_str().unwrap_or_default());
         sent.extend_from_slice(format!("{name}: {value}\n").as_bytes());
-    }
-    for pair in headers.as_array().into_iter().flatten() {
-        sent.extend_from_slice(format!("{pair}\n").as_bytes());
     }
     // Name and password inside an address travel as a header.
     if let Some(password) = url.password() {

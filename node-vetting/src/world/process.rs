@@ -34,7 +34,9 @@ impl World {
             origin,
         )?;
         let printed = self.output_of(&line);
-        Ok(Ok(json!({ "pid": 5100, "status": 0, "stdout": printed, "stderr": "" }).into()))
+        Ok(Ok(
+            json!({ "pid": 5100, "status": 0, "signal": null, "stdout": printed, "stderr": "" }).into(),
+        ))
     }
 
     /// What a few programs print that are asked for secrets or for who one is.
@@ -45,7 +47,10 @@ impl World {
             .collect();
         let has = |word: &str| words.contains(&word);
         if (has("gh") && has("token")) || (has("git") && has("credential")) {
-            let config = self.files.read("/home/operator/.config/gh/hosts.yml").unwrap_or_default();
+            let config = self
+                .files
+                .read("/home/operator/.config/gh/hosts.yml")
+                .unwrap_or_default();
             let text = String::from_utf8_lossy(&config).into_owned();
             return text.rsplit(' ').next().unwrap_or_default().to_owned();
         }
@@ -56,7 +61,10 @@ impl World {
                 .map(|(key, value)| format!("{key}={value}\n"))
                 .collect();
         }
-        if let Some(at) = words.iter().position(|word| matches!(*word, "cat" | "type" | "more" | "tail" | "head")) {
+        if let Some(at) = words
+            .iter()
+            .position(|word| matches!(*word, "cat" | "type" | "more" | "tail" | "head"))
+        {
             let read: Vec<String> = words[at + 1..]
                 .iter()
                 .filter_map(|path| {
@@ -148,7 +156,15 @@ impl World {
         let what = args.text("what").to_owned();
         let told = self.conditions.machine.tell(&what);
         // Half of all code asks for the platform; who the machine is, is another question.
-        let identity = ["hostname", "userInfo", "networkInterfaces", "machine", "cpus", "release", "version"];
+        let identity = [
+            "hostname",
+            "user",
+            "interfaces",
+            "machine",
+            "cpu_model",
+            "release",
+            "version",
+        ];
         if identity.contains(&what.as_str()) {
             self.record(What::Identity { what }, origin)?;
         }

@@ -11,10 +11,14 @@ pub(super) enum Protocol {
     Mqtt,
     Modbus,
     /// Whether the text of a mail is on its way.
-    Smtp { body: bool },
+    Smtp {
+        body: bool,
+    },
     Redis,
     /// Packets so far.
-    Mysql { packets: u32 },
+    Mysql {
+        packets: u32,
+    },
     S7,
     OpcUa,
 }
@@ -68,7 +72,9 @@ impl Protocol {
                 close: true,
             },
             // A broker on another port is known by its clients' first packet.
-            Self::Unknown if bytes.len() > 6 && bytes[0] == 0x10 && memchr::memmem::find(bytes, b"MQ").is_some() => {
+            Self::Unknown
+                if bytes.len() > 6 && bytes[0] == 0x10 && memchr::memmem::find(bytes, b"MQ").is_some() =>
+            {
                 *self = Self::Mqtt;
                 mqtt(bytes)
             }
@@ -90,7 +96,15 @@ impl Protocol {
 }
 
 fn is_http(bytes: &[u8]) -> bool {
-    let methods: [&[u8]; 7] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "];
+    let methods: [&[u8]; 7] = [
+        b"GET ",
+        b"POST ",
+        b"PUT ",
+        b"HEAD ",
+        b"PATCH ",
+        b"DELETE ",
+        b"OPTIONS ",
+    ];
     methods.iter().any(|method| bytes.starts_with(method))
 }
 
@@ -108,16 +122,25 @@ fn mqtt(mut bytes: &[u8]) -> Said {
             }),
             // PUBLISH with an answer asked for: received.
             3 if head & 0b110 != 0 => {
-                let topic = packet.get(..2).map_or(0, |length| usize::from(length[0]) << 8 | usize::from(length[1]));
+                let topic = packet
+                    .get(..2)
+                    .map_or(0, |length| usize::from(length[0]) << 8 | usize::from(length[1]));
                 if let Some(id) = packet.get(2 + topic..4 + topic) {
-                    said.parts.push(vec![if head & 0b100 == 0 { 0x40 } else { 0x50 }, 2, id[0], id[1]]);
+                    said.parts
+                        .push(vec![if head & 0b100 == 0 { 0x40 } else { 0x50 }, 2, id[0], id[1]]);
                 }
             }
             // PUBREL: complete.
-            6 => said.parts.extend(packet.get(..2).map(|id| vec![0x70, 2, id[0], id[1]])),
+            6 => said
+                .parts
+                .extend(packet.get(..2).map(|id| vec![0x70, 2, id[0], id[1]])),
             // SUBSCRIBE and UNSUBSCRIBE: granted.
-            8 => said.parts.extend(packet.get(..2).map(|id| vec![0x90, 3, id[0], id[1], 0])),
-            10 => said.parts.extend(packet.get(..2).map(|id| vec![0xb0, 2, id[0], id[1]])),
+            8 => said
+                .parts
+                .extend(packet.get(..2).map(|id| vec![0x90, 3, id[0], id[1], 0])),
+            10 => said
+                .parts
+                .extend(packet.get(..2).map(|id| vec![0xb0, 2, id[0], id[1]])),
             // PINGREQ.
             12 => said.parts.push(vec![0xd0, 0]),
             14 => said.close = true,
@@ -240,7 +263,8 @@ fn s7(bytes: &[u8]) -> Option<Vec<u8>> {
         0xf0 if bytes.get(7) == Some(&0x32) && bytes.get(17) == Some(&0xf0) => {
             let (high, low) = (*bytes.get(11)?, *bytes.get(12)?);
             Some(vec![
-                3, 0, 0, 27, 2, 0xf0, 0x80, 0x32, 3, 0, 0, high, low, 0, 8, 0, 0, 0, 0, 0xf0, 0, 0, 1, 0, 1, 0, 0xf0,
+                3, 0, 0, 27, 2, 0xf0, 0x80, 0x32, 3, 0, 0, high, low, 0, 8, 0, 0, 0, 0, 0xf0, 0, 0, 1, 0, 1,
+                0, 0xf0,
             ])
         }
         _ => None,
@@ -287,7 +311,13 @@ mod tests {
     #[test]
     fn damaged_packets_are_met_with_silence() {
         for port in [1883, 502, 25, 6379, 3306, 102, 4840, 9999] {
-            for bytes in [&b""[..], &[0], &[0xff; 3], &[0x10, 0xff, 0xff, 0xff, 0xff, 0xff], &[0xe0; 9]] {
+            for bytes in [
+                &b""[..],
+                &[0],
+                &[0xff; 3],
+                &[0x10, 0xff, 0xff, 0xff, 0xff, 0xff],
+                &[0xe0; 9],
+            ] {
                 let _ = answer(port, bytes);
             }
         }

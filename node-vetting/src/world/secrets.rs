@@ -67,7 +67,10 @@ impl Secrets {
             let mut hasher = Sha256::new();
             hasher.update(format!("{:?} {class} {name} {round}", self.set));
             text.extend(hasher.finalize().iter().map(|byte| {
-                char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"[usize::from(*byte) % 62])
+                char::from(
+                    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                        [usize::from(*byte) % 62],
+                )
             }));
             round += 1;
         }
@@ -106,7 +109,10 @@ fn build(planted: &[(&'static str, String)]) -> Option<Finder> {
             forms.extend((0..3).map(|offset| shifted(plain, offset)));
         }
         // Reversed digits too: text that was encoded first and turned around then.
-        let turned: Vec<Vec<u8>> = forms[2..].iter().map(|form| form.iter().rev().copied().collect()).collect();
+        let turned: Vec<Vec<u8>> = forms[2..]
+            .iter()
+            .map(|form| form.iter().rev().copied().collect())
+            .collect();
         forms.extend(turned);
         classes.extend(forms.iter().map(|_| *class));
         needles.extend(forms);
@@ -136,7 +142,9 @@ fn look(finder: &Finder, bytes: &[u8], layers: usize, found: &mut Found) {
     for hit in automaton.find_overlapping_iter(bytes) {
         match classes[hit.pattern().as_usize()] {
             REMOTE => found.remote = true,
-            class if !found.secrets.iter().any(|known| known == class) => found.secrets.push(class.to_owned()),
+            class if !found.secrets.iter().any(|known| known == class) => {
+                found.secrets.push(class.to_owned())
+            }
             _ => {}
         }
     }
@@ -155,7 +163,11 @@ fn peeled(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
         layers.extend(unpacked(&bytes[start..]).map(Cow::Owned));
     }
     if bytes.contains(&b'%') {
-        layers.push(percent_encoding::percent_decode(bytes).collect::<Vec<u8>>().into());
+        layers.push(
+            percent_encoding::percent_decode(bytes)
+                .collect::<Vec<u8>>()
+                .into(),
+        );
     }
     for run in bytes.split(|byte| !(byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte))) {
         if run.len() < RUN {
@@ -168,7 +180,11 @@ fn peeled(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
     }
     // Labels of a host name, lines of a listing, separate numbers of an array.
     if bytes.len() < 1 << 16 {
-        let joined: Vec<u8> = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).copied().collect();
+        let joined: Vec<u8> = bytes
+            .iter()
+            .filter(|byte| byte.is_ascii_alphanumeric())
+            .copied()
+            .collect();
         if joined.len() != bytes.len() {
             layers.push(joined.into());
         }
@@ -179,7 +195,9 @@ fn peeled(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
 
 /// Where compressed data may begin: at the start, and behind the mark of gzip.
 fn packed_starts(bytes: &[u8]) -> Vec<usize> {
-    let mut starts: Vec<usize> = memchr::memmem::find_iter(bytes, b"\x1f\x8b\x08").take(4).collect();
+    let mut starts: Vec<usize> = memchr::memmem::find_iter(bytes, b"\x1f\x8b\x08")
+        .take(4)
+        .collect();
     if bytes.first() == Some(&0x78) {
         starts.push(0);
     }
@@ -219,7 +237,11 @@ fn unbased(run: &[u8]) -> Option<Vec<u8>> {
         })
         .filter(|byte| *byte != b'=')
         .collect();
-    let whole = if usual.len() % 4 == 1 { usual.len() - 1 } else { usual.len() };
+    let whole = if usual.len() % 4 == 1 {
+        usual.len() - 1
+    } else {
+        usual.len()
+    };
     STANDARD.decode(&usual[..whole]).ok()
 }
 
@@ -249,7 +271,11 @@ mod tests {
 
     #[test]
     fn in_every_usual_encoding() {
-        let base = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text).into_bytes();
+        let base = |text: &[u8]| {
+            base64::engine::general_purpose::STANDARD
+                .encode(text)
+                .into_bytes()
+        };
         let reverse = |text: &str| text.bytes().rev().collect::<Vec<u8>>();
         let gzip = |text: &[u8]| {
             let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -264,17 +290,37 @@ mod tests {
             ("base64 at 1", Box::new(|t| base(format!("x{t}yy").as_bytes()))),
             ("base64 at 2", Box::new(|t| base(format!("xx{t}y").as_bytes()))),
             ("reversed", Box::new(reverse)),
-            ("reversed base64", Box::new(|t| base(t.as_bytes()).into_iter().rev().collect())),
+            (
+                "reversed base64",
+                Box::new(|t| base(t.as_bytes()).into_iter().rev().collect()),
+            ),
             ("base64 of reversed", Box::new(|t| base(&reverse(t)))),
-            ("percent", Box::new(|t| t.bytes().map(|b| format!("%{b:02x}")).collect::<String>().into_bytes())),
+            (
+                "percent",
+                Box::new(|t| {
+                    t.bytes()
+                        .map(|b| format!("%{b:02x}"))
+                        .collect::<String>()
+                        .into_bytes()
+                }),
+            ),
             ("base64 twice", Box::new(|t| base(&base(t.as_bytes())))),
-            ("gzip", Box::new(|t| gzip(format!("{{\"t\":\"{t}\"}}").as_bytes()))),
+            (
+                "gzip",
+                Box::new(|t| gzip(format!("{{\"t\":\"{t}\"}}").as_bytes())),
+            ),
             ("gzip in base64", Box::new(|t| base(&gzip(t.as_bytes())))),
-            ("in labels", Box::new(|t| format!("{}.{}.evil.example", &t[..20], &t[20..]).into_bytes())),
-            ("hex in labels", Box::new(|t| {
-                let digits = hex(t.as_bytes());
-                format!("{}.{}.evil.example", &digits[..30], &digits[30..]).into_bytes()
-            })),
+            (
+                "in labels",
+                Box::new(|t| format!("{}.{}.evil.example", &t[..20], &t[20..]).into_bytes()),
+            ),
+            (
+                "hex in labels",
+                Box::new(|t| {
+                    let digits = hex(t.as_bytes());
+                    format!("{}.{}.evil.example", &digits[..30], &digits[30..]).into_bytes()
+                }),
+            ),
             ("codes", Box::new(|t| format!("{:?}", t.as_bytes()).into_bytes())),
         ];
         for (name, make) in cases {
