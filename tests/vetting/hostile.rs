@@ -18,7 +18,11 @@ fn small() -> Budget {
 }
 
 fn attack(source: &str) -> Ran {
-    let ran = run_with(source, Conditions::default(), &small());
+    let conditions = Conditions {
+        events: 5000,
+        ..Conditions::default()
+    };
+    let ran = run_with(source, conditions, &small());
     assert!(ran.trace.memory <= 64 << 20, "{}", ran.trace.memory);
     assert!(ran.trace.fuel <= small().fuel);
     ran
@@ -149,7 +153,7 @@ fn floods_are_capped() {
         "output",
     );
     spent(
-        "const host = require('host'); for (let i = 0; ; i++) host('net.connect', { host: 'h' + i, port: 1 });",
+        "const host = require('host'); for (let i = 0; ; i++) try { host('net.connect', { host: 'h' + i, port: 1 }); } catch {}",
         "events",
     );
 }

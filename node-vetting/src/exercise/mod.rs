@@ -155,7 +155,9 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         dated("+400d", 400),
         dated("+4y", 1461),
         dated("-3000d", -3000),
-        conditioned("offline", &|conditions| conditions.online = false),
+        with("offline", Question::Network, &|conditions| {
+            conditions.online = false
+        }),
         with("covered", Question::Nothing, &|conditions| {
             conditions.coverage = true
         }),

@@ -118,6 +118,8 @@ pub(super) enum Question {
     Secrets,
     /// The date.
     Date,
+    /// The network, without which less is expected to happen.
+    Network,
     /// Anything else.
     Conditions,
     /// Nothing at all.
@@ -231,6 +233,9 @@ fn within(run: usize, trace: &Trace, seen: &mut Vec<Observation>) {
 fn between(base: &Trace, run: usize, trace: &Trace, question: Question, seen: &mut Vec<Observation>) {
     for difference in differences(base, trace) {
         let (usual, other) = (difference.one.len(), difference.other.len());
+        if question == Question::Network && usual > 0 {
+            continue;
+        }
         // The run in which it happens more often has the event that the other one lacks.
         let evidence = if usual > other {
             Evidence {
@@ -252,7 +257,7 @@ fn between(base: &Trace, run: usize, trace: &Trace, question: Question, seen: &m
                 usual,
                 other,
             },
-            Question::Conditions => Fact::ConditionDecides {
+            Question::Conditions | Question::Network => Fact::ConditionDecides {
                 run: name,
                 act,
                 usual,
