@@ -32,6 +32,6 @@ import './node/zlib.js';
 import './node/url.js';
 import './node/assert.js';
 import './node/misc.js';
-import { drive } from './drive/probe.js';
+import { drive } from './drive/drive.js';
 import { synthesize } from './loader/esm.js';
 globalThis.__guest = { drive, synthesize };

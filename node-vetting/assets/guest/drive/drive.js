@@ -1,0 +1,21 @@
+// What the host calls: one run, from the text of a plan to the text of what came of it.
+
+import { call } from '../core/host.js';
+import { finish, refresh, turn } from '../core/loop.js';
+import { parseJson, promises, stringify } from '../core/primordials.js';
+import { ready } from '../node/process.js';
+import { run } from './run.js';
+import { edit } from '../editor/edit.js';
+
+/** Carries out one run. Promises are pumped here, so that nothing is left when it returns. */
+export function drive(text) {
+  const plan = parseJson(text);
+  ready();
+  refresh();
+  let answer = { error: 'the run did not end' };
+  const carry = plan.half === 'editor' ? edit : run;
+  promises.then(carry(plan), (value) => { answer = value; finish(); }, (error) => { answer = { error: `${error?.stack ?? error}` }; finish(); });
+  do call('jobs');
+  while (turn());
+  return stringify(answer);
+}
