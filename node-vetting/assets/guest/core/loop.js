@@ -44,7 +44,7 @@ export function place() {
     const line = lines[i];
     if (line !== '' && !strings.includes(line, 'node:internal/') && strings.includes(line, '/')) return strings.trim(line);
   }
-  return '';
+  return '?';
 }
 
 function less(a, b) {

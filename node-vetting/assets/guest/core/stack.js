@@ -56,31 +56,50 @@ defineProperty(Error.prototype, 'stack', {
   },
 });
 
+/** The call sites of this moment. The engine gives them to the formatter of an error that is being made. */
+function sites() {
+  const before = Error.prepareStackTrace;
+  const limit = Error.stackTraceLimit;
+  let found = [];
+  Error.stackTraceLimit = 100;
+  Error.prepareStackTrace = (_, given) => {
+    found = given;
+    return '';
+  };
+  engineStack(new Error());
+  Error.stackTraceLimit = limit;
+  // The engine keeps it behind an accessor: it is put back, never redefined.
+  Error.prepareStackTrace = before;
+  return found;
+}
+
 Error.captureStackTrace = function captureStackTrace_(target, above) {
-  const holder = {};
-  captureStackTrace(holder, typeof above === 'function' ? above : captureStackTrace_);
-  const own = getOwnPropertyDescriptor(holder, 'stack');
-  let value = own?.value;
-  if (typeof value === 'string') value = header(target) + frames(value);
+  const from = typeof above === 'function' ? above : captureStackTrace_;
+  const format = Error.prepareStackTrace;
+  let value;
+  if (typeof format === 'function') {
+    const all = sites();
+    let start = 0;
+    for (let i = 0; i < all.length; i++) if (all[i].getFunction() === from) start = i + 1;
+    const limit = typeof Error.stackTraceLimit === 'number' ? Error.stackTraceLimit : 10;
+    value = format(target, arrays.slice(all, start, start + limit));
+  } else {
+    const holder = {};
+    captureStackTrace(holder, from);
+    value = getOwnPropertyDescriptor(holder, 'stack')?.value;
+    if (typeof value === 'string') value = header(target) + frames(value);
+  }
   defineProperty(target, 'stack', { value, writable: true, configurable: true, enumerable: false });
 };
 defineProperty(Error.captureStackTrace, 'name', { value: 'captureStackTrace' });
 
 /** Call sites get the methods that they lack. */
 function completeCallSites() {
-  const before = Error.prepareStackTrace;
-  let site;
-  Error.prepareStackTrace = (_, sites) => {
-    site = sites[0];
-    return '';
-  };
-  engineStack(new Error());
-  Error.prepareStackTrace = before;
-  if (before === undefined) delete Error.prepareStackTrace;
+  const [site] = sites();
   if (site === undefined || site === null) return;
   const prototype = getPrototypeOf(site);
   const add = (name, value) => {
-    if (prototype[name] === undefined) defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: false });
+    if (name === 'toString' || prototype[name] === undefined) defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: false });
   };
   add('getThis', function getThis() { return undefined; });
   add('getTypeName', function getTypeName() { return 'Object'; });
