@@ -1,4 +1,4 @@
-// Everything of the guest, in order. What it leaves is taken and removed by `start.js`.
+// Everything of the guest, in order. What it leaves is taken and removed by the host.
 
 import './core/stack.js';
 import './web/encoding.js';
@@ -34,4 +34,6 @@ import './node/assert.js';
 import './node/misc.js';
 import { drive } from './drive/drive.js';
 import { synthesize } from './loader/esm.js';
-globalThis.__guest = { drive, synthesize };
+import { rejected } from './node/rejections.js';
+
+globalThis.__guest = { drive, synthesize, rejected };

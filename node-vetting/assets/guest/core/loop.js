@@ -20,7 +20,7 @@ let scheduled = false;
 let wait = null;
 let over = false;
 let onUncaught = (error) => { throw error; };
-let slowing = true;
+let most = 1000;
 
 /** Milliseconds since the start of the run. */
 export const time = () => clock;
@@ -78,10 +78,14 @@ function take() {
   return first;
 }
 
+/** No place fires more often than this. */
+export const limitFirings = (count) => { most = count; };
+
 /** How much longer than asked a place has to wait after so many firings. */
 function slowed(site, delay) {
-  if (!slowing || site === '') return delay;
+  if (site === '') return delay;
   const over = (maps.get(firings, site) ?? 0) - (delay <= 1 ? EXACT_SHORT : EXACT);
+  if (over > most - EXACT) return Infinity;
   return over <= 0 ? delay : delay * pow(2, Math.min(over, 42));
 }
 
@@ -89,7 +93,7 @@ function slowed(site, delay) {
 export function arm(delay, repeat, run, site = place()) {
   if (delay >= DAY) record({ __proto__: null, kind: 'long-timer', delay: Math.trunc(delay) });
   const entry = { __proto__: null, due: clock + slowed(site, delay), order: order++, repeat, delay, run, site, live: true };
-  add(entry);
+  if (entry.due !== Infinity) add(entry);
   return entry;
 }
 export const cancel = (entry) => { entry.live = false; };
@@ -126,7 +130,7 @@ function fire(entry) {
   if (entry.repeat > 0) {
     entry.due = clock + slowed(entry.site, entry.repeat);
     entry.order = order++;
-    add(entry);
+    if (entry.due !== Infinity) add(entry);
   } else {
     entry.live = false;
   }

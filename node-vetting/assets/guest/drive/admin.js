@@ -14,7 +14,7 @@ export function chosenByCaller(mark, known = {}) {
 }
 
 export async function askRoutes(plan, world, standing, phase) {
-  const mark = plan.caller ?? 'caller';
+  const mark = plan.caller;
   let asked = 0;
   for (const [kind, app] of [['admin', world.adminApp], ['http', world.httpNode]]) {
     for (const route of [...app.routes].slice(0, 60)) {

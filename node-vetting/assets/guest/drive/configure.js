@@ -2,9 +2,6 @@
 
 import { candidates } from './values.js';
 
-/** Variants beyond the first take other options and flip switches. */
-export const VARIANTS = 4;
-
 function choose(name, property, variant, canaries) {
   const list = property.candidates?.length ? property.candidates : candidates(name, property.value, canaries, property.options ?? []);
   if (property.options?.length) return list[variant % list.length];
@@ -42,7 +39,7 @@ export function configurations(type, told, known, canaries, variant, made = new 
   config.name ??= `${type} ${variant + 1}`;
   const wanted = { ...known.get(type)?.options?.credentials, ...definition.credentials };
   const credentials = {};
-  for (const [name, kind] of Object.entries(wanted)) credentials[name] = kind?.type === 'password' || /pass|secret|token|key/i.test(name) ? canaries.credential(type, name) : choose(name, { value: '' }, 0, canaries);
+  for (const [name, kind] of Object.entries(wanted)) credentials[name] = kind?.type === 'password' || /pass|secret|token|key/i.test(name) ? canaries.credential : choose(name, { value: '' }, 0, canaries);
   list.push({ config, credentials, config_node: definition.category === 'config' });
   return list;
 }

@@ -18,7 +18,7 @@ export function messages(words, canaries) {
     { payload: null },
     { topic: 'no payload' },
     { payload: 'on', complete: true, reset: true },
-    { payload: 'x', filename: canaries.path, url: `https://${canaries.host}/msg`, host: canaries.host, port: 502, method: 'GET', headers: { 'x-test': '1' }, query: 'SELECT 1', to: `operator@${canaries.host}`, cmd: 'status', command: 'status', action: 'read' },
+    { payload: 'x', filename: canaries.file, url: canaries.url, host: canaries.host, port: 502, method: 'GET', headers: { 'x-test': '1' }, query: 'SELECT 1', to: canaries.mail, cmd: 'status', command: 'status', action: 'read' },
   ];
   for (const word of words) {
     list.push({ payload: word, topic: word });

@@ -1,15 +1,15 @@
 // One run, from the plan to its end: install scripts, registration, construction, messages, routes, time, closing.
 
 import { call, record, short, text } from '../core/host.js';
-import { guarded, pass, pending, within } from '../core/loop.js';
+import { guarded, limitFirings, pass, pending, within } from '../core/loop.js';
 import { load, loadMain, pretendMain } from '../loader/commonjs.js';
 import { importNow } from '../loader/esm.js';
 import { Exit } from '../node/process.js';
-import { sync as fs } from '../node/fs.js';
 import { runtime } from '../red/runtime.js';
 import { observed } from '../red/node.js';
 import { askRoutes } from './admin.js';
-import { configurations, VARIANTS } from './configure.js';
+import { configurations } from './configure.js';
+import { canariesOf, USER_DIR } from './plan.js';
 import { comparedWords, messages } from './messages.js';
 import { compare, snapshot } from './tamper.js';
 
@@ -29,30 +29,20 @@ function attempt(type, action) {
 }
 
 async function install(plan) {
-  for (const { name, file, args = [] } of plan.scripts ?? []) {
-    phase({ install: name });
+  for (const { script, path: file, arguments: args } of plan.installs) {
+    phase({ install: script });
     process.argv = [process.execPath, file, ...args];
     attempt('', () => loadMain(file));
     await pass(30 * SECOND, false);
   }
 }
 
-/** The files that register nodes, as the manifest names them. */
-function nodeFiles(plan) {
-  if (plan.nodes) return plan.nodes;
-  const manifest = JSON.parse(fs.readFile(`${plan.root}/package.json`, 'utf8').replace(/^\ufeff/, ''));
-  const list = [];
-  for (const [name, file] of Object.entries(manifest['node-red']?.nodes ?? {})) list.push({ name, file: `${plan.root}/${file.replace(/^\.?\//, '')}` });
-  for (const [name, file] of Object.entries(manifest['node-red']?.plugins ?? {})) list.push({ name, file: `${plan.root}/${file.replace(/^\.?\//, '')}`, plugin: true });
-  return list;
-}
-
 async function register(plan, world) {
   phase('register');
   pretendMain('/usr/local/lib/node_modules/node-red/red.js');
-  for (const { name, file } of nodeFiles(plan)) {
+  for (const { set: name, path: file } of [...plan.nodes, ...plan.plugins]) {
     if (!/\.[cm]?js$/.test(file)) continue;
-    const { value, error } = attempt(name, () => load(file, `${plan.user_dir}/-`));
+    const { value, error } = attempt(name, () => load(file, `${USER_DIR}/-`));
     if (error) continue;
     let start = value;
     if (typeof start !== 'function' && typeof start?.default === 'function') start = start.default;
@@ -68,9 +58,9 @@ async function register(plan, world) {
 }
 
 async function entries(plan) {
-  for (const { path, module } of plan.entries ?? []) {
+  for (const { path, import: module } of plan.loads) {
     phase({ load: path });
-    attempt('', () => (module ? importNow(path) : load(path, `${plan.user_dir}/-`)));
+    attempt('', () => (module ? importNow(path) : load(path, `${USER_DIR}/-`)));
     await pass(SECOND, false);
   }
 }
@@ -88,8 +78,8 @@ function wordsOf(world, type) {
 /** Makes one node of each type and variant; gives those that stand. */
 async function construct(plan, world, canaries) {
   const standing = [];
-  const told = plan.editor?.types ?? {};
-  for (let variant = 0; variant < (plan.variants ?? VARIANTS); variant++) {
+  const told = plan.types ?? {};
+  for (let variant = 0; variant < plan.variants; variant++) {
     const made = new Map();
     for (const type of world.types.keys()) {
       const list = configurations(type, told, world.types, canaries, variant, made);
@@ -117,8 +107,9 @@ async function feed(plan, world, standing, canaries) {
     if (inner || typeof node?.receive !== 'function') continue;
     phase({ message: config.type });
     if (!words.has(config.type)) words.set(config.type, wordsOf(world, config.type));
-    // Later variants get the plain shapes only: what words do, the first two have shown.
-    for (const msg of messages(variant < 2 ? words.get(config.type) : [], canaries)) {
+    // Later variants get the first shapes only: what the others and words do, the first two have shown.
+    const all = messages(words.get(config.type), canaries);
+    for (const msg of variant < 2 ? all : all.slice(0, plan.messages)) {
       guarded(() => node.receive(msg), undefined, []);
       await pass(200, false);
     }
@@ -136,18 +127,10 @@ async function close(standing) {
   await pass(SECOND);
 }
 
-/** Canary values with what cannot be told in JSON. */
-function canariesOf(plan) {
-  const given = plan.canaries ?? {};
-  return {
-    host: 'plc-7.canary.example', address: '198.51.100.7', user: 'canary-user', secret: 'canary-secret', path: '/data/files/canary.txt', folder: '/data/files', name: 'Pump 7', flow: 'f10e000000000001', ...given,
-    credential: (type, name) => given.credentials?.[name] ?? given.credential_default ?? `honey-${name}-5d1c`,
-  };
-}
-
 /** Carries out a plan; gives what the driver itself saw. */
 export async function run(plan) {
   const before = snapshot();
+  limitFirings(plan.firings);
   const canaries = canariesOf(plan);
   const doing = (name) => !plan.phases || plan.phases.includes(name);
   if (doing('install')) await install(plan);
@@ -166,7 +149,7 @@ export async function run(plan) {
   if (doing('admin')) out.routes = await askRoutes(plan, world, standing, phase);
   if (doing('timer')) {
     phase('timer');
-    await pass(plan.span_ms ?? 40 * DAY);
+    await pass(plan.days * DAY);
   }
   if (doing('close')) await close(standing);
   out.tampered = compare(before);

@@ -4,18 +4,21 @@
 const HINTS = [
   [/^name$/i, (c) => [c.name]],
   [/interval|period|timeout|delay|^every|repeat|cycle|poll|refresh|keepalive/i, () => ['5', '1000', '10', '60']],
-  [/port$/i, () => ['1883', '502', '102', '8080', '80']],
-  [/(^|_)(url|uri|endpoint|webhook|feed)|url$|uri$/i, (c) => [`https://${c.host}/api`, `http://${c.host}:8080/`, `opc.tcp://${c.host}:4840`, `mqtt://${c.host}:1883`, `redis://${c.host}:6379`, `ws://${c.host}/`]],
-  [/host|server|broker|address|^ip|ipaddr|hostname|gateway|controller|plc|device$/i, (c) => [c.host, c.address, `http://${c.host}`]],
+  [/serial|com_?port|tty/i, (c) => [c.serial_port]],
+  [/port$/i, (c) => [`${c.port}`, '1883', '502', '102', '8080', '80']],
+  [/(^|_)(url|uri|endpoint|webhook|feed)|url$|uri$/i, (c) => [c.url, `http://${c.host}:8080/`, `opc.tcp://${c.host}:4840`, `mqtt://${c.broker}:1883`, `redis://${c.database}:6379`, `ws://${c.host}/`]],
+  [/broker/i, (c) => [c.broker, `mqtt://${c.broker}`]],
+  [/(db|database|sql|influx|mongo|redis).*(host|server|address)/i, (c) => [c.database]],
+  [/host|server|address|^ip|ipaddr|hostname|gateway|controller|plc|device$/i, (c) => [c.host, c.address, `http://${c.host}`]],
   [/user(name)?$|login/i, (c) => [c.user]],
-  [/pass(word)?$|secret|token|api_?key/i, (c) => [c.secret]],
+  [/pass(word)?$|secret|token|api_?key/i, (c) => [c.credential]],
   [/topic/i, () => ['plant/line1/temperature', 'sensors/#']],
-  [/(file|path|dir|folder)(name)?$/i, (c) => [c.path, `${c.path}.json`, c.folder]],
+  [/(file|path|dir|folder)(name)?$/i, (c) => [c.file, c.folder]],
   [/database|^db$|bucket|schema|table|measurement/i, () => ['plant', 'temperature']],
   [/query|sql|statement/i, () => ['SELECT value FROM temperature WHERE id = 1', 'plant']],
   [/channel|unit|slave|rack|slot|node_?id|^id$|count|size|length|quantity/i, () => ['1', '0', '10']],
   [/cron|schedule|expression/i, () => ['0 */5 * * * *', '*/5 * * * *', 'payload']],
-  [/e?mail|^to$|^from$/i, (c) => [`operator@${c.host}`]],
+  [/e?mail|^to$|^from$/i, (c) => [c.mail]],
   [/lat(itude)?$/i, () => ['52.5']],
   [/lon(gitude)?$/i, () => ['13.4']],
   [/property|^prop$|field|^key$|msg/i, () => ['payload', 'topic']],
@@ -28,8 +31,11 @@ const HINTS = [
 ];
 const GENERAL = ['1', 'payload', 'plant', '10', '0', 'true', 'utf8', '12:00', '#336699', 'a', '1,2,3'];
 
-/** Values to try for a property, likely ones first. `canaries` names what the plan counts as configured. */
-export function candidates(property, given, canaries, options = []) {
+/**
+ * Values to try for a property, likely ones first. `canaries` names what the plan counts as configured. A property without a
+ * field in the dialog (`field` is null) keeps what it comes with, unless its name says more.
+ */
+export function candidates(property, given, canaries, options = [], field = undefined) {
   const out = [];
   const put = (value) => { if (!out.some((one) => one === value)) out.push(value); };
   const empty = given === undefined || given === null || given === '';
@@ -45,6 +51,6 @@ export function candidates(property, given, canaries, options = []) {
   if (!empty && !/host|server|broker|address|url|^ip/i.test(property)) put(given);
   for (const value of hint?.[1](canaries) ?? []) put(value);
   if (!empty) put(given);
-  if (!hint) { put(''); for (const value of GENERAL) put(value); }
+  if (!hint && field !== null) { put(''); for (const value of GENERAL) put(value); }
   return out;
 }

@@ -5,11 +5,13 @@ import { call, record, short, text, utf8 } from '../core/host.js';
 import { apply, defineProperty, global, hasOwn, ownKeys } from '../core/primordials.js';
 import { compile } from '../loader/commonjs.js';
 import { later, pass } from '../core/loop.js';
+import { canariesOf } from '../drive/plan.js';
 import { candidates } from '../drive/values.js';
 import { fields, isCode, scripts } from './html.js';
 import { anything, click, enter, markup, network, script } from './world.js';
 
 const SECOND = 1000;
+const DAY = 86_400_000;
 const phase = (type) => call('phase', { __proto__: null, phase: { editor: type } });
 const failed = (type, error) => record({ __proto__: null, kind: 'failed', node_type: type, said: short(`${error?.stack ?? error}`, 500) });
 const read = (path) => {
@@ -63,7 +65,7 @@ function property(node, name, given, field, canaries) {
   if (field?.kind === 'checkbox' && typeof value !== 'boolean') out.options = undefined;
   out.field = field?.kind;
   if (out.type) return out;
-  const list = field?.kind === 'number' ? [value, '1', '10', '1000', '502'].filter((one) => one !== undefined && one !== '') : candidates(name, value, canaries, out.options);
+  const list = field?.kind === 'number' ? [value, '1', '10', '1000', '502'].filter((one) => one !== undefined && one !== '') : candidates(name, value, canaries, out.options ?? [], field ?? null);
   const accepted = list.filter((one) => {
     if (out.required && one === '') return false;
     if (typeof given.validate !== 'function') return true;
@@ -119,12 +121,11 @@ const functionsOf = (target) => {
 
 /** Carries out a plan of the editor half. */
 export async function edit(plan) {
-  const canaries = { host: 'plc-7.canary.example', address: '198.51.100.7', user: 'canary-user', secret: 'canary-secret', path: '/data/files/canary.txt', folder: '/data/files', name: 'Pump 7', flow: 'f10e000000000001', ...plan.canaries };
-  const manifest = JSON.parse(read(`${plan.root}/package.json`).replace(/^\ufeff/, ''));
+  const canaries = canariesOf(plan);
   const types = {};
   const templates = {};
-  const files = Object.values({ ...manifest['node-red']?.nodes, ...manifest['node-red']?.plugins }).map((file) => `${plan.root}/${file.replace(/^\.?\//, '').replace(/\.[cm]?js$/, '.html')}`);
-  const values = enter(editorOf(types), (name) => canaries[name] ?? '1');
+  const files = [...plan.nodes, ...plan.plugins].map(({ html }) => html).filter(Boolean);
+  const values = enter(editorOf(types), (name) => canaries[name] ?? '1', plan.editor_token);
   const before = { xhr: values.XMLHttpRequest.prototype, kept: { '': functionsOf(global), '$.': functionsOf(values.$), 'XMLHttpRequest.prototype.': functionsOf(values.XMLHttpRequest.prototype) } };
   phase('');
   for (const file of [...new Set(files)]) {
@@ -139,7 +140,7 @@ export async function edit(plan) {
         markup(content);
         continue;
       }
-      if (attributes.src !== undefined) await external(plan, attributes.src, manifest);
+      if (attributes.src !== undefined) await external(plan, attributes.src);
       else attempt('', () => runScript(`${'\n'.repeat(Math.max(line - 1, 0))}${content}`, file, attributes.type === 'module'));
     }
     await pass(SECOND);
@@ -151,7 +152,7 @@ export async function edit(plan) {
     await pass(SECOND);
   }
   phase('');
-  await pass(plan.span_ms ?? 86_400_000);
+  await pass(plan.days * DAY);
   replaced(before);
   return { types: described };
 }
@@ -163,9 +164,11 @@ function runScript(source, file, module) {
 }
 
 /** A script by address: one of the package's own resources runs, any other is told. */
-async function external(plan, src, manifest) {
-  const own = new RegExp(`^/?resources/${manifest.name.replace(/[/.]/g, '\\$&')}/(.+?)(\\?.*)?$`).exec(src);
-  const file = own ? `${plan.root}/resources/${own[1]}` : null;
+async function external(plan, src) {
+  const name = plan.folder.slice(plan.folder.indexOf('/node_modules/') + '/node_modules/'.length);
+  const start = `resources/${name}/`;
+  const bare = src.replace(/^\//, '').replace(/\?.*$/, '');
+  const file = bare.startsWith(start) ? `${plan.folder}/resources/${bare.slice(start.length)}` : null;
   const source = file ? read(file) : null;
   if (source !== null) attempt('', () => runScript(source, file, false));
   else {

@@ -30,6 +30,7 @@ export function script(url) {
 export function markup(text) {
   if (typeof text === 'string' && runsCode(text)) tell({ kind: 'editor-html' }, utf8(short(text, 4000)));
 }
+let login = 'none';
 const token = () => tell({ kind: 'editor-token' });
 
 /** Anything: properties and calls give again such a thing; what is set is kept. Text, numbers and lists of it are empty. */
@@ -123,7 +124,7 @@ export function jquery(valueOf) {
 
 class Storage {
   constructor(name) { defineProperty(this, 'name_', { value: name }); }
-  #read(key) { if (/auth-token|token|session/i.test(key)) token(); return keep.get(`${this.name_}:${key}`) ?? (key === 'auth-tokens' ? '{"access_token":"honey-editor-token","expires_in":604800}' : null); }
+  #read(key) { if (/auth-token|token|session/i.test(key)) token(); return keep.get(`${this.name_}:${key}`) ?? (key === 'auth-tokens' ? `{"access_token":"${login}","expires_in":604800,"token_type":"Bearer"}` : null); }
   getItem(key) { return this.#read(`${key}`); }
   setItem(key, value) { keep.set(`${this.name_}:${key}`, `${value}`); }
   removeItem(key) { keep.delete(`${this.name_}:${key}`); }
@@ -152,7 +153,8 @@ class WebSocket extends EventTarget {
 }
 
 /** Removes what belongs to Node.js and puts the browser in its place. `RED` is the editor's. */
-export function enter(RED, valueOf) {
+export function enter(RED, valueOf, editorToken) {
+  login = editorToken;
   for (const name of ['process', 'Buffer', 'global', 'setImmediate', 'clearImmediate']) delete global[name];
   const $ = jquery(valueOf);
   const body = element('body');

@@ -14,6 +14,7 @@ import { Node } from './node.js';
 import { redUtil } from './util.js';
 import { guardSettings } from './settings.js';
 import { CORE_TYPES } from './core-types.js';
+import { USER_DIR } from '../drive/plan.js';
 
 const tell = (kind, rest) => record({ __proto__: null, kind, ...rest });
 
@@ -112,7 +113,7 @@ export function runtime(plan) {
     hooks: { add: (name, callback) => { tell('red-hook', { name: short(name, 80) }); if (typeof callback !== 'function') return; }, remove() {}, has: () => false, trigger: () => Promise.resolve(), clear() {} },
     plugins: { registerPlugin(id, definition) { plugins.set(id, definition); if (/storage|context/i.test(`${definition?.type ?? ''}`)) tell('red-storage', {}); guarded(() => definition?.onadd?.(), undefined, []); }, get: (id) => plugins.get(id), getByType: (type) => [...plugins.values()].filter((one) => one.type === type), getPlugin: (id) => plugins.get(id) },
     import: async (name) => importNow(name),
-    require: (name) => load(name, `${plan.user_dir}/-`),
+    require: (name) => load(name, `${USER_DIR}/-`),
     _: translator((space) => readCatalogue(plan, set, space)),
     httpNodeRoot: '/', httpAdminRoot: '/',
     runtime: undefined,

@@ -1,13 +1,14 @@
 // RED.settings: what is read of it is told, by its key.
 
 import { record, short } from '../core/host.js';
+import { USER_DIR } from '../drive/plan.js';
 
 const PLAIN = new Set(['get', 'set', 'available', 'available', 'loadUserSettings', 'registerNodeSettings', 'exportNodeSettings', 'enableNodeSettings', 'disableNodeSettings', 'getUserSettings', 'setUserSettings', 'then', 'toJSON', 'constructor']);
 
 /** The settings of the plan behind a view that tells. */
 export function guardSettings(plan) {
   const values = {
-    userDir: plan.user_dir, httpRoot: '/', httpAdminRoot: '/', httpNodeRoot: '/', httpStatic: undefined, uiPort: 1880, uiHost: '0.0.0.0', flowFile: 'flows.json', functionGlobalContext: {}, functionExternalModules: true, nodesDir: `${plan.user_dir}/nodes`, nodeMessageBufferMaxLength: 0, debugMaxLength: 1000, mqttReconnectTime: 15_000, serialReconnectTime: 15_000, socketReconnectTime: 10_000, paletteCategories: undefined, logging: { console: { level: 'info', metrics: false, audit: false } }, editorTheme: { projects: { enabled: false } }, apiMaxLength: '5mb', exportGlobalContextKeys: false, contextStorage: { default: { module: 'memory' } }, coreNodesDir: '/usr/local/lib/node_modules/node-red/node_modules/@node-red/nodes', version: plan.node_red ?? '4.1.0', settingsFile: `${plan.user_dir}/settings.js`,
+    userDir: USER_DIR, httpRoot: '/', httpAdminRoot: '/', httpNodeRoot: '/', httpStatic: undefined, uiPort: 1880, uiHost: '0.0.0.0', flowFile: 'flows.json', functionGlobalContext: {}, functionExternalModules: true, nodesDir: `${USER_DIR}/nodes`, nodeMessageBufferMaxLength: 0, debugMaxLength: 1000, mqttReconnectTime: 15_000, serialReconnectTime: 15_000, socketReconnectTime: 10_000, paletteCategories: undefined, logging: { console: { level: 'info', metrics: false, audit: false } }, editorTheme: { projects: { enabled: false } }, apiMaxLength: '5mb', exportGlobalContextKeys: false, contextStorage: { default: { module: 'memory' } }, coreNodesDir: '/usr/local/lib/node_modules/node-red/node_modules/@node-red/nodes', version: plan.node_red ?? '4.1.0', settingsFile: `${USER_DIR}/settings.js`,
     ...plan.settings,
   };
   const tell = (key) => { if (!PLAIN.has(key)) record({ __proto__: null, kind: 'red-setting', key: short(key, 80) }); };
