@@ -1,6 +1,6 @@
 // Errors in the shape that Node.js gives them: a code, and for system calls an errno, the call and what it was about.
 
-import { Error, RangeError, TypeError, defineProperty, captureStackTrace } from './primordials.js';
+import { Error, RangeError, TypeError, defineProperty } from './primordials.js';
 
 const ERRNO = { __proto__: null, EPERM: 1, ENOENT: 2, ESRCH: 3, EINTR: 4, EIO: 5, EBADF: 9, EAGAIN: 11, ENOMEM: 12, EACCES: 13, EBUSY: 16, EEXIST: 17, EXDEV: 18, ENODEV: 19, ENOTDIR: 20, EISDIR: 21, EINVAL: 22, EMFILE: 24, ENOTTY: 25, EFBIG: 27, ENOSPC: 28, EROFS: 30, EPIPE: 32, ENOTEMPTY: 39, ELOOP: 40, EADDRINUSE: 98, EADDRNOTAVAIL: 99, ENETUNREACH: 101, ECONNABORTED: 103, ECONNRESET: 104, ENOTCONN: 107, ETIMEDOUT: 110, ECONNREFUSED: 111, EHOSTUNREACH: 113, ENOTFOUND: 3008 };
 const TEXT = { __proto__: null, EPERM: 'operation not permitted', ENOENT: 'no such file or directory', ESRCH: 'no such process', EIO: 'i/o error', EBADF: 'bad file descriptor', EACCES: 'permission denied', EBUSY: 'resource busy or locked', EEXIST: 'file already exists', EXDEV: 'cross-device link not permitted', ENOTDIR: 'not a directory', EISDIR: 'illegal operation on a directory', EINVAL: 'invalid argument', EMFILE: 'too many open files', ENOSPC: 'no space left on device', EROFS: 'read-only file system', EPIPE: 'broken pipe', ENOTEMPTY: 'directory not empty', ELOOP: 'too many symbolic links encountered', EADDRINUSE: 'address already in use', ECONNRESET: 'connection reset by peer', ETIMEDOUT: 'connection timed out', ECONNREFUSED: 'connection refused', EHOSTUNREACH: 'host is unreachable', ENETUNREACH: 'network is unreachable' };
@@ -15,7 +15,6 @@ const put = (error, name, value) => defineProperty(error, name, { __proto__: nul
 export function coded(Kind, code, message) {
   const error = new Kind(message);
   put(error, 'code', code);
-  if (captureStackTrace) captureStackTrace(error, coded);
   return error;
 }
 

@@ -7,6 +7,7 @@ import { call, record, short } from './host.js';
 
 const EXACT = 16; // firings of one place that keep their exact delay
 const EXACT_SHORT = 400; // the same for delays of up to a millisecond, which are yields rather than waits
+const MOST_ROUNDS = 3000; // macrotasks at one moment
 const LONGEST = 2 ** 31 - 1;
 const DAY = 86_400_000;
 
@@ -21,6 +22,9 @@ let wait = null;
 let over = false;
 let onUncaught = (error) => { throw error; };
 let most = 1000;
+let instant = -1;
+let rounds = 0;
+let hurried = 1;
 
 /** Milliseconds since the start of the run. */
 export const time = () => clock;
@@ -143,11 +147,28 @@ function jump(to) {
   refresh();
 }
 
+/**
+ * Code that goes round without waiting would stop the time. Each time that it has gone round long enough, a span passes that
+ * is twice the one before.
+ */
+function hurry() {
+  if (clock !== instant) {
+    instant = clock;
+    rounds = 0;
+  } else if (++rounds > MOST_ROUNDS) {
+    rounds = 0;
+    jump(clock + hurried);
+    hurried *= 2;
+  }
+}
+
 /** One macrotask. False when the run is over or nothing is left that the driver waits for. */
 export function turn() {
   drain();
   if (over) return false;
   refresh();
+  hurry();
+  if (wait !== null && clock > wait.until && rounds === 0) return arrive();
   if (immediates.length > 0) {
     const batch = arrays.splice(immediates, 0, immediates.length);
     for (let i = 0; i < batch.length; i++) {
@@ -164,6 +185,11 @@ export function turn() {
     fire(take());
     return true;
   }
+  return arrive();
+}
+
+/** What the driver waited for is there. */
+function arrive() {
   const done = wait;
   wait = null;
   if (done.whole) jump(done.until);

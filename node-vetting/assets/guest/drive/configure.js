@@ -10,6 +10,12 @@ function choose(name, property, variant, canaries) {
   return variant === 3 && property.value !== undefined && !property.required ? property.value : list[Math.min(1, list.length - 1)];
 }
 
+/** What a credential is that is none: who signs in, where. */
+function credentialValue(name, variant, canaries) {
+  const list = candidates(name, '', canaries, []).filter((value) => value !== '');
+  return /host|url|server|user|login|account|mail/i.test(name) && list.length > 0 ? list[variant % list.length] : canaries.user;
+}
+
 let serial = 0x1000;
 const fresh = () => `f00d${(serial++).toString(16).padStart(12, '0')}`;
 
@@ -39,7 +45,7 @@ export function configurations(type, told, known, canaries, variant, made = new 
   config.name ??= `${type} ${variant + 1}`;
   const wanted = { ...known.get(type)?.options?.credentials, ...definition.credentials };
   const credentials = {};
-  for (const [name, kind] of Object.entries(wanted)) credentials[name] = kind?.type === 'password' || /pass|secret|token|key/i.test(name) ? canaries.credential : choose(name, { value: '' }, 0, canaries);
+  for (const [name, kind] of Object.entries(wanted)) credentials[name] = kind?.type === 'password' || /pass|secret|token|key/i.test(name) ? canaries.credential : kind?.type === 'boolean' || kind?.boolean ? false : credentialValue(name, variant, canaries);
   list.push({ config, credentials, config_node: definition.category === 'config' });
   return list;
 }

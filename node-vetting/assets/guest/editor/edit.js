@@ -46,7 +46,7 @@ function editorOf(types) {
     util: anything({ validatePropertyExpression: () => true, validateTypedProperty: () => true, getObjectProperty: (o, p) => o?.[p] }),
     plugins: anything({ registerPlugin: (id, definition) => attempt(`${id}`, () => definition?.onadd?.()), getPlugin: () => undefined, getPluginsByType: () => [] }),
     events: anything({ on: (_, handler) => { if (typeof handler === 'function') later(10, () => attempt('', () => handler(anything()))); }, off() {}, emit() {} }),
-    comms: anything({ subscribe: (_, handler) => { if (typeof handler === 'function') later(10, () => attempt('', () => handler('topic', {}))); }, unsubscribe() {} }),
+    comms: anything({ subscribe: (_, handler) => { if (typeof handler === 'function') later(10, () => attempt('', () => handler('topic', anything()))); }, unsubscribe() {} }),
     user: anything({ hasPermission: () => true }), text: anything({ bidi: anything() }), editor: anything({ createEditor: () => anything({ getValue: () => '', session: anything() }), validateNode: () => true }), hooks: anything({ add() {} }),
   });
 }

@@ -119,7 +119,8 @@ export function jquery(valueOf) {
     each: (list, visit) => { if (Array.isArray(list)) list.forEach((value, i) => visit.call(value, i, value)); else for (const key of Object.keys(list ?? {})) visit.call(list[key], key, list[key]); return list; },
     map: (list, visit) => Object.keys(list ?? {}).map((key) => visit(list[key], key)), grep: (list, test) => list.filter(test), extend: (...args) => { const deep = args[0] === true; const list = deep ? args.slice(1) : args; return Object.assign(list[0] ?? {}, ...list.slice(1)); }, isArray: Array.isArray, isFunction: (v) => typeof v === 'function', isPlainObject: (v) => Object.prototype.toString.call(v) === '[object Object]', isNumeric: (v) => !Number.isNaN(parseFloat(v)), isEmptyObject: (v) => Object.keys(v ?? {}).length === 0, inArray: (value, list) => list.indexOf(value), trim: (text) => `${text ?? ''}`.trim(), type: (v) => typeof v, noop() {}, proxy: (callback, self) => callback.bind(self), merge: (a, b) => a.concat(b), parseJSON: JSON.parse, param: (o) => new URLSearchParams(o).toString(), Deferred: () => settled({}), when: () => settled({}), now: Date.now, widget: anything(), ui: anything(), event: anything(), support: {}, expr: anything(), cssHooks: {}, Event: anything(), contains: () => false, makeArray: (v) => Array.from(v ?? []), unique: (v) => v, uniqueSort: (v) => v, globalEval: (code) => (0, eval)(code), noConflict: () => $, i18n: anything(), plot: anything(),
   });
-  return $;
+  $.parseHTML = (text) => { markup(text); return []; };
+  return new Proxy($, { get: (target, key) => (key in target || typeof key === 'symbol' ? target[key] : (target[key] = anything())) });
 }
 
 class Storage {

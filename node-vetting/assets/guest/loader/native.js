@@ -2,9 +2,14 @@
 // listened to, so that the JavaScript around it still runs; each use is told to the host.
 
 import { call, record, short } from '../core/host.js';
-import { strings, Proxy, apply } from '../core/primordials.js';
+import { later } from '../core/loop.js';
+import { strings, Promise, Proxy, apply } from '../core/primordials.js';
 
 const FINDERS = { __proto__: null, bindings: 1, 'node-gyp-build': 1, 'node-gyp-build-optional-packages': 1, 'pkg-prebuilds': 1, '@mapbox/node-pre-gyp': 2, 'node-pre-gyp': 2, prebuildify: 0 };
+
+/** Calls after which a stand-in answers no more: code that waits for an addon in a loop would go round for ever. */
+const PATIENCE = 300;
+let calls = 0;
 
 /** Anything: every property is again such a thing, calls answer one, callbacks are called later without a result. */
 function anything(name, depth = 0) {
@@ -24,8 +29,9 @@ function anything(name, depth = 0) {
     set(_, key, value) { known[key] = value; return true; },
     has: () => true,
     apply(_, self, args) {
+      if (++calls > PATIENCE) return new Promise(() => {});
       const last = args[args.length - 1];
-      if (typeof last === 'function' && last.length < 3) globalThis.process.nextTick(() => apply(last, undefined, [null]));
+      if (typeof last === 'function' && last.length < 3) later(5, () => apply(last, undefined, [null, anything(`${name}()`, depth + 1)]));
       return /(^|\.)(is|has)[A-Z]/.test(name) ? false : anything(`${name}()`, depth + 1);
     },
     construct: () => anything(`new ${name}`, depth + 1),

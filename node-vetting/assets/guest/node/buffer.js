@@ -23,7 +23,8 @@ const isUtf8 = (encoding) => encoding === undefined || encoding === null || /^ut
 
 put(Buffer, {
   isEncoding: (name) => typeof name === 'string' && encodings.includes(name.toLowerCase()),
-  from(value, encoding, length) {
+  // Old code writes `new Buffer.from(...)`, which only a function can be asked for.
+  from: function from_(value, encoding, length) {
     if (typeof value === 'string') {
       if (isUtf8(encoding) || encoding === '') {
         const bytes = value.length > LONG ? utf8(value) : null;
@@ -44,6 +45,7 @@ put(Buffer, {
   poolSize: 8192,
 });
 
+defineProperty(Buffer.from, 'name', { value: 'from', configurable: true });
 const proto = Buffer.prototype;
 put(proto, {
   toString(encoding, start, end) {
