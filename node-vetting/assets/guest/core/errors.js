@@ -19,11 +19,12 @@ export function coded(Kind, code, message) {
 }
 
 export const badArgument = (name, wanted, value) =>
-  coded(TypeError, 'ERR_INVALID_ARG_TYPE', `The "${name}" argument must be ${wanted}. Received ${described(value)}`);
+  coded(TypeError, 'ERR_INVALID_ARG_TYPE', `The ${name.endsWith(' argument') ? name : `"${name}" argument`} must be ${wanted}. Received ${described(value)}`);
 export const badValue = (name, value, why = 'is invalid') => coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The argument '${name}' ${why}. Received ${shown(value)}`);
 export const outOfRange = (name, range, value) => coded(RangeError, 'ERR_OUT_OF_RANGE', `The value of "${name}" is out of range. It must be ${range}. Received ${shown(value)}`);
 
-const shown = (value) => (typeof value === 'string' ? `'${value}'` : typeof value === 'object' && value !== null ? '[Object]' : `${String(value)}`);
+const visible = (text) => text.replace(/[\x00-\x1f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+const shown = (value) => (typeof value === 'string' ? `'${visible(value)}'` : typeof value === 'object' && value !== null ? '[Object]' : `${String(value)}`);
 
 /** What Node.js says of a value that has the wrong type. */
 export function described(value) {

@@ -7,6 +7,7 @@ import { planOf } from './plan.js';
 import { parseJson, promises, stringify } from '../core/primordials.js';
 import { ready } from '../node/process.js';
 import { run } from './run.js';
+import { answer as answerOf } from './answer.js';
 import { edit } from '../editor/edit.js';
 
 /** Carries out one run. Promises are pumped here, so that nothing is left when it returns. */
@@ -15,7 +16,7 @@ export function drive(text) {
   ready();
   refresh();
   let answer = { error: 'the run did not end' };
-  const carry = plan.half === 'editor' ? edit : run;
+  const carry = { __proto__: null, editor: edit, answer: answerOf }[plan.half] ?? run;
   promises.then(carry(plan), (value) => { answer = value; finish(); }, (error) => { answer = { error: `${error?.stack ?? error}` }; finish(); });
   do {
     call('jobs');

@@ -4,14 +4,14 @@ import { dep } from '../loader/deps.js';
 import { offer } from '../loader/builtins.js';
 import { globals } from '../core/define.js';
 import { text, utf8, asBytes } from '../core/host.js';
-import { badArgument, coded } from '../core/errors.js';
+import { badArgument, coded, outOfRange } from '../core/errors.js';
 import { Blob, File } from '../web/blob.js';
 import { defineProperty, global, getOwnPropertyDescriptor } from '../core/primordials.js';
 
 const base = dep('buffer/index.js');
 const { Buffer } = base;
-const put = (target, values) => { for (const name of Object.keys(values)) defineProperty(target, name, { value: values[name], writable: true, configurable: true, enumerable: true }); };
-const from = Buffer.from;
+const put = (target, values) => { for (const name of Reflect.ownKeys(values)) defineProperty(target, name, { value: values[name], writable: true, configurable: true, enumerable: true }); };
+const { from, byteLength } = Buffer;
 const urlSafe = (bytes) => bytes.base64Slice().replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 const encodings = ['utf8', 'utf-8', 'hex', 'ascii', 'latin1', 'binary', 'base64', 'base64url', 'ucs2', 'ucs-2', 'utf16le', 'utf-16le'];
 const oldToString = Buffer.prototype.toString;
@@ -42,6 +42,7 @@ put(Buffer, {
     return from.call(Buffer, value, encoding, length);
   },
   copyBytesFrom(view, offset = 0, length = view.length - offset) { return from(asBytes(view.slice(offset, offset + length)).slice()); },
+  byteLength(value, encoding) { return typeof value === 'string' && /^base64/i.test(encoding) ? Math.floor((value.replace(/=+$/, '').length * 3) / 4) : byteLength(value, encoding); },
   poolSize: 8192,
 });
 
@@ -74,18 +75,39 @@ for (const [name, encoding] of Object.entries({ utf8: 'utf8', latin1: 'latin1', 
   });
 }
 put(proto, { base64Write(string, offset = 0, length = this.length - offset) { return this.write(string, offset, length, 'base64'); }, asciiWrite: proto.latin1Write });
+/** What a number of so many bits may be. */
+function rangeOf(name) {
+  const [, kind, bits] = /(UInt|Int)(\d+)/.exec(name) ?? [];
+  if (!bits) return 'within the range of its size';
+  const low = kind === 'Int' ? -(2 ** (bits - 1)) : 0;
+  const high = kind === 'Int' ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
+  const shown = (n) => (Math.abs(n) > 2 ** 16 ? `${n < 0 ? '-' : ''}(2 ** ${Math.round(Math.log2(Math.abs(n) + 1))})` : `${n}`);
+  return `>= ${shown(low)} and <= ${shown(high)}`;
+}
+for (const name of Object.keys(proto)) {
+  if (!/^(read|write)(U?Int|BigU?Int|Float|Double)/.test(name)) continue;
+  const old = proto[name];
+  put(proto, { [name]: { [name](...args) {
+    try {
+      return old.apply(this, args);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      if (/value/.test(error.message)) throw outOfRange('value', rangeOf(name), args[0]);
+      throw coded(RangeError, 'ERR_BUFFER_OUT_OF_BOUNDS', 'Attempt to access memory outside buffer bounds');
+    }
+  } }[name] });
+}
 for (const name of Object.keys(proto)) if (/^(read|write)U?[A-Z]?Int|^(read|write)(UInt|BigUInt)/.test(name) && name.includes('UInt')) put(proto, { [name.replace('UInt', 'Uint')]: proto[name] });
 for (const name of ['parent', 'offset']) {
   const source = name === 'parent' ? 'buffer' : 'byteOffset';
   defineProperty(proto, name, { configurable: true, enumerable: true, get() { return this instanceof Buffer ? this[source] : undefined; } });
 }
 put(proto, {
-  [Symbol.for('nodejs.util.inspect.custom')](_, ctx) {
+  [Symbol.for('nodejs.util.inspect.custom')]() {
     const most = base.INSPECT_MAX_BYTES ?? 50;
-    let hex = this.toString('hex', 0, Math.min(most, this.length)).replace(/(..)/g, '$1 ').trim();
+    let hex = proto.toString.call(this, 'hex', 0, Math.min(most, this.length)).replace(/(..)/g, '$1 ').trim();
     if (this.length > most) hex += ` ... ${this.length - most} more byte${this.length - most > 1 ? 's' : ''}`;
-    void ctx;
-    return `<${this.constructor?.name === 'Buffer' || !this.constructor ? 'Buffer' : this.constructor.name}${hex ? ` ${hex}` : ''}>`;
+    return `<${this.constructor?.name ?? 'Buffer'} ${hex}>`;
   },
 });
 proto.inspect = undefined;

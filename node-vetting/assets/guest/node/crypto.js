@@ -33,7 +33,7 @@ const nameOf = (algorithm, name = 'algorithm') => {
 const DIGESTS = ['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512', 'sha512-256', 'sha3-256', 'sha3-384', 'sha3-512', 'ripemd160', 'rmd160', 'blake2b512', 'blake2s256', 'md4'];
 function digestName(algorithm) {
   const name = nameOf(algorithm);
-  if (!DIGESTS.includes(name)) throw Object.assign(coded(Error, 'ERR_CRYPTO_INVALID_DIGEST', 'Digest method not supported'));
+  if (!DIGESTS.includes(name)) throw new Error('Digest method not supported');
   return name;
 }
 

@@ -1,6 +1,6 @@
 // The synchronous half of `fs`: what the others are made of.
 
-import { badArgument, systemError } from '../core/errors.js';
+import { badArgument, coded, systemError } from '../core/errors.js';
 import { call } from '../core/host.js';
 import { Buffer } from './buffer.js';
 import path from './path.js';
@@ -57,6 +57,7 @@ export const sync = {
       return encoded(rest, encoding);
     }
     const file = pathOf(given);
+    if (found(file)?.type === 'directory') throw systemError('EISDIR', 'read');
     return encoded(ask('fs.read', 'open', { path: file }), encoding);
   },
   writeFile(given, data, options) {
@@ -93,7 +94,7 @@ export const sync = {
     const file = pathOf(given);
     const facts = found(file);
     if (facts === null && options?.force) return;
-    if (facts?.type === 'directory' && !options?.recursive) throw systemError('EISDIR', 'rm', { path: file });
+    if (facts?.type === 'directory' && !options?.recursive) throw Object.assign(coded(Error, 'ERR_FS_EISDIR', `Path is a directory: rm returned EISDIR (is a directory) ${file}`), { name: 'SystemError' });
     ask('fs.delete', 'rm', { path: file, recursive: options?.recursive === true, directory: facts?.type === 'directory' });
   },
   rename(from, to) { ask('fs.rename', 'rename', { from: pathOf(from, 'oldPath'), to: pathOf(to, 'newPath') }, undefined, { path: pathOf(from), dest: pathOf(to) }); },

@@ -19,7 +19,7 @@ for (const name of NAMES) {
   fs[`${name}Sync`] = named(`${name}Sync`, (...args) => sync[name](...args));
   fs[name] = named(name, (...args) => {
     const callback = args.pop();
-    if (typeof callback !== 'function') throw badArgument('cb', 'of type function', callback);
+    if (typeof callback !== 'function') throw badArgument('cb', 'of type function', args.length > 0 ? callback : undefined);
     if (!['exists', 'close', 'fsync', 'fdatasync', 'open', 'read', 'write', 'writev', 'readv', 'fstat', 'ftruncate', 'fchmod', 'fchown', 'futimes', 'mkdtemp', 'glob', 'statfs', 'symlink'].includes(name) && typeof args[0] !== 'number') pathOf(args[0]);
     let failed = null;
     let value;

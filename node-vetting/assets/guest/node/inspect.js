@@ -1,7 +1,5 @@
 // util.inspect and util.format.
 
-import { engineStack } from '../core/primordials.js';
-
 export const custom = Symbol.for('nodejs.util.inspect.custom');
 const PLAIN = /^[a-zA-Z_][a-zA-Z_0-9]*$/;
 const ESCAPES = { '\b': '\\b', '\t': '\\t', '\n': '\\n', '\f': '\\f', '\r': '\\r', '\\': '\\\\', '\x0b': '\\x0B' };
@@ -136,7 +134,7 @@ function layout(value, ctx, keys) {
   }
   if (base !== undefined) return { base, open: `${base} {`, close: '}', list: [], keys };
   const kind = Object.prototype.toString.call(value).slice(8, -1);
-  if (kind === 'Arguments') return { open: '[Arguments] [', close: ']', list: items(Array.from(value), ctx), keys: keys.filter((k) => !index(k)), array: true };
+  if (kind === 'Arguments') return { open: '[Arguments] {', close: '}', list: [], keys };
   if (kind === 'Module') return { open: '[Module: null prototype] {', close: '}', list: [], keys };
   const named = prefix(value, 'Object');
   return { open: `${named === 'Object ' ? '' : named}{`, close: '}', list: [], keys };
@@ -151,6 +149,7 @@ class Context {
     this.seen = [];
     this.circular = new Map();
     this.level = 0;
+    this.deepest = 0;
     this.indent = 0;
   }
   stylize = (text) => `${text}`;
@@ -183,7 +182,8 @@ class Context {
     const parts = layout(value, this, keys);
     if (this.level > this.depth) return Array.isArray(value) ? '[Array]' : `[${nameOf(value) ?? 'Object: null prototype'}]`;
     this.seen.push(value);
-    this.level++;
+    const level = this.level++;
+    this.deepest = level;
     const again = layout(value, this, keysOf(value, this));
     const list = [...again.list];
     for (const key of again.keys) list.push(property(value, key, this, false));
@@ -192,32 +192,20 @@ class Context {
     if (this.sorted) list.sort(typeof this.sorted === 'function' ? this.sorted : undefined);
     const mark = this.circular.has(value) ? `<ref *${this.circular.get(value)}> ` : '';
     if (list.length === 0) return mark + (parts.base ?? `${again.open}${again.close}`);
-    return this.fit(list, mark + again.open, again.close, again.array, value);
+    return this.fit(list, mark + again.open, again.close, again.array, value, this.deepest - level);
   }
-  fit(list, open, close, array, value) {
+  /** `inner` says how deep the objects in it were that were printed last: only shallow ones stand in one line. */
+  fit(list, open, close, array, value, inner) {
     let output = list;
     const entries = list.length;
     if (array && entries > 6 && this.compact >= 1) output = columns(list, this, value);
-    if (this.compact !== true && this.currentDepth(value) < this.compact && entries === output.length) {
+    if (this.compact !== true && inner < this.compact && entries === output.length) {
       const start = output.length + this.indent + open.length + 10;
       const total = output.reduce((size, text) => size + text.length, output.length + start);
-      if (total + output.length <= this.breakLength && !output.some((text) => text.includes('\n'))) return `${open} ${output.join(', ')} ${close}`;
+      if (total <= this.breakLength && !output.some((text) => text.includes('\n'))) return `${open} ${output.join(', ')} ${close}`;
     }
     const pad = `\n${' '.repeat(this.indent)}`;
     return `${open}${pad}  ${output.join(`,${pad}  `)}${pad}${close}`;
-  }
-  /** How deep the deepest object below this one is: only shallow ones stand in one line. */
-  currentDepth(value) {
-    const depth = (at, left) => {
-      if (typeof at !== 'object' || at === null || left === 0) return 0;
-      let most = 0;
-      for (const key of Object.keys(at).slice(0, 100)) {
-        const own = Object.getOwnPropertyDescriptor(at, key);
-        if (own && typeof own.value === 'object' && own.value !== null && Object.keys(own.value).length > 0) most = Math.max(most, 1 + depth(own.value, left - 1));
-      }
-      return most;
-    };
-    return depth(value, 4);
   }
 }
 
@@ -235,8 +223,8 @@ function columns(list, ctx, value) {
   }
   const wide = longest + 2;
   if (wide * 3 + ctx.indent >= ctx.breakLength || !(extra / wide > 5 || longest <= 6)) return list;
-  const bias = Math.sqrt(wide - extra / list.length);
-  const count = Math.min(Math.round(Math.sqrt(2.5 * Math.max(bias - 3, 1) * end) / Math.max(bias - 3, 1)), Math.floor((ctx.breakLength - ctx.indent) / wide), ctx.compact * 4, 15);
+  const biased = Math.max(wide - Math.sqrt(wide - extra / list.length), 1);
+  const count = Math.min(Math.round(Math.sqrt(2.5 * biased * end) / biased), Math.floor((ctx.breakLength - ctx.indent) / wide), ctx.compact * 4, 15);
   if (count <= 1) return list;
   const widths = [];
   for (let column = 0; column < count; column++) {
@@ -315,4 +303,3 @@ export function formatWithOptions(options, ...args) {
   return out;
 }
 export const format = (...args) => formatWithOptions(undefined, ...args);
-void engineStack;

@@ -43,7 +43,7 @@ function make(sep, cwd) {
       if (path === '') return '.';
       const root = rootOf(path);
       let tail = reduce(split(bare(path)), !absolute(root)).join(sep);
-      if (tail === '' && root === '') tail = '.';
+      if (tail === '' && !absolute(root)) tail = '.';
       if (tail !== '' && isSep(path.at(-1)) && !tail.endsWith(sep)) tail += sep;
       return root + tail;
     },
@@ -87,9 +87,8 @@ function make(sep, cwd) {
       while (tail !== '' && isSep(tail.at(-1))) tail = tail.slice(0, -1);
       let end = tail.length;
       while (end > 0 && !isSep(tail[end - 1])) end--;
-      tail = tail.slice(0, end);
-      while (tail !== '' && isSep(tail.at(-1))) tail = tail.slice(0, -1);
-      return root + tail || '.';
+      tail = tail.slice(0, Math.max(end - 1, 0));
+      return (windows ? path.slice(0, path.length - bare(path).length) : root) + tail || '.';
     },
     basename(path, suffix) {
       text(path, 'path');
@@ -97,7 +96,7 @@ function make(sep, cwd) {
       const parts = split(windows ? path.replace(/^[A-Za-z]:/, '') : path);
       while (parts.length > 1 && parts.at(-1) === '') parts.pop();
       const name = parts.at(-1);
-      return suffix && name !== suffix && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
+      return suffix && (name !== suffix || path === suffix) && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
     },
     extname(path) {
       const name = api.basename(path);
@@ -108,7 +107,8 @@ function make(sep, cwd) {
       text(path, 'path');
       const root = rootOf(path);
       const base = bare(path) === '' ? '' : api.basename(path);
-      const ext = base === '' ? '' : api.extname(base);
+      // A quirk of old: the parts of `..` are `.` and `.`, where a path has more than it.
+      const ext = base === '..' && path !== '..' && root !== '' ? '.' : base === '' ? '' : api.extname(base);
       const dir = api.dirname(path);
       return { root, dir: dir === '.' && !/^\.[\\/]/.test(path) ? '' : dir, base, ext, name: ext ? base.slice(0, -ext.length) : base };
     },

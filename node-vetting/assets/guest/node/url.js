@@ -30,7 +30,7 @@ Url.prototype.parse = function (given, parseQuery, slashesDenoteHost) {
     rest = rest.slice(2);
     this.slashes = true;
   }
-  if (!script && (this.slashes || (this.protocol && !SLASHED.has(this.protocol) && false))) {
+  if (!script && (this.slashes || (this.protocol && !SLASHED.has(this.protocol)))) {
     const end = rest.search(/[/?#]/);
     let authority = end < 0 ? rest : rest.slice(0, end);
     rest = end < 0 ? '' : rest.slice(end);

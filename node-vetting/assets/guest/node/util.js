@@ -87,11 +87,11 @@ function debuglog() {
 const ansi = /[\u001B\u009B][[\]()#;?]*(?:(?:(?:(?:;[-a-zA-Z\d/#&.:=?%@~_]+)*|[a-zA-Z\d]+(?:;[-a-zA-Z\d/#&.:=?%@~_]*)*)?\u0007)|(?:(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PR-TZcf-ntqry=><~]))/g;
 
 function styleText(style, text) {
-  return [].concat(style).reduceRight((out, name) => {
-    const codes = inspect.colors[name];
-    if (!codes) throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The argument 'format' must be one of: ${Object.keys(inspect.colors).join(', ')}. Received '${name}'`);
-    return `\u001b[${codes[0]}m${out}\u001b[${codes[1]}m`;
-  }, `${text}`);
+  for (const name of [].concat(style)) {
+    if (!inspect.colors[name]) throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The argument 'format' must be one of: ${Object.keys(inspect.colors).join(', ')}. Received '${name}'`);
+  }
+  // Nothing here is a terminal.
+  return `${text}`;
 }
 
 function parseArgs({ args = globalThis.process.argv.slice(2), options = {}, strict = true, allowPositionals = !strict, allowNegative = false } = {}) {

@@ -4,7 +4,7 @@
 import { offer } from '../loader/builtins.js';
 import { call, utf8 } from '../core/host.js';
 import { compile } from '../loader/commonjs.js';
-import { defineProperty, getPrototypeOf, global, setPrototypeOf, construct, apply, arrays, WeakSet } from '../core/primordials.js';
+import { Set, WeakSet, apply, arrays, construct, defineProperty, getPrototypeOf, global, setPrototypeOf } from '../core/primordials.js';
 
 const nativeEval = globalThis.eval;
 const tell = (how, source) => call('code.eval', { __proto__: null, how }, utf8(`${source}`));
@@ -12,16 +12,17 @@ const fileOf = (options, fallback = 'evalmachine.<anonymous>') => (typeof option
 const contexts = new WeakSet();
 
 /** The sandbox as the scope of the code: names that it lacks are looked up among the globals, new ones become its own. */
-function scope(sandbox) {
+function scope(sandbox, assigned) {
   return new Proxy(sandbox, {
-    has: (_, key) => typeof key === 'string' && key !== '__source',
+    // A name that the code assigns belongs to the sandbox; one that exists nowhere is left to the engine, which refuses it.
+    has: (target, key) => typeof key === 'string' && key !== '__source' && key !== 'arguments' && (key in target || key in global || assigned.has(key)),
     get: (target, key) => {
       if (key === Symbol.unscopables) return undefined;
       if (key === 'eval') return nativeEval;
       if (key in target) return target[key];
       if (key === 'globalThis' || (key === 'global' && !(key in target))) return target;
       if (key in ENGINE) return global[key];
-      throw new ReferenceError(`${String(key)} is not defined`);
+      return undefined;
     },
     set: (target, key, value) => { target[key] = value; return true; },
   });
@@ -33,8 +34,9 @@ for (const name of ['Object', 'Function', 'Error', 'EvalError', 'RangeError', 'R
 function within(source, sandbox, file) {
   // The completion value of the code needs an eval; declarations at its top become properties of the sandbox.
   const hoisted = `${source}`.replace(/^(\s*)(?:var|let|const)\s+(?=[\w$]+\s*=)/gm, '$1');
-  const run = compile(`(function (__scope) { with (__scope) { return eval(arguments[1]); } })`, file);
-  return apply(run, sandbox, [scope(sandbox), hoisted]);
+  const assigned = new Set([...hoisted.matchAll(/([\w$]+)\s*=(?![=>])/g)].map((match) => match[1]));
+  const run = compile(`(function (__scope, __source) { with (__scope) { return eval(__source); } })`, file);
+  return apply(run, sandbox, [scope(sandbox, assigned), hoisted]);
 }
 
 export class Script {

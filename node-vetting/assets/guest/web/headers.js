@@ -1,7 +1,6 @@
 // Headers of fetch.
 
 import { globals, tag } from '../core/define.js';
-import { coded } from '../core/errors.js';
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
@@ -14,7 +13,7 @@ class Headers {
     for (const [name, value] of pairs) this.append(name, value);
   }
   #name(name) {
-    if (!NAME.test(`${name}`)) throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', `Headers.append: ${name} is an invalid header name.`);
+    if (!NAME.test(`${name}`)) throw new TypeError(`Headers.append: "${name}" is an invalid header name.`);
     return `${name}`.toLowerCase();
   }
   append(name, value) {
