@@ -16,7 +16,11 @@ function primitive(value, ctx) {
   switch (typeof value) {
     case 'string': {
       const cut = value.length > ctx.maxStringLength ? value.length - ctx.maxStringLength : 0;
-      return quoted(cut ? value.slice(0, ctx.maxStringLength) : value) + (cut ? `... ${cut} more character${cut > 1 ? 's' : ''}` : '');
+      const shown = cut ? value.slice(0, ctx.maxStringLength) : value;
+      const room = ctx.breakLength - ctx.indent - 4;
+      // Long texts of several lines stand line by line.
+      if (ctx.compact !== true && shown.length > 16 && shown.length > room) return shown.split(/(?<=\n)/).map(quoted).join(` +\n${' '.repeat(ctx.indent + 2)}`);
+      return quoted(shown) + (cut ? `... ${cut} more character${cut > 1 ? 's' : ''}` : '');
     }
     case 'number':
       return Object.is(value, -0) ? '-0' : `${value}`;
@@ -223,7 +227,7 @@ function columns(list, ctx, value) {
   }
   const wide = longest + 2;
   if (wide * 3 + ctx.indent >= ctx.breakLength || !(extra / wide > 5 || longest <= 6)) return list;
-  const biased = Math.max(wide - Math.sqrt(wide - extra / list.length), 1);
+  const biased = Math.max(longest - Math.sqrt(wide - extra / list.length), 1);
   const count = Math.min(Math.round(Math.sqrt(2.5 * biased * end) / biased), Math.floor((ctx.breakLength - ctx.indent) / wide), ctx.compact * 4, 15);
   if (count <= 1) return list;
   const widths = [];
