@@ -26,6 +26,8 @@ pub mod world;
 
 pub mod engine;
 
+pub mod guest;
+
 pub mod exercise;
 
 pub mod worker;

@@ -11,12 +11,14 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::closure::Closure;
-use crate::engine::{Budget, Engine, EngineError};
+use crate::engine::{Budget, Engine, EngineError, Ran};
 use crate::trace::{End, Trace, What};
 use crate::world::{Chance, Conditions, Machine, Set, World};
 use observe::Question;
-use plan::Plan;
+use plan::{Half, Plan};
 
 pub use entries::{Entries, Entry, Install, NodeFile};
 pub use observe::{Evidence, Fact, Observation, Observations};
@@ -26,6 +28,8 @@ const DAY: i64 = 86_400_000;
 const MOST_ASKED: usize = 64;
 /// Part of the whole budget that the base run may take.
 const BASE_SHARE: u64 = 3;
+/// Part of a run's budget that the editor half may take.
+const EDITOR_SHARE: u64 = 3;
 /// What another run may take more than the base run took, in units of fuel.
 const MARGIN: u64 = 2_000_000_000;
 
@@ -108,6 +112,7 @@ pub fn exercise(engine: &Engine, closure: &Closure, profile: &Profile) -> Result
     Ok(Observations::of(runs, not_run))
 }
 
+/// One run: the editor half in a guest of its own, then the other half, under the same conditions.
 fn one(
     engine: &Engine,
     closure: &Closure,
@@ -116,20 +121,67 @@ fn one(
     profile: &Profile,
     fuel: u64,
 ) -> Result<Trace, EngineError> {
-    let mut world = World::new(closure, conditions);
-    let plan = serde_json::to_string(&Plan::new(closure, entries, &mut world)).unwrap_or_default();
-    let budget = Budget {
-        fuel,
-        deadline: profile.deadline,
-        memory: profile.memory,
+    let half = |half, types, fuel| {
+        let mut world = World::new(closure, conditions.clone());
+        let plan = Plan::new(closure, entries, half, types, &mut world);
+        let plan = serde_json::to_string(&plan).unwrap_or_default();
+        let budget = Budget {
+            fuel,
+            deadline: profile.deadline,
+            memory: profile.memory,
+        };
+        engine.run(world, &budget, &plan)
     };
-    let ran = engine.run(world, &budget, &plan)?;
+    let pages = entries.nodes.iter().chain(&entries.plugins);
+    if pages.clone().all(|file| file.html.is_none()) {
+        return half(Half::Runtime, json!({}), fuel).map(told);
+    }
+    let editor = half(Half::Editor, json!({}), fuel / EDITOR_SHARE)?;
+    let types = editor.answer.as_deref().map_or(Value::Null, types_of);
+    let editor = told(editor);
+    if editor.end != End::Done {
+        // The other half would run on nothing, and the verdict is made already.
+        return Ok(editor);
+    }
+    let runtime = told(half(Half::Runtime, types, fuel - editor.fuel.min(fuel))?);
+    Ok(joined(editor, runtime))
+}
+
+/// What the editor half tells of the types.
+fn types_of(answer: &str) -> Value {
+    serde_json::from_str(answer)
+        .ok()
+        .and_then(|mut answer: Value| answer.get_mut("types").map(Value::take))
+        .unwrap_or_else(|| json!({}))
+}
+
+/// The trace of a guest. The driver catches what packages throw; that it failed itself must not pass for a quiet run.
+fn told(ran: Ran) -> Trace {
     let mut trace = ran.trace;
-    if let (End::Done, Some(said)) = (&trace.end, ran.threw) {
-        // The driver catches what packages throw; that it failed itself must not pass for a quiet run.
+    let failed = ran.threw.or_else(|| {
+        let answer: Value = serde_json::from_str(ran.answer.as_deref()?).ok()?;
+        answer["error"].as_str().map(str::to_owned)
+    });
+    if let (End::Done, Some(said)) = (&trace.end, failed) {
         trace.end = End::Trapped(format!("the driver failed: {said}"));
     }
-    Ok(trace)
+    trace
+}
+
+/// Two halves as one run, in order.
+fn joined(first: Trace, mut second: Trace) -> Trace {
+    let mut events = first.events;
+    events.append(&mut second.events);
+    let mut loaded = first.loaded;
+    second.loaded.retain(|file| !loaded.contains(file));
+    loaded.append(&mut second.loaded);
+    Trace {
+        events,
+        loaded,
+        fuel: first.fuel + second.fuel,
+        memory: first.memory.max(second.memory),
+        ..second
+    }
 }
 
 /// All runs besides the base, which says what some of them ask for.

@@ -1,6 +1,7 @@
 //! What the guest's driver is told to do in one run, as it gets it.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::closure::Closure;
 use crate::exercise::entries::Entries;
@@ -26,8 +27,9 @@ pub(super) struct Plan<'a> {
     messages: u32,
     days: u32,
     firings: u32,
-    /// Whether the editor half is run too.
-    editor: bool,
+    half: Half,
+    /// What the editor half told of the package's types, as it told it; empty for the editor half itself.
+    types: Value,
     configured: Configured,
     /// What credential fields of nodes are filled with.
     credential: String,
@@ -52,9 +54,25 @@ struct Configured {
     user: &'static str,
 }
 
+/// Which half of a package runs. They never meet in one guest: one belongs to a browser, the other to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Half {
+    /// What the editor gets. It comes first: from what it tells of the types their configurations are made.
+    Editor,
+    /// What Node-RED loads.
+    Runtime,
+}
+
 impl<'a> Plan<'a> {
     /// The plan for a closure in a world; the secrets that the driver hands out are planted in it.
-    pub(super) fn new(closure: &Closure, entries: &'a Entries, world: &mut World) -> Self {
+    pub(super) fn new(
+        closure: &Closure,
+        entries: &'a Entries,
+        half: Half,
+        types: Value,
+        world: &mut World,
+    ) -> Self {
         Self {
             package: closure.root().spec(),
             folder: format!("{USER_DIR}/{}", closure.root_place()),
@@ -62,7 +80,8 @@ impl<'a> Plan<'a> {
             messages: MESSAGES,
             days: DAYS,
             firings: FIRINGS,
-            editor: true,
+            half,
+            types,
             configured: Configured {
                 domain: CONFIGURED_DOMAIN,
                 host: format!("plc.{CONFIGURED_DOMAIN}"),

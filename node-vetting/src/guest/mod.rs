@@ -28,6 +28,7 @@ modules! {
     "core/primordials.js",
     "core/stack.js",
     "drive/admin.js",
+    "drive/answer.js",
     "drive/configure.js",
     "drive/drive.js",
     "drive/messages.js",

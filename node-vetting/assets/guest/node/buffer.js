@@ -43,7 +43,7 @@ put(Buffer, {
   },
   copyBytesFrom(view, offset = 0, length = view.length - offset) { return from(asBytes(view.slice(offset, offset + length)).slice()); },
   byteLength(value, encoding) { return typeof value === 'string' && /^base64/i.test(encoding) ? Math.floor((value.replace(/=+$/, '').length * 3) / 4) : byteLength(value, encoding); },
-  poolSize: 8192,
+  poolSize: 65_536,
 });
 
 defineProperty(Buffer.from, 'name', { value: 'from', configurable: true });

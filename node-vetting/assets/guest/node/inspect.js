@@ -65,7 +65,7 @@ function property(value, key, ctx, inArray) {
     text = own.get ? (own.set ? '[Getter/Setter]' : '[Getter]') : '[Setter]';
   }
   if (inArray) return text;
-  let name = typeof key === 'symbol' ? `[${key.toString()}]` : key === '__proto__' ? "['__proto__']" : PLAIN.test(key) ? key : quoted(key);
+  let name = typeof key === 'symbol' ? key.toString() : key === '__proto__' ? "['__proto__']" : PLAIN.test(key) ? key : quoted(key);
   if (!own.enumerable) name = `[${name}]`;
   return `${name}: ${text}`;
 }
@@ -123,7 +123,7 @@ function layout(value, ctx, keys) {
   if (value instanceof Map) return { open: `${prefix(value, 'Map', value.size)}{`, close: '}', list: [...Map.prototype.entries.call(value)].map(([k, v]) => `${ctx.indented(k, 2)} => ${ctx.indented(v, 2)}`), keys };
   if (value instanceof ArrayBuffer) {
     const hex = Array.from(new Uint8Array(value).subarray(0, 50), (b) => b.toString(16).padStart(2, '0')).join(' ');
-    return { open: `${prefix(value, 'ArrayBuffer')}{`, close: '}', list: [`[Uint8Contents]: <${hex}${value.byteLength > 50 ? ` ... ${value.byteLength - 50} more bytes` : ''}>`, `byteLength: ${value.byteLength}`], keys };
+    return { open: `${prefix(value, 'ArrayBuffer')}{`, close: '}', list: [`[Uint8Contents]: <${hex}${value.byteLength > 50 ? ` ... ${value.byteLength - 50} more bytes` : ''}>`, `[byteLength]: ${value.byteLength}`], keys };
   }
   if (value instanceof Promise) return { open: `${prefix(value, 'Promise')}{`, close: '}', list: ['<pending>'], keys };
   if (value instanceof WeakMap || value instanceof WeakSet) return { open: `${prefix(value, 'WeakSet')}{`, close: '}', list: ['<items unknown>'], keys };
