@@ -57,6 +57,22 @@ impl Answer {
     }
 }
 
+/// What a process of ours may do that needs little: the list is of what is allowed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllowList {
+    rules: Vec<Allowed>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allowed {
+    reason: String,
+    calls: Vec<String>,
+    /// Alternatives, each a list of conditions that must all hold; none: always.
+    when: Option<Vec<Vec<Condition>>>,
+}
+
 /// Whether a rule is about this architecture: some calls exist only on one.
 fn applies(rule: &Rule, arch: &str) -> bool {
     rule.only_on.as_deref().is_none_or(|only| only == arch)
@@ -71,24 +87,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("policies.rs");
     let policy: Policy = serde_json::from_str(&std::fs::read_to_string("policies/node.json")?)?;
     let target: TargetArch = arch.as_str().try_into()?;
-    let filters = compile(&policy, &arch, target)?;
     let mut text = String::new();
-    writeln!(
-        text,
-        "pub(super) const NODE: [&[sock_filter]; {}] = [",
-        filters.len()
-    )?;
-    for filter in &filters {
-        writeln!(text, "    &[")?;
-        for sock_filter { code, jt, jf, k } in filter {
-            writeln!(
-                text,
-                "        sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
-            )?;
-        }
-        writeln!(text, "    ],")?;
-    }
-    writeln!(text, "];")?;
+    write_filters(&mut text, "NODE", &compile(&policy, &arch, target)?)?;
+    let allowed: AllowList = serde_json::from_str(&std::fs::read_to_string("policies/vet-worker.json")?)?;
+    write_filters(&mut text, "VET_WORKER", &[compile_allowed(&allowed, target)?])?;
     writeln!(text, "pub(super) const DENIED: &[Denied] = &[")?;
     for rule in &policy.rules {
         for syscall in rule.calls.iter().filter(|_| applies(rule, &arch)) {
@@ -105,6 +107,52 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn write_filters(text: &mut String, name: &str, filters: &[BpfProgram]) -> Result<(), Box<dyn Error>> {
+    writeln!(
+        text,
+        "pub(super) const {name}: [&[sock_filter]; {}] = [",
+        filters.len()
+    )?;
+    for filter in filters {
+        writeln!(text, "    &[")?;
+        for sock_filter { code, jt, jf, k } in filter {
+            writeln!(
+                text,
+                "        sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+            )?;
+        }
+        writeln!(text, "    ],")?;
+    }
+    writeln!(text, "];")?;
+    Ok(())
+}
+
+/// A filter under which only the calls of the list exist. The others answer `ENOSYS` and do not end the process, because
+/// the C library asks for newer calls first: for `clone3` before `clone`.
+fn compile_allowed(list: &AllowList, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
+    let mut rules = Vec::new();
+    for rule in &list.rules {
+        if rule.reason.is_empty() {
+            return Err(format!("a rule on {:?} gives no reason", rule.calls).into());
+        }
+        for syscall in &rule.calls {
+            rules.extend(cases(syscall, rule.when.as_deref()));
+        }
+    }
+    program(&rules, &json!("allow"), &json!({ "errno": ENOSYS }), target)
+}
+
+/// The rules for one syscall: one for each of its cases.
+fn cases(syscall: &str, when: Option<&[Vec<Condition>]>) -> Vec<Value> {
+    match when {
+        None => vec![json!({ "syscall": syscall })],
+        Some(cases) => cases
+            .iter()
+            .map(|case| json!({ "syscall": syscall, "args": conditions(case) }))
+            .collect(),
+    }
+}
+
 /// One filter per answer, because a filter of `seccompiler` has one; the first also bounds the syscall numbers.
 fn compile(policy: &Policy, arch: &str, target: TargetArch) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
     let mut filters = Vec::new();
@@ -118,14 +166,7 @@ fn compile(policy: &Policy, arch: &str, target: TargetArch) -> Result<Vec<BpfPro
                 continue;
             }
             for syscall in &rule.calls {
-                match &rule.when {
-                    None => rules.push(json!({ "syscall": syscall })),
-                    Some(cases) => rules.extend(
-                        cases
-                            .iter()
-                            .map(|case| json!({ "syscall": syscall, "args": conditions(case) })),
-                    ),
-                }
+                rules.extend(cases(syscall, rule.when.as_deref()));
             }
         }
         let errno = if answer == Answer::NotPermitted {
@@ -157,9 +198,18 @@ fn conditions(case: &[Condition]) -> Vec<Value> {
 }
 
 fn assemble(rules: &[Value], errno: u32, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
+    program(rules, &json!({ "errno": errno }), &json!("allow"), target)
+}
+
+fn program(
+    rules: &[Value],
+    matching: &Value,
+    others: &Value,
+    target: TargetArch,
+) -> Result<BpfProgram, Box<dyn Error>> {
     let text = json!({ "filter": {
-        "mismatch_action": "allow",
-        "match_action": { "errno": errno },
+        "mismatch_action": others,
+        "match_action": matching,
         "filter": rules,
     }})
     .to_string();

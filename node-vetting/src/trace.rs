@@ -44,8 +44,20 @@ pub struct Event {
     /// Who did it, as the engine's own stack says. None where only our code was on the stack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
+    /// Where other packages called that place from, nearest first: one place per package crossed, without its line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Site>,
     /// What was attempted.
     pub what: What,
+}
+
+/// Who attempts something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The nearest place in a package.
+    pub site: Option<Site>,
+    /// Where other packages called that place from.
+    pub callers: Vec<Site>,
 }
 
 /// A place in source code.

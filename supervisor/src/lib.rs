@@ -27,6 +27,8 @@ pub mod stacks;
 
 pub mod instances;
 
+pub mod vetting;
+
 pub mod files;
 
 pub mod backup;

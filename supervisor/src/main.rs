@@ -11,6 +11,7 @@ fn main() -> std::process::ExitCode {
             runtime::sandbox::probe::role(what, place.as_deref().map(std::path::Path::new))
         }
         Some(runtime::launch::KEEPER) => runtime::launch::keeper(),
+        Some(supervisor::vetting::WORKER) => supervisor::vetting::worker(words),
         Some(supervisor::app::SUCCESSOR) => supervisor::app::successor(words),
         Some(runtime::launch::HOLDER) => runtime::launch::holder(say, ready),
         _ => supervisor::cli::main(),

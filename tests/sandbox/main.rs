@@ -16,3 +16,4 @@ mod quota;
 mod shared;
 mod support;
 mod syscalls;
+mod vetting;

@@ -26,3 +26,4 @@ pub(crate) mod rlimits;
 pub(crate) mod rules;
 pub mod seccomp;
 pub(crate) mod sources;
+pub mod worker;

@@ -1,4 +1,5 @@
-//! The system calls that a program may not make: `policies/node.json`, compiled by the build script.
+//! The system calls that a program may not make (`policies/node.json`), and those that a vetting worker may
+//! (`policies/vet-worker.json`), compiled by the build script.
 
 use std::io;
 
@@ -41,7 +42,19 @@ pub fn denied() -> &'static [Denied] {
 /// # Errors
 /// The kernel's: `EINVAL` when it was built without seccomp filters.
 pub(crate) fn restrict() -> Result<(), StepError> {
-    for filter in FILTERS {
+    install(&FILTERS)
+}
+
+/// Installs the filter of a vetting worker on this thread, for it and all its children, for ever.
+///
+/// # Errors
+/// The kernel's: `EINVAL` when it was built without seccomp filters.
+pub(crate) fn restrict_worker() -> Result<(), StepError> {
+    install(&embedded::VET_WORKER)
+}
+
+fn install(filters: &[&[sock_filter]]) -> Result<(), StepError> {
+    for filter in filters {
         seccompiler::apply_filter(filter)
             .map_err(|error| match error {
                 seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,

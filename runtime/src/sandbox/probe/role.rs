@@ -17,6 +17,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use crate::sandbox::quota::project::TRIAL_WRITES;
 use crate::sandbox::sources;
+use crate::sandbox::worker;
 use crate::sys::clone::SingleThread;
 
 /// Namespaces beside the user's, with the step that names them.
@@ -39,6 +40,7 @@ pub fn run(what: Option<&str>, place: Option<&Path>) -> ExitCode {
             report("landlock", landlock());
             report("seccomp", seccomp());
         }
+        Some("vet-worker") => vet_worker(),
         Some("overrun") => return overrun(),
         Some("owners") => {
             let Some(place) = place else {
@@ -74,6 +76,63 @@ fn walls() {
     if let Err(error) = child {
         report("proc", Err(error));
     }
+}
+
+/// What is left to a process that has closed itself in as a vetting worker does.
+fn vet_worker() {
+    let closed = worker::close_in(1 << 30).map_err(io::Error::other);
+    let inside = closed.is_ok();
+    report("close-in", closed.map(|()| String::new()));
+    if !inside {
+        return;
+    }
+    let done = |outcome: io::Result<()>| outcome.map(|()| String::new());
+    report("read", done(fs::read("/etc/passwd").map(drop)));
+    report("list", done(fs::read_dir("/").map(drop)));
+    report("write", done(fs::write("/tmp/redhold-vet-worker", "")));
+    report(
+        "connect",
+        done(std::net::TcpStream::connect(("127.0.0.1", 9)).map(drop)),
+    );
+    report(
+        "listen",
+        done(std::net::TcpListener::bind(("127.0.0.1", 0)).map(drop)),
+    );
+    report(
+        "unix",
+        done(std::os::unix::net::UnixDatagram::unbound().map(drop)),
+    );
+    report(
+        "start",
+        done(Command::new("/bin/true").stdin(Stdio::null()).status().map(drop)),
+    );
+    let parent = nix::unistd::getppid();
+    report(
+        "signal",
+        done(nix::sys::signal::kill(parent, None).map_err(io::Error::from)),
+    );
+    report(
+        "namespace",
+        done(unshare(CloneFlags::CLONE_NEWUSER).map_err(io::Error::from)),
+    );
+    let thread = std::thread::spawn(|| vec![1_u8; 1 << 20].len());
+    report(
+        "thread",
+        thread
+            .join()
+            .map(|_| String::new())
+            .map_err(|_| io::Error::other("no thread")),
+    );
+    let most = std::panic::catch_unwind(|| {
+        Vec::<u8>::with_capacity(1 << 20)
+            .try_reserve_exact(2 << 30)
+            .is_err()
+    });
+    report(
+        "memory",
+        most.map(|refused| refused.to_string())
+            .map_err(|_| io::Error::other("a panic")),
+    );
 }
 
 /// Uid 0 inside, because a change of program image would drop the capabilities of any other.

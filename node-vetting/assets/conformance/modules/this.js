@@ -1,0 +1,1 @@
+module.exports = [this === exports, typeof arguments, arguments.length, this === module.exports];

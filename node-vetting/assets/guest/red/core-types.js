@@ -1,0 +1,3 @@
+// The types that Node-RED brings itself: a package that registers one of them takes its place.
+
+export const CORE_TYPES = ['inject', 'debug', 'complete', 'catch', 'status', 'link in', 'link out', 'link call', 'comment', 'global-config', 'unknown', 'function', 'switch', 'change', 'range', 'template', 'delay', 'trigger', 'exec', 'rbe', 'tls-config', 'http proxy', 'mqtt in', 'mqtt out', 'mqtt-broker', 'http in', 'http response', 'http request', 'websocket in', 'websocket out', 'websocket-listener', 'websocket-client', 'tcp in', 'tcp out', 'tcp request', 'udp in', 'udp out', 'csv', 'html', 'json', 'xml', 'yaml', 'split', 'join', 'sort', 'batch', 'file', 'file in', 'watch'];

@@ -1,0 +1,612 @@
+//! The world that a guest believes to be in: files, network, environment, clock, chance. All of it made up, each attempt
+//! recorded by the host.
+//!
+//! # The door
+//! Inside the guest there is one function, `host(op, json, bytes)`; the prelude hides it before foreign code runs. `op` is
+//! a short name, `json` a JSON text with the arguments, `bytes` a `Uint8Array` or nothing. What comes back is a string
+//! (JSON, if not said otherwise), a `Uint8Array`, or `undefined`; a failure is `{"error":{"code":"ENOENT","message":"..."}}`.
+//!
+//! | operation | arguments | gives |
+//! |---|---|---|
+//! | `jobs` | | runs what promises wait for: `{ran}` |
+//! | `code.function` | `path` | the file as `function (exports, require, module, __filename, __dirname)`; throws a `SyntaxError` |
+//! | `code.script` | `file` + source | what the text comes to as a script under that name; throws |
+//! | `fs.read` | `path` | bytes |
+//! | `fs.write` | `path, append, exclusive, mode` + bytes | |
+//! | `fs.stat` | `path, link` | `{type: file, directory or link, size, mode, mtime_ms, nlink, uid, gid}` |
+//! | `fs.list` | `path` | `[{name, type}]` |
+//! | `fs.delete` `fs.mkdir` | `path, recursive` | |
+//! | `fs.rename` | `from, to` | |
+//! | `fs.chmod` `fs.watch` | `path, mode` | |
+//! | `fs.link` | `target, path` | |
+//! | `fs.readlink` `fs.real` | `path` | a path |
+//! | `module.resolve` | `from, name, import` | `{path, format: commonjs, module, json, native, wasm or builtin}` |
+//! | `module.source` | `path` | text as it is; counted as loaded |
+//! | `net.connect` | `protocol, host, port, tls, insecure` | `{id, answer: open, address, deliver: [{after_ms, base64}]}` |
+//! | `net.send` | `id` + bytes | `{deliver, close}` |
+//! | `net.close` | `id` | |
+//! | `net.listen` | `protocol, host, port` | `{port}` |
+//! | `net.multicast` | `group` | |
+//! | `dns.resolve` | `name, type` | `{addresses}` |
+//! | `http.request` | `method, url, headers, insecure` + body | `{id, status, message, headers: [[name, value]], address}` |
+//! | `http.body` | `id` | bytes |
+//! | `proc.spawn` | `command, args, shell, detached, env` + input | `{pid, status, signal, stdout, stderr}` |
+//! | `proc.exit` `proc.kill` `proc.setuid` | `code` / `pid, signal` | |
+//! | `worker.start` | + source | |
+//! | `env.get` `env.keys` `env.set` `env.delete` | `key, value` | a value or `null`; keys |
+//! | `os.info` | `what`: as the functions of `os` are called, `user`, `interfaces`, `cpu_model`, `locale` | a value |
+//! | `proc.info` | | `{pid, ppid, uid, gid, cwd, platform, arch, exec_path, version, versions}` |
+//! | `text.encode` | in place of `json` the text as it is | bytes |
+//! | `crypto.*` `zlib` `url.parse` `text.decode` | see `codec` | |
+//! | `code.eval` | `how, literal` + source | |
+//! | `wasm` | `how` + bytes | |
+//! | `native` | `path` | |
+//! | `record` | `what`: one of [`What`] that the host cannot see by itself | |
+//! | `phase` | `phase`: a [`Phase`] | |
+//! | `clock.now` `clock.advance` | `ms` | `{ms, run_ms}` |
+//! | `output` | `stream` + bytes | |
+//!
+//! `import` and `import()` go past the door: the engine asks the host itself, and for what is no module the function
+//! `synthesize` of the prelude. Hosts below [`CONFIGURED_DOMAIN`] and addresses in 192.0.2.0/24 are those that generated
+//! configurations name, as are files below `/data/configured`.
+
+mod answers;
+mod args;
+mod clock;
+mod codec;
+mod files;
+mod fs;
+mod log;
+mod machine;
+mod modules;
+mod network;
+mod ordered;
+mod process;
+mod protocols;
+mod secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::closure::{Closure, hex};
+use crate::trace::{End, Origin, Payload, Phase, Site, Trace, What};
+use args::{Answer, Args};
+use clock::Clock;
+use files::Files;
+use log::Log;
+use modules::Resolver;
+use network::Network;
+use secrets::Secrets;
+
+pub use args::{Fault, Reply, Spent};
+pub use machine::{HOME, Machine, PACKAGES, USER_DIR};
+pub use modules::{Format, Resolved};
+pub use network::CONFIGURED_DOMAIN;
+pub use secrets::Set;
+
+/// Characters of a payload that are shown.
+const SHOWN: usize = 240;
+
+/// Where chance comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chance {
+    /// From a seed.
+    Seed(u64),
+    /// The smallest value, always.
+    Lowest,
+    /// The largest value, always.
+    Highest,
+}
+
+/// Under which conditions a run takes place. Equal conditions give equal runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conditions {
+    /// The name of the run.
+    pub run: String,
+    /// Milliseconds since 1970 when it starts.
+    pub start: i64,
+    /// Where chance comes from.
+    pub chance: Chance,
+    /// Which secrets are planted.
+    pub secrets: Set,
+    /// What the environment has besides.
+    pub environment: BTreeMap<String, String>,
+    /// Who and where the guest is told to be.
+    pub machine: Machine,
+    /// Whether there is a network.
+    pub online: bool,
+    /// Whether functions and branches tell that they ran.
+    pub coverage: bool,
+    /// Most events.
+    pub events: usize,
+    /// Most bytes printed.
+    pub output: u64,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            run: "base".to_owned(),
+            // A Tuesday in working hours.
+            start: 1_767_693_600_000,
+            chance: Chance::Seed(7),
+            secrets: Set::A,
+            environment: BTreeMap::new(),
+            machine: Machine::default(),
+            online: true,
+            coverage: false,
+            events: 50_000,
+            output: 64 << 20,
+        }
+    }
+}
+
+/// The world of one run.
+pub struct World {
+    conditions: Conditions,
+    files: Files,
+    environment: BTreeMap<String, String>,
+    network: Network,
+    secrets: Secrets,
+    clock: Clock,
+    chance: fastrand::Rng,
+    log: Log,
+    /// First labels of names that were asked for.
+    asked: Vec<u8>,
+    asked_environment: BTreeSet<(Option<Site>, String)>,
+    loaded: BTreeSet<String>,
+    /// What the host did for the guest and has not been paid for yet, in units of fuel.
+    work: u64,
+}
+
+/// What the host's work costs, in units of fuel: about what it takes of a processor's time.
+mod price {
+    /// Any call.
+    pub(super) const CALL: u64 = 500;
+    /// One byte given, taken or compressed.
+    pub(super) const BYTE: u64 = 2;
+    /// One byte in which secrets are looked for, with all layers.
+    pub(super) const SEARCHED: u64 = 150;
+    /// One byte of a `package.json` that is read on the way to a module.
+    pub(super) const MANIFEST: u64 = 40;
+}
+
+impl World {
+    /// A world with a closure in the user directory.
+    #[must_use]
+    pub fn new(closure: &Closure, conditions: Conditions) -> Self {
+        let mut world = Self::empty(conditions);
+        let (machine, secrets) = (world.conditions.machine.clone(), &mut world.secrets);
+        world.environment = machine::environment(&machine, secrets);
+        world.environment.extend(world.conditions.environment.clone());
+        machine::furnish(&mut world.files, &machine, secrets);
+        for (place, package) in closure.places() {
+            for (path, content) in package.files() {
+                world.files.place(
+                    &files::normal(&format!("{USER_DIR}/{place}/{path}")),
+                    content.clone(),
+                    0o644,
+                );
+            }
+        }
+        world
+    }
+
+    /// A world for making an image: nothing but the prelude's own packages, below [`PACKAGES`].
+    #[must_use]
+    pub fn for_preparing(packages: Vec<(String, Bytes)>) -> Self {
+        let mut world = Self::empty(Conditions::default());
+        for (path, content) in packages {
+            world.files.place(&format!("{PACKAGES}/{path}"), content, 0o644);
+        }
+        world
+    }
+
+    fn empty(conditions: Conditions) -> Self {
+        let seed = match conditions.chance {
+            Chance::Seed(seed) => seed,
+            Chance::Lowest | Chance::Highest => 0,
+        };
+        Self {
+            files: Files::default(),
+            environment: BTreeMap::new(),
+            network: Network::default(),
+            secrets: Secrets::new(conditions.secrets),
+            clock: Clock::new(conditions.start),
+            chance: fastrand::Rng::with_seed(seed),
+            log: Log::new(conditions.events, conditions.output),
+            asked: Vec::new(),
+            asked_environment: BTreeSet::new(),
+            loaded: BTreeSet::new(),
+            work: 0,
+            conditions,
+        }
+    }
+
+    /// Whether functions and branches tell that they ran.
+    #[must_use]
+    pub const fn covers(&self) -> bool {
+        self.conditions.coverage
+    }
+
+    /// Plants a secret of a class that the caller puts somewhere itself, and gives it.
+    pub fn plant(&mut self, class: &'static str, name: &str, length: usize) -> String {
+        self.secrets.plant(class, name, length)
+    }
+
+    /// Whether an operation can leave an event, so that it must be known who calls.
+    #[must_use]
+    pub fn records(&self, op: &str) -> bool {
+        !(op.starts_with("crypto.") || op.starts_with("clock."))
+            && !matches!(
+                op,
+                "zlib"
+                    | "url.parse"
+                    | "text.decode"
+                    | "phase"
+                    | "http.body"
+                    | "net.close"
+                    | "module.source"
+                    | "fs.real"
+            )
+    }
+
+    /// Does what the guest asks for.
+    ///
+    /// # Errors
+    /// When a budget is spent; the run is then over.
+    pub fn call(
+        &mut self,
+        op: &str,
+        json: &str,
+        bytes: Option<&[u8]>,
+        origin: Origin,
+    ) -> Result<Reply, Spent> {
+        let args = Args::parse(json, bytes);
+        let answer = self.answer(op, &args, origin)?;
+        let reply = answer.unwrap_or_else(|fault| fault.reply());
+        let given = match &reply {
+            Reply::Nothing => 0,
+            Reply::Text(text) => text.len(),
+            Reply::Bytes(bytes) => bytes.len(),
+        };
+        let moved = json.len() + bytes.map_or(0, <[u8]>::len) + given;
+        self.work += price::CALL + moved as u64 * price::BYTE;
+        Ok(reply)
+    }
+
+    /// What the host did since this was last asked, in units of fuel. Whoever runs the guest takes it from its budget, so
+    /// that nobody can have the host work for nothing.
+    pub fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.work)
+    }
+
+    fn answer(&mut self, op: &str, args: &Args<'_>, origin: Origin) -> Answer {
+        match op {
+            "fs.read" => self.fs_read(args, origin),
+            "fs.write" => self.fs_write(args, origin),
+            "fs.stat" => self.fs_stat(args, origin),
+            "fs.list" => self.fs_list(args, origin),
+            "fs.delete" => self.fs_delete(args, origin),
+            "fs.mkdir" => self.fs_mkdir(args, origin),
+            "fs.rename" => self.fs_rename(args, origin),
+            "fs.chmod" => self.fs_chmod(args, origin),
+            "fs.watch" => self.fs_watch(args, origin),
+            "fs.link" => self.fs_link(args, origin),
+            "fs.readlink" => self.fs_readlink(args),
+            "fs.real" => self.fs_real(args),
+            "module.resolve" => self.module_resolve(args, origin),
+            "module.source" => self.module_source(args),
+            "net.connect" => self.net_connect(args, origin),
+            "net.send" => self.net_send(args, origin),
+            "net.close" => self.net_close(args),
+            "net.listen" => self.net_listen(args, origin),
+            "net.multicast" => self.net_multicast(args, origin),
+            "dns.resolve" => self.dns_resolve(args, origin),
+            "http.request" => self.http_request(args, origin),
+            "http.body" => self.http_body(args),
+            "proc.spawn" => self.proc_spawn(args, origin),
+            "proc.exit" => self.proc_exit(args, origin),
+            "proc.kill" => self.proc_kill(args, origin),
+            "proc.setuid" => self.proc_setuid(origin),
+            "worker.start" => self.worker_start(args, origin),
+            "env.get" => self.env_get(args, origin),
+            "env.keys" => self.env_keys(origin),
+            "env.set" => self.env_set(args, origin),
+            "env.delete" => self.env_delete(args, origin),
+            "os.info" => self.os_info(args, origin),
+            "proc.info" => Ok(Ok(self.conditions.machine.process().into())),
+            "code.eval" => self.code_eval(args, origin),
+            "wasm" => self.wasm(args, origin),
+            "native" => self.native(args, origin),
+            "record" => self.record_told(args, origin),
+            "phase" => self.phase(args),
+            "clock.now" => Ok(Ok(self.time())),
+            "clock.advance" => {
+                self.clock.advance(args.number("ms"));
+                Ok(Ok(self.time()))
+            }
+            "output" => {
+                self.printed(args.body().len() as u64)?;
+                Ok(Ok(Reply::Nothing))
+            }
+            "crypto.random" => {
+                let mut bytes = vec![0; args.number("size").min(1 << 20) as usize];
+                self.fill(&mut bytes);
+                Ok(Ok(Reply::Bytes(bytes.into())))
+            }
+            "url.parse" | "text.decode" | "zlib" => Ok(self.convert(op, args)),
+            _ if op.starts_with("crypto.") => Ok(self.convert(op, args)),
+            _ => {
+                self.record(What::Unsupported { what: op.to_owned() }, origin)?;
+                Ok(Err(Fault::new(
+                    "ERR_METHOD_NOT_IMPLEMENTED",
+                    format!("{op} is not implemented"),
+                )))
+            }
+        }
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn record(&mut self, what: What, origin: Origin) -> Result<(), Spent> {
+        self.log.record(self.clock.passed(), origin, what)
+    }
+
+    /// Counts printed bytes.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn printed(&mut self, bytes: u64) -> Result<(), Spent> {
+        match self.log.print(bytes)? {
+            Some(bytes) => self.record(What::Output { bytes }, Origin::default()),
+            None => Ok(()),
+        }
+    }
+
+    /// Nanoseconds since 1970, or since the machine started.
+    pub fn read_clock(&mut self, of_the_day: bool) -> u64 {
+        self.clock.read(of_the_day)
+    }
+
+    /// Seconds east of Greenwich.
+    #[must_use]
+    pub const fn utc_offset(&self) -> i32 {
+        self.conditions.machine.utc_offset
+    }
+
+    /// Bytes by chance.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        match self.conditions.chance {
+            Chance::Seed(_) => self.chance.fill(bytes),
+            Chance::Lowest => bytes.fill(0),
+            Chance::Highest => bytes.fill(0xff),
+        }
+    }
+
+    /// What an `import` or a `require` means.
+    ///
+    /// # Errors
+    /// When a budget is spent; inside, when it means nothing.
+    pub fn resolve(
+        &mut self,
+        from: &str,
+        name: &str,
+        import: bool,
+        origin: Origin,
+    ) -> Result<Result<Resolved, Fault>, Spent> {
+        let resolver = Resolver::new(&self.files, import);
+        let found = resolver.resolve(from, name);
+        self.work += resolver.parsed() * price::MANIFEST;
+        // The places of packages are no news; builtins and what is missing are.
+        let told = match &found {
+            Ok(resolved) => resolved.format == Format::Builtin,
+            Err(_) => true,
+        };
+        if told && from.starts_with(USER_DIR) {
+            self.record(
+                What::Require {
+                    name: name.to_owned(),
+                    found: found.is_ok(),
+                    computed: false,
+                },
+                origin,
+            )?;
+        }
+        Ok(found)
+    }
+
+    /// The text to run of a file, which counts as loaded from now on.
+    pub fn source(&mut self, path: &str) -> Option<Bytes> {
+        let content = self.files.read(path).ok()?;
+        if let Some(below) = path.strip_prefix(USER_DIR) {
+            let below = below.trim_start_matches('/');
+            if self.loaded.insert(below.to_owned()) {
+                self.log.loaded.push(below.to_owned());
+            }
+        }
+        Some(content)
+    }
+
+    /// What was seen, when all is over.
+    #[must_use]
+    pub fn into_trace(self, end: End, fuel: u64, memory: u64) -> Trace {
+        Trace {
+            run: self.conditions.run,
+            events: self.log.events,
+            end,
+            fuel,
+            memory,
+            loaded: self.log.loaded,
+            covered: Vec::new(),
+        }
+    }
+
+    /// The folder of the package that a path below the user directory belongs to.
+    fn folder_of(&self, file: &str) -> Option<String> {
+        let start = file.rfind("node_modules/")? + "node_modules/".len();
+        let scoped = usize::from(file[start..].starts_with('@'));
+        let (at, _) = file[start..].match_indices('/').nth(scoped)?;
+        Some(format!("{USER_DIR}/{}", &file[..start + at]))
+    }
+
+    fn payload(&mut self, bytes: &[u8]) -> Payload {
+        self.payload_with(bytes, bytes)
+    }
+
+    /// Bytes that leave the guest; planted secrets are looked for in more than these, for instance in what was sent before.
+    fn payload_with(&mut self, bytes: &[u8], searched: &[u8]) -> Payload {
+        self.work += searched.len() as u64 * price::SEARCHED;
+        let found = self.secrets.find(searched);
+        let shown: String = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN * 4)])
+            .chars()
+            .map(|c| {
+                if c.is_control() && c != '\n' {
+                    '\u{fffd}'
+                } else {
+                    c
+                }
+            })
+            .take(SHOWN)
+            .collect();
+        Payload {
+            bytes: bytes.len() as u64,
+            digest: hex(&Sha256::digest(bytes)),
+            shown,
+            secrets: found.secrets,
+            remote: found.remote,
+        }
+    }
+
+    fn convert(&mut self, op: &str, args: &Args<'_>) -> Result<Reply, Fault> {
+        let done = codec::convert(op, args);
+        let given = match &done {
+            Ok(Reply::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        self.work += codec::price(op, args, given);
+        done
+    }
+
+    fn module_resolve(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
+        let found = self.resolve(args.text("from"), args.text("name"), args.flag("import"), origin)?;
+        Ok(found.map(|resolved| json!({ "path": resolved.path, "format": resolved.format.name() }).into()))
+    }
+
+    fn module_source(&mut self, args: &Args<'_>) -> Answer {
+        let path = args.text("path");
+        let source = self.source(path);
+        Ok(source
+            .map(|source| Reply::Text(String::from_utf8_lossy(&source).into_owned()))
+            .ok_or_else(|| Fault::new("MODULE_NOT_FOUND", format!("Cannot find module '{path}'"))))
+    }
+
+    fn code_eval(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
+        let payload = self.payload(args.body());
+        // Text that stands in the package as it is, is read there; text that was made is not.
+        let literal = args.flag("literal") || self.stands_in_source(args.body(), &origin);
+        let how = args.text("how").to_owned();
+        self.record(
+            What::Eval {
+                how,
+                literal,
+                payload,
+            },
+            origin,
+        )?;
+        Ok(Ok(Reply::Nothing))
+    }
+
+    fn stands_in_source(&self, text: &[u8], origin: &Origin) -> bool {
+        let site = origin.site.as_ref();
+        site.and_then(|site| self.files.read(&format!("{USER_DIR}/{}", site.file)).ok())
+            .is_some_and(|source| memchr::memmem::find(&source, text).is_some())
+    }
+
+    fn wasm(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
+        let payload = self.payload(args.body());
+        self.record(What::Wasm { payload }, origin)?;
+        Ok(Ok(Reply::Nothing))
+    }
+
+    fn native(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
+        let path = args.text("path").to_owned();
+        self.record(What::Native { path }, origin)?;
+        Ok(Ok(Reply::Nothing))
+    }
+
+    /// What the prelude saw that never comes to the host. Everything else the host says itself.
+    fn record_told(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
+        let what = match serde_json::from_value::<What>(with_payload(args.json("what").clone(), || {
+            self.payload(args.body())
+        })) {
+            Ok(what) => what,
+            Err(error) => return Ok(Err(Fault::new("EINVAL", error.to_string()))),
+        };
+        if !may_be_told(&what) {
+            return Ok(Err(Fault::new("EINVAL", "the host records this itself")));
+        }
+        self.record(what, origin)?;
+        Ok(Ok(Reply::Nothing))
+    }
+
+    fn phase(&mut self, args: &Args<'_>) -> Answer {
+        match serde_json::from_value::<Phase>(args.json("phase").clone()) {
+            Ok(phase) => {
+                self.log.phase = phase;
+                Ok(Ok(Reply::Nothing))
+            }
+            Err(error) => Ok(Err(Fault::new("EINVAL", error.to_string()))),
+        }
+    }
+
+    fn time(&self) -> Reply {
+        json!({ "ms": self.clock.now(), "run_ms": self.clock.passed() }).into()
+    }
+}
+
+/// Puts the payload of the bytes beside the other fields where the kind has one.
+fn with_payload(mut what: Value, payload: impl FnOnce() -> Payload) -> Value {
+    let kinds = ["editor-network", "editor-html"];
+    if kinds.iter().any(|kind| what["kind"] == *kind) {
+        what["payload"] = serde_json::to_value(payload()).unwrap_or(Value::Null);
+    }
+    what
+}
+
+/// Kinds that only the prelude can see.
+const fn may_be_told(what: &What) -> bool {
+    matches!(
+        what,
+        What::Require { .. }
+            | What::ModuleHook { .. }
+            | What::Tamper { .. }
+            | What::RequireCache { .. }
+            | What::RedRegister { .. }
+            | What::RedAdminRoute { .. }
+            | What::RedHttpRoute { .. }
+            | What::RedSetting { .. }
+            | What::RedFlows { .. }
+            | What::RedCredentials { .. }
+            | What::RedHook { .. }
+            | What::RedEvent { .. }
+            | What::RedLogHandler
+            | What::RedStorage
+            | What::Compared { .. }
+            | What::Probing { .. }
+            | What::LongTimer { .. }
+            | What::EditorNetwork { .. }
+            | What::EditorScript { .. }
+            | What::EditorToken
+            | What::EditorHtml { .. }
+            | What::EditorGlobal { .. }
+            | What::Failed { .. }
+            | What::Uncaught { .. }
+            | What::Unsupported { .. }
+    )
+}

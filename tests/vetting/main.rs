@@ -1,0 +1,7 @@
+//! The engine with the real QuickJS: what guests can do, and what they cannot.
+
+mod engine;
+mod exercise;
+mod hostile;
+mod support;
+mod worker;
