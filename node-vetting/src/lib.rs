@@ -18,3 +18,7 @@ pub mod closure;
 pub mod trace;
 
 pub mod report;
+
+pub mod resolve;
+
+pub mod analysis;
