@@ -28,6 +28,8 @@ pub struct Gap {
     pub wanted: String,
     /// Why it is a gap.
     pub why: Why,
+    /// Whether who wants it does without it.
+    pub optional: bool,
 }
 
 /// Kinds of gaps.
@@ -46,6 +48,8 @@ pub enum Why {
     Unknown,
     /// Optional, for other machines than this one; not installed here.
     Platform,
+    /// Its archive is damaged, or holds what no package may hold.
+    Unusable,
     /// The closure breaks a limit of size or number.
     TooMuch,
 }
@@ -57,8 +61,19 @@ impl Closure {
         let place = format!("node_modules/{}", root.name);
         let mut places = others;
         places.insert(place.clone(), Arc::new(root));
+        Self::at(place, places)
+    }
+
+    /// A closure of what stands at the given places; the package in question stands at one of them, under the name
+    /// by which it was asked for.
+    ///
+    /// # Panics
+    /// When nothing stands at that place.
+    #[must_use]
+    pub fn at(root: String, places: BTreeMap<String, Arc<Package>>) -> Self {
+        assert!(places.contains_key(&root), "{root} is empty");
         Self {
-            root: place,
+            root,
             places,
             gaps: Vec::new(),
         }

@@ -20,6 +20,10 @@ pub mod trace;
 
 pub mod report;
 
+pub mod resolve;
+
+pub mod analysis;
+
 pub mod rewrite;
 
 pub mod world;
@@ -33,6 +37,8 @@ pub mod exercise;
 pub mod worker;
 
 pub mod policy;
+
+pub mod judge;
 
 pub mod sarif;
 

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_RANGE, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE, RETRY_AFTER,
 };
 use reqwest::{Certificate, NoProxy, Proxy, Response, StatusCode};
 use url::Url;
@@ -36,6 +36,15 @@ const ABBREVIATED: &str = "application/vnd.npm.install-v1+json; q=1.0, applicati
 pub struct Client {
     http: reqwest::Client,
     config: Config,
+}
+
+/// How much of a package's metadata is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// What installing needs.
+    Abbreviated,
+    /// Everything, with times and people.
+    Full,
 }
 
 /// An archive that is coming.
@@ -107,41 +116,95 @@ impl Client {
     /// # Errors
     /// When it is not there, not allowed, not readable, or the network fails for good.
     pub async fn packument(&self, name: &PackageName) -> Result<Packument, FetchError> {
+        let body = self.document(name, Form::Abbreviated).await?;
+        serde_json::from_slice(&body).map_err(|source| FetchError::Metadata {
+            package: labelled(name, None),
+            url: self
+                .config
+                .registry_for(name)
+                .map_or_else(|_| String::new(), |registry| shown(&packument_url(&registry, name))),
+            source,
+        })
+    }
+
+    /// The metadata of a package as the registry writes it, with repetitions: at most 64 MB.
+    ///
+    /// # Errors
+    /// When it is not there, not allowed, or the network fails for good.
+    pub async fn document(&self, name: &PackageName, form: Form) -> Result<Vec<u8>, FetchError> {
+        let url = packument_url(&self.config.registry_for(name)?, name);
+        let accept = match form {
+            Form::Abbreviated => ABBREVIATED,
+            Form::Full => "application/json",
+        };
+        self.whole(&labelled(name, None), &url, accept).await
+    }
+
+    /// The keys that the default registry signs with, as it writes them.
+    ///
+    /// # Errors
+    /// When it has none, or the network fails for good.
+    pub async fn signing_keys(&self) -> Result<Vec<u8>, FetchError> {
+        let url = below(&self.config.default_registry()?, "-/npm/v1/keys");
+        self.whole("the registry's keys", &url, "application/json").await
+    }
+
+    /// Asks the default registry for known flaws: package names with versions as JSON, answered by name as JSON.
+    /// One attempt: whoever asks has another source, or does without.
+    ///
+    /// # Errors
+    /// When the registry does not offer it, or the network fails.
+    pub async fn advisories(&self, wanted: &[u8]) -> Result<Vec<u8>, FetchError> {
+        let url = below(
+            &self.config.default_registry()?,
+            "-/npm/v1/security/advisories/bulk",
+        );
+        let package = "known flaws";
+        let mut request = self
+            .http
+            .post(url.clone())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
+            .body(wanted.to_vec());
+        if let Some(value) = self.authorize(&url) {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let response = request.send().await.map_err(|source| FetchError::Network {
+            package: package.to_owned(),
+            url: shown(&url),
+            source: source.without_url(),
+        })?;
+        if !response.status().is_success() {
+            return Err(FetchError::Status {
+                package: package.to_owned(),
+                url: shown(&url),
+                status: response.status().as_u16(),
+                after: None,
+            });
+        }
+        body(response, package, &url).await
+    }
+
+    async fn whole(&self, package: &str, url: &Url, accept: &'static str) -> Result<Vec<u8>, FetchError> {
         let mut retry = self.retry();
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
         loop {
-            match self.packument_once(name).await {
+            let attempt = async {
+                let (response, url) = self.get(package, url.clone(), &headers).await?;
+                body(response, package, &url).await
+            };
+            match attempt.await {
                 Err(error) => pause(&mut retry, error).await?,
                 done => return done,
             }
         }
     }
 
-    async fn packument_once(&self, name: &PackageName) -> Result<Packument, FetchError> {
-        let url = packument_url(&self.config.registry_for(name)?, name);
-        let package = labelled(name, None);
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(ABBREVIATED));
-        let (mut response, url) = self.get(&package, url, &headers).await?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|source| FetchError::Network {
-            package: package.clone(),
-            url: shown(&url),
-            source: source.without_url(),
-        })? {
-            body.extend_from_slice(&chunk);
-            if body.len() as u64 > MAX_PACKUMENT {
-                return Err(FetchError::TooLarge {
-                    package,
-                    url: shown(&url),
-                    limit: MAX_PACKUMENT,
-                });
-            }
-        }
-        serde_json::from_slice(&body).map_err(|source| FetchError::Metadata {
-            package,
-            url: shown(&url),
-            source,
-        })
+    fn authorize(&self, url: &Url) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&self.config.authorization(url)?.0).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 
     /// Starts fetching an archive from an offset. One attempt: whoever takes the bytes repeats with the new
@@ -227,13 +290,10 @@ impl Client {
         for _ in 0..HOPS {
             let mut request = self.http.get(url.clone()).headers(headers.clone());
             // Nothing secret over a plain connection that a secure one pointed to.
-            let authorization = (!secure || url.scheme() == "https")
-                .then(|| self.config.authorization(&url))
-                .flatten();
+            let allowed = !secure || url.scheme() == "https";
+            let authorization = allowed.then(|| self.authorize(&url)).flatten();
             let sent = authorization.is_some();
-            if let Some(value) = authorization.and_then(|value| HeaderValue::from_str(&value.0).ok()) {
-                let mut value = value;
-                value.set_sensitive(true);
+            if let Some(value) = authorization {
                 request = request.header(AUTHORIZATION, value);
             }
             let response = request.send().await.map_err(|source| FetchError::Network {
@@ -311,6 +371,26 @@ impl Download {
     }
 }
 
+/// A whole document, bounded.
+async fn body(mut response: Response, package: &str, url: &Url) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|source| FetchError::Network {
+        package: package.to_owned(),
+        url: shown(url),
+        source: source.without_url(),
+    })? {
+        body.extend_from_slice(&chunk);
+        if body.len() as u64 > MAX_PACKUMENT {
+            return Err(FetchError::TooLarge {
+                package: package.to_owned(),
+                url: shown(url),
+                limit: MAX_PACKUMENT,
+            });
+        }
+    }
+    Ok(body)
+}
+
 /// Waits as the count says, or gives the error back when it is to stand.
 ///
 /// # Errors
@@ -355,6 +435,13 @@ fn packument_url(registry: &Url, name: &PackageName) -> Url {
     let mut url = registry.clone();
     let path = format!("{}{}", registry.path(), name.as_str().replace('/', "%2f"));
     url.set_path(&path);
+    url
+}
+
+/// An address below a registry's.
+fn below(registry: &Url, path: &str) -> Url {
+    let mut url = registry.clone();
+    url.set_path(&format!("{}{path}", registry.path()));
     url
 }
 

@@ -10,8 +10,12 @@ pub use name::{NameError, PackageName};
 mod integrity;
 pub use integrity::{Algorithm, Hasher, Integrity, IntegrityError, Mismatch};
 
+mod lenient;
+
 mod packument;
-pub use packument::{Dist, Manifest, Packument, PackumentError};
+pub use packument::{
+    Attestations, Dist, Manifest, Packument, PackumentError, Person, Provenance, Signature,
+};
 
 pub mod tarball;
 
@@ -25,6 +29,6 @@ mod retry;
 pub use retry::Retry;
 
 mod client;
-pub use client::{Client, Download};
+pub use client::{Client, Download, Form};
 
 pub use node_semver::{Range, Version};
