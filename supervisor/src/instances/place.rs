@@ -9,6 +9,8 @@ use runtime::error::or_absent;
 use runtime::sandbox::quota::image;
 use runtime::spec::Owner;
 
+use crate::removal;
+
 /// The folder of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place(PathBuf);
@@ -174,7 +176,7 @@ impl Place {
         }
         or_absent(fs::remove_file(before.image()))?;
         or_absent(fs::remove_file(before.new_image()))?;
-        or_absent(fs::remove_dir_all(&self.0))
+        or_absent(removal::remove_all(&self.0))
     }
 }
 
