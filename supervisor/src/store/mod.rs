@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 pub use self::batch::{Batch, Change, Commit, Entry};
@@ -122,6 +122,12 @@ impl Store {
         self.changes.subscribe()
     }
 
+    /// Why changes are refused, live: the disk failed, and is tried again with each change. `None` while they are taken.
+    #[must_use]
+    pub fn refusing(&self) -> watch::Receiver<Option<String>> {
+        self.writer.refusing()
+    }
+
     /// Makes a checkpoint, so that the next opening reads little; the number of the last change in it.
     ///
     /// # Errors
@@ -134,3 +140,9 @@ impl Store {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod damage;
+
+#[cfg(test)]
+mod killed;
