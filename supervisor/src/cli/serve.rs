@@ -154,7 +154,10 @@ fn log(format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false);
+        .with_target(false)
+        // It would say on the standard error that it cannot write there, and panic when that fails: a full disk under
+        // the log must not end whoever has something to say.
+        .log_internal_errors(false);
     // Set once, before anything else: nobody else can have set it.
     let _ = match format {
         LogFormat::Text => lines.try_init(),
