@@ -14,6 +14,7 @@ use crate::instances::disk::Disks;
 use crate::instances::events::Event;
 use crate::instances::model::{Created, Instance, Kept, LastNumber, Named};
 use crate::instances::service::problems::stored;
+use crate::instances::undo::Undo;
 use crate::problem::{Code, Problem};
 use crate::stacks::Stacks;
 use crate::store::Store;
@@ -70,9 +71,10 @@ impl Folders {
 }
 
 /// The newest format of every table.
-const KNOWN: [Known; 7] = [
+const KNOWN: [Known; 8] = [
     known::<Instance>(),
     known::<Kept>(),
+    known::<Undo>(),
     known::<Named>(),
     known::<Created>(),
     known::<LastNumber>(),

@@ -26,6 +26,7 @@ pub mod restart;
 pub mod service;
 pub mod spec;
 mod stack;
+pub(crate) mod undo;
 mod unpack;
 mod wish;
 mod world;

@@ -29,7 +29,8 @@ pub struct Instance {
     pub credential_secret: Option<Hidden>,
     /// When it was created, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it is deleted for good, in milliseconds since 1970; until then it can be brought back.
+    /// Set when it is deleted: when it goes for good, in milliseconds since 1970, as that was foreseen then. What
+    /// counts is the time that the machine runs (`undo`).
     #[serde(default)]
     pub delete_at_ms: Option<u64>,
 }

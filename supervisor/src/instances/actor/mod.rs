@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::clock;
 use crate::instances::Shared;
 use crate::instances::disk::Stage;
 use crate::instances::events::Kind;
@@ -34,6 +33,7 @@ use crate::instances::npm::{Answer, Errands};
 use crate::instances::observed::{Figures, Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
+use crate::instances::undo::Undo;
 use crate::problem::Code;
 use crate::store::StoreError;
 use crate::store::table::{Table, Versioned};
@@ -301,8 +301,8 @@ impl Actor {
             Order::Restart { safe } => self.feed(Input::Restart { safe }).await,
             Order::Delete => self.feed(Input::Delete).await,
             Order::DeleteWhenDue => {
-                let at = self.record.record.delete_at_ms;
-                if at.is_some_and(|at| at <= clock::now_ms()) && self.claim().await {
+                let deleted = self.record.record.delete_at_ms.is_some();
+                if deleted && self.shared.undo_left(self.id()).is_zero() && self.claim().await {
                     self.feed(Input::Delete).await;
                 }
             }
@@ -549,6 +549,7 @@ impl Actor {
             events
                 .remove(Table::<Instance>::key(id))
                 .remove(Table::<Kept>::key(id))
+                .remove(Table::<Undo>::key(id))
                 .remove(crate::instances::name_key(&self.record.record.name))
         });
         let stored = match batch {

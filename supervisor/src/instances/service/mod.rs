@@ -27,12 +27,17 @@ use crate::instances::events::Event;
 use crate::instances::model::{Instance, Kept, Named};
 use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
+use crate::instances::undo::NOTED;
 use crate::instances::{Shared, errand, job, patch, wish};
 use crate::problem::{Code, Problem};
+use crate::removal;
 use crate::store::table::{Table, Versioned};
 
 /// Orders that wait for an actor; one that is busier than that is asked again later.
 const MAILBOX: usize = 64;
+
+/// Milliseconds by which a clock that has jumped is off at least.
+const JUMP: u64 = 60_000;
 
 /// All instances. The host has one of it.
 #[derive(Debug)]
@@ -125,7 +130,7 @@ impl Instances {
             .unwrap_or_default();
         let (orders, received) = mpsc::channel(MAILBOX);
         let (observed, seen) = watch::channel(Observed::stopped(clock::now_ms()));
-        let delete = record.record.delete_at_ms;
+        let delete = record.record.delete_at_ms.is_some().then(|| id.clone());
         let (upstream, way) = watch::channel(Upstream::Starting);
         let actor = Actor::new(self.shared.clone(), record, &kept, received, observed, upstream);
         let handle = Handle {
@@ -142,8 +147,8 @@ impl Instances {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(actor.run(found));
-        if let Some(at) = delete {
-            tasks.spawn(delete_later(handle.orders, at));
+        if let Some(id) = delete {
+            tasks.spawn(delete_later(handle.orders, self.shared.clone(), id));
         }
         self.begun.send_replace(());
         Ok(())
@@ -190,15 +195,23 @@ impl Instances {
         observed.place_in_queue = self.shared.queue.position(&record.id);
         View {
             settings: patch::shown(&record.settings),
+            delete_at_ms: record.delete_at_ms.map(|noted| self.delete_at(&record.id, noted)),
             id: record.id,
             name: record.name,
             desired: record.desired,
             stack: record.stack,
             created_ms: record.created_ms,
-            delete_at_ms: record.delete_at_ms,
             observed,
             revision,
         }
+    }
+
+    /// When a deleted instance goes for good, by the wall clock: as it was noted, unless that clock has jumped or the
+    /// machine was off since.
+    fn delete_at(&self, id: &str, noted: u64) -> u64 {
+        let left = u64::try_from(self.shared.undo_left(id).as_millis()).unwrap_or(u64::MAX);
+        let at = clock::now_ms().saturating_add(left);
+        if at.abs_diff(noted) < JUMP { noted } else { at }
     }
 
     /// The record itself, by identifier or name.
@@ -323,7 +336,7 @@ fn remove_remains(folders: &[PathBuf]) {
             // Its settings may be being read.
             errand::clear(&folder.join("run"))
                 .map_err(|problem| problem.to_string())
-                .and_then(|()| std::fs::remove_dir_all(folder).map_err(|error| error.to_string()))
+                .and_then(|()| removal::remove_all(folder).map_err(|error| error.to_string()))
         } else {
             Place::finish_erasure(folder).map_err(|error| error.to_string())
         };
@@ -338,15 +351,22 @@ fn remove_remains(folders: &[PathBuf]) {
 }
 
 /// Waits for the time to delete an instance for good; one that was brought back meanwhile ignores it.
-async fn delete_later(orders: mpsc::Sender<Order>, at_ms: u64) {
+async fn delete_later(orders: mpsc::Sender<Order>, shared: Arc<Shared>, id: String) {
     loop {
-        // By the wall clock, which may jump: looked at anew from time to time.
-        let left = at_ms.saturating_sub(clock::now_ms());
-        if left == 0 {
+        let left = shared.undo_left(&id);
+        if left.is_zero() {
             break;
         }
+        match shared.note_undo(&id).await {
+            Ok(true) => {}
+            // Brought back.
+            Ok(false) => return,
+            Err(problem) => {
+                warn!(instance = id, %problem, "the time until it is deleted could not be noted");
+            }
+        }
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(left.min(60_000))) => {}
+            () = tokio::time::sleep(left.min(NOTED)) => {}
             () = orders.closed() => return,
         }
     }

@@ -16,13 +16,11 @@ use crate::instances::events::{Event, Kind};
 use crate::instances::machine::Phase as State;
 use crate::instances::model::{Created, Desired, Hidden, Instance, LastNumber, Named, Settings};
 use crate::instances::place::Place;
+use crate::instances::undo::{UNDO, Undo};
 use crate::instances::{check, name_key, patch, wish, world};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 use crate::store::{Batch, StoreError};
-
-/// How long a deleted instance can be brought back.
-const UNDO: Duration = Duration::from_secs(24 * 3600);
 
 impl Instances {
     /// Creates an instance; asked again with the same key, it gives the one that was created then.
@@ -126,7 +124,8 @@ impl Instances {
             let wanted = wish::disk(&self.shared.data_dir, &instance);
             tokio::task::spawn_blocking(move || {
                 let made = disks.ready(&wanted).and_then(|_| {
-                    fill(&place).and_then(|()| give(&place, owner)).map_err(|error| {
+                    let filled = fill(&place).and_then(|()| give(&place, owner));
+                    filled.and_then(|()| durable(&place)).map_err(|error| {
                         Problem::io(format!("cannot make {}", place.root().display()), error)
                     })
                 });
@@ -346,11 +345,11 @@ impl Instances {
     }
 
     pub(super) async fn undelete(&self, by: &By, before: &Versioned<Instance>) -> Result<View, Problem> {
-        let Some(at) = before.record.delete_at_ms else {
+        if before.record.delete_at_ms.is_none() {
             let message = format!("the instance `{}` is not deleted", before.record.name);
             return Err(Problem::new(Code::Conflict, message));
-        };
-        if at <= clock::now_ms() {
+        }
+        if self.shared.undo_left(&before.record.id).is_zero() {
             let message = format!("the instance `{}` is being deleted for good", before.record.name);
             return Err(Problem::new(Code::Conflict, message).hint("bring it back from a backup"));
         }
@@ -360,7 +359,8 @@ impl Instances {
         };
         let more = self
             .noted(&after.id, Kind::Deletion, "was brought back".to_owned())
-            .map_err(stored)?;
+            .map_err(stored)?
+            .remove(Table::<Undo>::key(&after.id));
         self.replace(by, "instance.undelete", before, after, more).await
     }
 
@@ -382,7 +382,11 @@ impl Instances {
         } else {
             "is deleted for good in 24 hours".to_owned()
         };
-        let more = self.noted(&after.id, Kind::Deletion, text).map_err(stored)?;
+        let uptime = clock::Uptime::now()
+            .map_err(|error| Problem::io("cannot read how long this machine is up", error))?;
+        let more = Table::<Undo>::set(&after.id, &Undo::from(uptime, wait))
+            .and_then(|undo| Ok(undo.and(self.noted(&after.id, Kind::Deletion, text)?)))
+            .map_err(stored)?;
         let view = self.replace(by, "instance.delete", &before, after, more).await?;
         if let Some(handle) = self.handle(&view.id) {
             let orders = handle.orders;
@@ -391,11 +395,20 @@ impl Instances {
                 // Waits for room: nobody would say it again.
                 tasks.spawn(async move { drop(orders.send(Order::Delete).await) });
             } else {
-                tasks.spawn(delete_later(orders, at));
+                tasks.spawn(delete_later(orders, self.shared.clone(), view.id.clone()));
             }
         }
         Ok(view)
     }
+}
+
+/// The first files are on the disk before the record says that there is an instance.
+fn durable(place: &Place) -> std::io::Result<()> {
+    // In an image they are on a file system of their own, inside a file of the other.
+    for folder in [place.data(), place.root().to_owned()] {
+        nix::unistd::syncfs(std::fs::File::open(folder)?)?;
+    }
+    Ok(())
 }
 
 /// What was made for an instance belongs to it.
