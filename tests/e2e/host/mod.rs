@@ -6,6 +6,7 @@ mod adoption;
 mod backup;
 mod figures;
 mod files;
+mod full;
 mod health;
 mod import;
 mod journey;

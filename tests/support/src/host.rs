@@ -63,9 +63,18 @@ impl Host {
     /// When its folder cannot be made.
     #[must_use]
     pub fn prepared(args: &[&str]) -> Self {
+        Self::prepared_in(&std::env::temp_dir(), args)
+    }
+
+    /// The same, with its data directory in this folder.
+    ///
+    /// # Panics
+    /// When its folder cannot be made.
+    #[must_use]
+    pub fn prepared_in(place: &Path, args: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("rh-")
-            .tempdir()
+            .tempdir_in(place)
             .expect("a folder");
         for bucket in SHARED {
             let shared = data::shared().join(bucket);

@@ -8,6 +8,8 @@ pub mod eventually;
 
 pub mod program;
 
+pub mod guest;
+
 pub mod client;
 
 pub mod websocket;
