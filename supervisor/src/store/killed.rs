@@ -1,7 +1,7 @@
 //! Migrations that are killed: by SIGKILL, wherever they are.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn steps() -> Vec<Step> {
     let second: fn(Value) -> Result<Value, String> = |mut record| {
         // Whoever kills this counts along; slow enough that the signal comes in between.
         println!("one more");
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::park_timeout(Duration::from_millis(1));
         record["second"] = json!(record["number"].as_u64().ok_or("no number")? * 2);
         Ok(record)
     };
@@ -77,13 +77,9 @@ fn raised(store: &Store) -> u64 {
     raised
 }
 
-#[test]
-#[ignore = "it is what the test below kills"]
-fn brings_a_store_up() {
-    let Some(folder) = std::env::var_os(FOLDER) else {
-        return;
-    };
-    let (store, _) = Store::open(&PathBuf::from(folder)).expect("a store");
+/// What is killed.
+fn bring_up(folder: &Path) {
+    let (store, _) = Store::open(folder).expect("a store");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a loop");
@@ -94,6 +90,9 @@ fn brings_a_store_up() {
 
 #[test]
 fn a_migration_that_is_killed_goes_on_where_it_was() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return bring_up(Path::new(&folder));
+    }
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path().join("store");
     filled(&folder);
@@ -102,9 +101,8 @@ fn a_migration_that_is_killed_goes_on_where_it_was() {
     for after in [1, 30, 40, 35, 70, 5, 66, 45, 50, usize::MAX] {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args([
-                "--ignored",
                 "--exact",
-                "store::killed::brings_a_store_up",
+                "store::killed::a_migration_that_is_killed_goes_on_where_it_was",
                 "--nocapture",
             ])
             .env(FOLDER, &folder)

@@ -15,7 +15,7 @@ use test_support::guest::disk;
 use test_support::host::{Host, SOON};
 use test_support::skip::skipped;
 
-use super::hello;
+use super::{Ends, hello};
 
 /// How often the disk fills up.
 const ROUNDS: u64 = 6;
@@ -180,12 +180,4 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
     assert_eq!(host.get("pump", "/run").expect("an answer").text(), "hello world");
     host.act("pump", "stop");
     host.wait("pump", "stopped");
-}
-
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

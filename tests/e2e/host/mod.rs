@@ -10,12 +10,15 @@ mod full;
 mod health;
 mod import;
 mod journey;
+mod killed;
 mod lifecycle;
 mod network;
 mod packages;
 mod quota;
 mod upgrade;
 mod uploads;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -33,4 +36,13 @@ fn endpoint(code: &str) -> Value {
 /// Says hello.
 fn hello() -> Value {
     endpoint("msg.payload = 'hello ' + env.get('WHO'); return msg")
+}
+
+/// Tells the threads that are the load to end, also when what they are for fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -1,5 +1,5 @@
 //! A host on a machine of its own, to which happens what cannot be done to this one: the power goes, the disk fails,
-//! the clock jumps. Each test has two halves: one boots the guest, the other (`inside`) is run by it.
+//! the clock jumps. Each test has two halves: one boots the guest, which runs the same test for the other (`inside`).
 
 mod clock;
 mod disk;
@@ -26,12 +26,12 @@ const STARTS: Duration = Duration::from_secs(90);
 /// Memory of a guest, in MiB: a debug build is mapped in whole.
 const MEMORY: u32 = 512;
 
-/// Lines that mount a device, and run a half of a test.
-fn script(device: &str, half: &str, round: u32) -> String {
+/// Lines that mount a device, and run a test of this module for its half in the guest.
+fn script(device: &str, name: &str, round: u32) -> String {
     let test = std::env::current_exe().expect("the path of this test");
     format!(
         "mkdir {DISK}\nmount -t ext4 {device} {DISK} || echo 'FAILED: no disk'\nexport {ROUND}={round} RUST_BACKTRACE=1\n\
-         '{}' --ignored --exact outage::{half}::inside --nocapture --test-threads=1 --color never\n\
+         '{}' --exact outage::{name} --nocapture --test-threads=1 --color never\n\
          echo \"RESULT $?\"\ncat /run/said\n",
         test.display()
     )

@@ -12,16 +12,16 @@ use test_support::guest::{Kernel, disk};
 
 use super::{DISK, Inside, MEMORY, STARTS, round, script};
 
+const TEST: &str = "power::what_was_acknowledged_survives_every_power_cut";
+
 /// Cuts of one run; more by `REDHOLD_TEST_CUTS`.
 const CUTS: u32 = 5;
 
 /// Longest time under load before a cut, in milliseconds.
 const LOAD: u64 = 3000;
 
-#[test]
-#[ignore = "it is run in the guest of the next one"]
-fn inside() {
-    let Some(round) = round() else { return };
+/// The half that is run by the guest.
+fn inside(round: u32) {
     let notes = format!("{DISK}/unsynced");
     let lines = std::fs::read_to_string(&notes).map_or(0, |text| text.lines().count());
     // The harness has begun a line of its own.
@@ -61,7 +61,10 @@ fn inside() {
 
 #[test]
 fn what_was_acknowledged_survives_every_power_cut() {
-    let Some(kernel) = Kernel::find("what_was_acknowledged_survives_every_power_cut") else {
+    if let Some(round) = round() {
+        return inside(round);
+    }
+    let Some(kernel) = Kernel::find(TEST) else {
         return;
     };
     let cuts = std::env::var("REDHOLD_TEST_CUTS")
@@ -72,7 +75,7 @@ fn what_was_acknowledged_survives_every_power_cut() {
     let mut promised: HashMap<String, u64> = HashMap::new();
     let (mut acknowledged, mut unsynced, mut lost) = (0, 0, 0);
     for round in 0..=cuts {
-        let machine = kernel.boot(&script("/dev/ubda", "power", round), MEMORY, &[disk.path()]);
+        let machine = kernel.boot(&script("/dev/ubda", TEST, round), MEMORY, &[disk.path()]);
         machine.until("READY", STARTS);
         let found = machine.said();
         for (name, least) in &promised {
