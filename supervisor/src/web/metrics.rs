@@ -1,5 +1,6 @@
 //! `/metrics`: the host, its front and every instance, for Prometheus.
 
+use std::collections::HashMap;
 use std::fs;
 
 use axum::extract::State;
@@ -8,18 +9,26 @@ use axum::response::{IntoResponse, Response};
 
 use super::AppState;
 use super::errors::Refusal;
+use super::state::blocking;
 use crate::instances::service::View;
+use crate::problem::Problem;
 use crate::telemetry::exposition::{Exposition, Kind};
 
 /// Figures of everything, in the text exposition format
 pub(super) async fn metrics(State(state): State<AppState>) -> Result<Response, Refusal> {
+    // Most of it is read from files of the kernel's, several for each instance.
+    let text = blocking(move || text(&state)).await??;
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((kind, text).into_response())
+}
+
+fn text(state: &AppState) -> Result<String, Problem> {
     let views = state.instances.list()?;
     let mut all = Exposition::default();
-    host(&mut all, &state, &views);
-    certificates(&mut all, &state);
-    instances(&mut all, &state, &views);
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    Ok((kind, all.text()).into_response())
+    host(&mut all, state, &views);
+    certificates(&mut all, state);
+    instances(&mut all, state, &views);
+    Ok(all.text())
 }
 
 fn host(all: &mut Exposition, state: &AppState, views: &[View]) {
@@ -81,16 +90,11 @@ fn certificates(all: &mut Exposition, state: &AppState) {
 
 fn instances(all: &mut Exposition, state: &AppState, views: &[View]) {
     type Read<'a> = &'a dyn Fn(&View) -> Option<f64>;
-    let stats: Vec<_> = views
+    let stats: HashMap<_, _> = views
         .iter()
-        .map(|view| state.instances.stats(&view.id).unwrap_or_default())
+        .filter_map(|view| Some((view.id.as_str(), state.instances.stats(&view.id)?)))
         .collect();
-    let stat = |view: &View| {
-        views
-            .iter()
-            .position(|other| other.id == view.id)
-            .map(|at| stats[at])
-    };
+    let stat = |view: &View| stats.get(view.id.as_str());
     let figures = |view: &View| view.observed.figures;
     let seconds = |micros: u64| micros as f64 / 1e6;
     let families: [(&str, Kind, &str, Read<'_>); 12] = [

@@ -72,6 +72,15 @@ impl AppState {
     }
 }
 
+/// Runs what reads files, or the store at length, where it holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Problem::new(Code::Failed, "a task of the host broke off").because(error))
+}
+
 /// Who asks, as the listener found out; every request carries one.
 #[derive(Clone, Debug)]
 pub struct Asker(pub By);

@@ -254,7 +254,7 @@ impl Instances {
         self.handle(id).map(|handle| handle.upstream)
     }
 
-    /// What an instance uses and has used; `None` when nothing of it runs.
+    /// What an instance uses and has used; `None` when nothing of it runs. Blocks for a moment.
     #[must_use]
     pub fn stats(&self, id: &str) -> Option<Stats> {
         let groups = self.handle(id)?.observed.borrow().groups.clone();

@@ -20,7 +20,7 @@ use crate::instances::service::{Action, Copy, New, View};
 use crate::problem::{Code, Problem};
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
-use crate::web::state::Asker;
+use crate::web::state::{Asker, blocking};
 
 type Answered = Result<Response, Refusal>;
 
@@ -283,11 +283,10 @@ pub(crate) async fn stats(
     Path(name): Path<String>,
 ) -> Result<Json<StatsView>, Refusal> {
     let record = state.instances.record(&name)?.record;
-    let stats = state.instances.stats(&record.id).unwrap_or_default();
     let instances = state.instances.clone();
-    let disk = tokio::task::spawn_blocking(move || instances.disk(&record))
-        .await
-        .unwrap_or(None);
+    let read = blocking(move || (instances.stats(&record.id), instances.disk(&record)));
+    let (stats, disk) = read.await?;
+    let stats = stats.unwrap_or_default();
     Ok(Json(StatsView {
         memory_bytes: stats.memory,
         memory_peak_bytes: stats.memory_peak,

@@ -11,12 +11,12 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use super::files::{Answered, Deed, OFFSET, blocking, noted, run, storage};
+use super::files::{Answered, Deed, OFFSET, blocking, noted, storage};
 use crate::files::{Entry, FileError, FilePath, Received, Upload};
 use crate::problem::{Code, Problem};
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
-use crate::web::state::Asker;
+use crate::web::state::{self, Asker};
 
 /// Bytes that are written at once.
 const BATCH: usize = 512 * 1024;
@@ -80,7 +80,7 @@ pub(crate) async fn put(
     let storage = storage(&state, &name).await?;
     let begun = {
         let (tree, path) = (storage.tree.clone(), path.clone());
-        run(move || tree.upload(&path, piece.map(|piece| piece.first))).await?
+        state::blocking(move || tree.upload(&path, piece.map(|piece| piece.first))).await?
     };
     let upload = match begun {
         Ok(upload) => upload,
