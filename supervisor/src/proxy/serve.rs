@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +18,6 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
@@ -27,6 +26,7 @@ use crate::proxy::exchange::Client;
 use crate::proxy::headers;
 use crate::proxy::listener::{Door, Listening};
 use crate::proxy::route::Routes;
+use crate::shutdown::Tasks;
 
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -85,7 +85,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub struct Front {
     stage: watch::Sender<Stage>,
-    tasks: Arc<Tasks>,
+    tasks: Tasks,
     shared: Arc<Shared>,
 }
 
@@ -107,17 +107,13 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Every task of a front: none outlives it, none is forgotten.
-#[derive(Debug, Default)]
-pub(super) struct Tasks(Mutex<JoinSet<()>>);
-
 /// What all connections of a front share.
 pub(super) struct Shared {
     pub(super) routes: Arc<dyn Routes>,
     /// The host's own service.
     pub(super) local: Option<Router>,
     pub(super) bounds: Bounds,
-    pub(super) tasks: Arc<Tasks>,
+    pub(super) tasks: Tasks,
     stage: watch::Receiver<Stage>,
     /// The port of TLS, where it is not the usual one.
     pub(super) secure_port: Option<u16>,
@@ -177,7 +173,7 @@ impl Front {
         bounds: Bounds,
     ) -> io::Result<Self> {
         let (stage, stages) = watch::channel(Stage::Serves);
-        let tasks = Arc::new(Tasks::default());
+        let tasks = Tasks::default();
         let places = Arc::new(Semaphore::new(bounds.connections));
         let secure = listeners
             .iter()
@@ -220,7 +216,7 @@ impl Front {
     /// Accepts no more, lets requests in progress end, and breaks off what is left after `grace`.
     pub async fn drain(self, grace: Duration) {
         self.stage.send_replace(Stage::Stops);
-        self.finish(grace, std::future::pending()).await;
+        self.tasks.end(tokio::time::sleep(grace)).await;
     }
 
     /// Accepts no more, because another process accepts on the same sockets. What is under way goes on for up to
@@ -229,51 +225,19 @@ impl Front {
     /// to go elsewhere (GOAWAY) and ends its streams. When `stopped` is over, all of it has `grace` left.
     pub async fn leave(self, bound: Duration, stopped: impl Future<Output = ()>, grace: Duration) {
         self.stage.send_replace(Stage::Leaves);
-        let told = async {
-            stopped.await;
-            self.stage.send_replace(Stage::Stops);
-            tokio::time::sleep(grace).await;
-        };
-        self.finish(bound, told).await;
-    }
-
-    /// Waits for every task, also for those that tasks start; breaks off what is left after `bound` or `enough`.
-    async fn finish(&self, bound: Duration, enough: impl Future<Output = ()>) {
-        let all = async {
-            loop {
-                let mut left = self.tasks.take();
-                if left.is_empty() {
-                    return;
-                }
-                while left.join_next().await.is_some() {}
+        let enough = async {
+            if tokio::time::timeout(bound, stopped).await.is_ok() {
+                self.stage.send_replace(Stage::Stops);
+                tokio::time::sleep(grace).await;
             }
         };
-        // A set of tasks that is dropped ends them.
-        tokio::select! {
-            () = all => {}
-            () = enough => {}
-            () = tokio::time::sleep(bound) => {}
-        }
-        self.tasks.take().shutdown().await;
+        self.tasks.end(enough).await;
     }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        self.tasks.take().abort_all();
-    }
-}
-
-impl Tasks {
-    /// Starts a task and forgets those that have ended.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while set.try_join_next().is_some() {}
-        set.spawn(task);
-    }
-
-    fn take(&self) -> JoinSet<()> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.tasks.abort();
     }
 }
 
@@ -436,7 +400,7 @@ async fn silence(requests: &mut watch::Receiver<()>, long: Duration) {
 
 /// Runs the streams of HTTP/2 as tasks of the front.
 #[derive(Clone, Debug)]
-struct Streams(Arc<Tasks>);
+struct Streams(Tasks);
 
 impl<F> hyper::rt::Executor<F> for Streams
 where

@@ -9,7 +9,7 @@ mod wishes;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use runtime::sandbox::cgroup::{Group, Stats};
@@ -31,6 +31,7 @@ use crate::instances::undo::NOTED;
 use crate::instances::{Shared, errand, job, patch, wish};
 use crate::problem::{Code, Problem};
 use crate::removal;
+use crate::shutdown::Tasks;
 use crate::store::table::{Table, Versioned};
 
 /// Orders that wait for an actor; one that is busier than that is asked again later.
@@ -38,6 +39,8 @@ const MAILBOX: usize = 64;
 
 /// Milliseconds by which a clock that has jumped is off at least.
 const JUMP: u64 = 60_000;
+/// How long actors may take to end, once nobody has an order for them.
+const ENDS: Duration = Duration::from_millis(500);
 
 /// All instances. The host has one of it.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub struct Instances {
     shared: Arc<Shared>,
     table: Table<Instance>,
     actors: RwLock<HashMap<String, Handle>>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Tasks,
     /// One new instance at a time: each takes the next number, and looks for the key that it came with.
     adding: tokio::sync::Mutex<()>,
     /// Told when an actor was begun.
@@ -70,7 +73,7 @@ impl Instances {
         let instances = Arc::new(Self {
             table,
             actors: RwLock::default(),
-            tasks: Mutex::default(),
+            tasks: Tasks::default(),
             adding: tokio::sync::Mutex::default(),
             begun: watch::channel(()).0,
             shared,
@@ -113,11 +116,7 @@ impl Instances {
             // It ends by itself; nothing waits for it.
             let _ = tokio::task::spawn_blocking(move || remove_remains(&folders)).await;
         };
-        instances
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spawn(remains);
+        instances.tasks.spawn(remains);
         Ok(instances)
     }
 
@@ -144,11 +143,10 @@ impl Instances {
             actors.retain(|_, handle| !handle.orders.is_closed());
             actors.insert(id, handle.clone());
         }
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(actor.run(found));
+        self.tasks.spawn(actor.run(found));
         if let Some(id) = delete {
-            tasks.spawn(delete_later(handle.orders, self.shared.clone(), id));
+            self.tasks
+                .spawn(delete_later(handle.orders, self.shared.clone(), id));
         }
         self.begun.send_replace(());
         Ok(())
@@ -160,11 +158,8 @@ impl Instances {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        let all = async { while tasks.join_next().await.is_some() {} };
         // Those who wait for a time to be over would wait for hours.
-        let _ = tokio::time::timeout(Duration::from_millis(500), all).await;
-        tasks.shutdown().await;
+        self.tasks.end(tokio::time::sleep(ENDS)).await;
     }
 
     /// All instances, by name.

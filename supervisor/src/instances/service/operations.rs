@@ -1,6 +1,5 @@
 //! The operations that change an instance: judged, written together with their audit entry, told to the actor.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -390,12 +389,13 @@ impl Instances {
         let view = self.replace(by, "instance.delete", &before, after, more).await?;
         if let Some(handle) = self.handle(&view.id) {
             let orders = handle.orders;
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             if now {
                 // Waits for room: nobody would say it again.
-                tasks.spawn(async move { drop(orders.send(Order::Delete).await) });
+                self.tasks
+                    .spawn(async move { drop(orders.send(Order::Delete).await) });
             } else {
-                tasks.spawn(delete_later(orders, self.shared.clone(), view.id.clone()));
+                self.tasks
+                    .spawn(delete_later(orders, self.shared.clone(), view.id.clone()));
             }
         }
         Ok(view)
