@@ -22,11 +22,11 @@ use crate::problem::{Code, Problem};
 use crate::proxy::Answers;
 use crate::proxy::access::Gate;
 use crate::proxy::table::{Entry, HostTable};
-use crate::secret::{HostKey, Secret};
+use crate::secret::HostKey;
 use crate::shutdown::Tasks;
 use crate::stacks::Stacks;
 use crate::store::Store;
-use crate::store::table::Table;
+use crate::store::table::{Table, Versioned};
 use crate::web::state::Addresses;
 use crate::web::switch::Switch;
 use crate::web::{self, AppState, local};
@@ -121,8 +121,8 @@ impl Control {
 
     /// The file storages of all instances.
     pub(super) fn storages(&self) -> Result<Vec<PathBuf>, Problem> {
-        let views = self.instances.list()?.into_iter();
-        Ok(views.map(|view| self.instances.place(&view.id).files()).collect())
+        let files = |instance: Versioned<Instance>| self.instances.place(&instance.record.id).files();
+        Ok(self.instances.records()?.map(files).collect())
     }
 
     /// Ends everything but what the store itself needs: no request is taken, those under way have `grace`, and the
@@ -150,33 +150,30 @@ impl Filled {
     fn fill(&self) -> Result<(), Problem> {
         let mut entries = HashMap::new();
         let mut names = BTreeSet::new();
-        for view in self.instances.list()? {
-            let record = self.instances.record(&view.id)?.record;
-            if view.delete_at_ms.is_none() {
+        for Versioned { record, .. } in self.instances.records()? {
+            if record.delete_at_ms.is_none() {
                 names.insert(record.name.clone());
             }
-            let Some(upstream) = self.instances.upstream(&view.id) else {
+            let Some(upstream) = self.instances.upstream(&record.id) else {
                 continue;
             };
             let http = &record.settings.http;
             let password = http.password.as_ref().and_then(|hidden| {
-                let opened = self.key.open_sealed(&record.id, &hidden.sealed);
-                opened.map(|secret| Secret::new(secret.reveal().to_owned())).ok()
+                // One that does not open admits nobody.
+                self.key.open_sealed(&record.id, &hidden.sealed).ok()
             });
             let editor = &record.settings.editor;
-            entries.insert(
-                record.name.clone(),
-                Entry {
-                    upstream,
-                    voucher: voucher(&self.key, &record.id),
-                    editor: editor.enabled.then(|| editor.root.clone()),
-                    endpoints: http.access,
-                    user: http.user.clone(),
-                    password,
-                    shared: record.settings.shared.clone(),
-                    storage: self.instances.place(&record.id).files(),
-                },
-            );
+            let entry = Entry {
+                upstream,
+                voucher: voucher(&self.key, &record.id),
+                editor: editor.enabled.then(|| editor.root.clone()),
+                endpoints: http.access,
+                user: http.user.clone(),
+                password,
+                shared: record.settings.shared.clone(),
+                storage: self.instances.place(&record.id).files(),
+            };
+            entries.insert(record.name, entry);
         }
         self.table.replace(entries);
         if let Some((acme, domain)) = &self.names {

@@ -167,10 +167,18 @@ impl Instances {
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self) -> Result<Vec<View>, Problem> {
-        let records = self.table.scan("").map_err(stored)?;
-        let mut views: Vec<View> = records.into_iter().map(|(_, record)| self.view(record)).collect();
+        let mut views: Vec<View> = self.records()?.map(|record| self.view(record)).collect();
         views.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(views)
+    }
+
+    /// The records of all instances, by identifier: what they should be, without a look at what they do.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn records(&self) -> Result<impl Iterator<Item = Versioned<Instance>>, Problem> {
+        let records = self.table.scan("").map_err(stored)?;
+        Ok(records.into_iter().map(|(_, record)| record))
     }
 
     /// One instance, by identifier or name.
