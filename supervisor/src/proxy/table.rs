@@ -48,11 +48,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether a request carries the name and the password.
+    /// Whether a request carries the name and the password; without a password nobody does.
     fn admits(&self, asked: &Asked<'_>) -> bool {
-        access::basic(asked.headers).is_some_and(|(name, given)| {
-            let password = self.password.as_ref().map_or("", Secret::reveal);
-            access::same(&name, &self.user) & access::same(&given, password)
+        let given = access::basic(asked.headers).zip(self.password.as_ref());
+        given.is_some_and(|((name, given), password)| {
+            access::same(&name, &self.user) & access::same(&given, password.reveal())
         })
     }
 
@@ -124,7 +124,7 @@ impl HostTable {
         let token = self.gate.bears_token(asked.headers);
         // A browser sends its cookie along for pages of other instances too: they are neighbours by name.
         let known =
-            token || self.gate.knows(asked.headers, host) && guard::own_page(asked.headers, asked.host);
+            token || guard::own_page(asked.headers, asked.host) && self.gate.signed_in(asked.headers, host);
         let editor = entry.editor.as_deref();
         let is_editor =
             editor.is_some_and(|root| asked.path.trim_end_matches('/') == root.trim_end_matches('/'));
@@ -284,9 +284,14 @@ mod tests {
                 .into(),
             storage: PathBuf::from("/nowhere"),
         };
+        let locked = Entry {
+            password: None,
+            ..entry(Access::Basic)
+        };
         table.replace(HashMap::from([
             ("open".to_owned(), entry(Access::Open)),
             ("basic".to_owned(), entry(Access::Basic)),
+            ("locked".to_owned(), locked),
         ]));
         let nobody = HeaderMap::new();
         let mut admin = HeaderMap::new();
@@ -305,6 +310,8 @@ mod tests {
         neighbour.insert("origin", elsewhere);
         let mut user = HeaderMap::new();
         user.insert("authorization", "Basic dTpw".parse().expect("a header"));
+        let mut empty = HeaderMap::new();
+        empty.insert("authorization", "Basic dTo=".parse().expect("a header"));
         for (host, path, headers, expected) in [
             ("h.example", "/", &nobody, "local"),
             ("10.0.0.1:8443", "/", &nobody, "local"),
@@ -338,6 +345,8 @@ mod tests {
             ("basic.h.example", "/hello", &nobody, "401"),
             ("basic.h.example", "/hello", &admin, "401"),
             ("basic.h.example", "/hello", &user, "to"),
+            ("basic.h.example", "/hello", &empty, "401"),
+            ("locked.h.example", "/hello", &empty, "401"),
             ("basic.h.example", "/flows", &nobody, "401"),
             ("basic.h.example", "/flows", &user, "to"),
         ] {
