@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::watch;
 
 use super::access::{self, Gate};
-use super::guard::{self, EDITOR_API};
+use super::guard;
 use super::route::{Asked, Route, Routes, SharedFile, Target};
 use crate::acme::Challenges;
 use crate::instances::model::{Access, Shared};
@@ -192,9 +192,9 @@ fn is_editors(path: &str, root: &str) -> bool {
     let Some(inside) = inside.filter(|inside| inside.starts_with('/')) else {
         return false;
     };
-    let first = inside.trim_start_matches('/').split('/').next().unwrap_or("");
-    let first = first.to_ascii_lowercase();
-    EDITOR_API.contains(&first.as_str()) || ["red", "vendor", "core", "favicon.ico"].contains(&first.as_str())
+    let first = guard::first_segment(inside);
+    let page = ["red", "vendor", "core", "favicon.ico"];
+    guard::is_editor_api(first) || page.iter().any(|name| name.eq_ignore_ascii_case(first))
 }
 
 impl Routes for HostTable {
