@@ -86,7 +86,7 @@ impl Client {
         match self.front.routes.find(&asked) {
             Route::To(target) => self.to(target, request, host.as_deref(), wants_page).await,
             Route::Shared(file) => shared::answer(file, request.method(), request.headers()).await,
-            Route::Local => self.local(request).await,
+            Route::Local => self.local(request, host).await,
             Route::Redirect(to) => see_other(&to),
             Route::Proof(text) => Response::new(whole(text)),
             Route::Secure => redirect(host.as_deref(), request.uri(), self.front.secure_port),
@@ -112,9 +112,9 @@ impl Client {
         }
     }
 
-    async fn local(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn local(&self, mut request: Request<Incoming>, host: Option<String>) -> Response<Body> {
         request.extensions_mut().insert(From {
-            address: self.address,
+            host,
             secure: self.secure,
         });
         let Some(mut router) = self.front.local.clone() else {

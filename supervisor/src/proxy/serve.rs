@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -123,11 +123,11 @@ pub(super) struct Shared {
     next: AtomicU64,
 }
 
-/// From where a request to the host's own service came.
-#[derive(Clone, Copy, Debug)]
+/// How a request came to the host's own service.
+#[derive(Clone, Debug)]
 pub struct From {
-    /// The client.
-    pub address: IpAddr,
+    /// The one host that it names, in lower case and perhaps with a port.
+    pub host: Option<String>,
     /// Whether it came over TLS.
     pub secure: bool,
 }
