@@ -107,7 +107,7 @@ impl Control {
             names: base.acme.clone().zip(Some(base.config.domain.clone())),
         };
         filled.fill()?;
-        base.switch.on(web::router(state).0);
+        base.switch.on(web::router(state));
         // While nobody decides, who knocks waits in the socket's queue.
         let accepting = local::serve(api, base.desk.clone(), tasks.clone(), base.tasks.clone());
         tasks.spawn(accepting);
