@@ -1,4 +1,4 @@
-//! The one door to what the control plane remembers: get, scan, compare-and-swap batches, watch.
+//! The one door to what the control plane remembers: get, scan, pages, compare-and-swap batches, watch.
 //!
 //! The truth is an fsynced, checksummed journal of plain records (`journal`); sled is an index over it that is made
 //! again when it is damaged (`index`). One thread writes (`writer`), so conditions of batches need no locks; reads go
@@ -75,6 +75,14 @@ impl Store {
     /// When the index fails.
     pub fn scan(&self, prefix: &str) -> Result<Vec<(String, Entry)>, StoreError> {
         Ok(self.index.scan(prefix)?.into_iter().collect())
+    }
+
+    /// The first `limit` of the records whose key begins with `prefix` and comes after `after`, in order of their keys.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn after(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Entry)>, StoreError> {
+        Ok(self.index.after(prefix, after, limit)?.into_iter().collect())
     }
 
     /// Writes a batch; its number when it is on the disk. Dropping the future does not take the batch back.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Actor, Life};
-use crate::instances::events::Kind;
+use crate::instances::events::{KEPT, Kind};
 use crate::instances::health::Health;
 use crate::instances::job::{self, Listening};
 use crate::instances::machine::{Input, Phase};
@@ -94,7 +94,7 @@ impl Actor {
     /// It ended while no supervisor was there.
     pub(super) async fn missed(&mut self, exit: Option<ExitRecord>) {
         if let Some(exit) = exit {
-            let known = self.shared.events.list(self.id(), 0).unwrap_or_default();
+            let known = self.shared.events.list(self.id(), None, KEPT).unwrap_or_default();
             let told = known.iter().rev().any(|(_, event)| {
                 let detail = event.detail.as_ref();
                 detail.and_then(|detail| detail["exit"]["ended_ms"].as_u64()) == Some(exit.ended_ms)

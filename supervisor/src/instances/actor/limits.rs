@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::instances::disk::Stage;
-use crate::instances::events::Kind;
+use crate::instances::events::{KEPT, Kind};
 use crate::instances::job;
 use crate::instances::machine::{Input, Phase};
 use crate::instances::model::Desired;
@@ -54,7 +54,7 @@ impl Actor {
 
     /// How full it was when that was last told, so that a new supervisor tells only what is new.
     pub(super) fn remember_stage(&mut self) {
-        let known = self.shared.events.list(self.id(), 0).unwrap_or_default();
+        let known = self.shared.events.list(self.id(), None, KEPT).unwrap_or_default();
         let last = known.iter().rev().find(|(_, event)| event.kind == Kind::Disk);
         let percent = last.and_then(|(_, event)| event.detail.as_ref()?["percent"].as_u64());
         self.stage = Stage::default().next(percent.unwrap_or(0));

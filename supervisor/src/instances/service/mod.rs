@@ -285,12 +285,12 @@ impl Instances {
         Place::of(&self.shared.data_dir, id)
     }
 
-    /// What happened to an instance.
+    /// What happened to an instance: at most `limit` events after number `after`, else the newest.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn events(&self, id: &str, after: u64) -> Result<Vec<(u64, Event)>, Problem> {
-        self.shared.events.list(id, after).map_err(stored)
+    pub fn events(&self, id: &str, after: Option<u64>, limit: usize) -> Result<Vec<(u64, Event)>, Problem> {
+        self.shared.events.list(id, after, limit).map_err(stored)
     }
 
     /// Room for an order in an actor's mailbox, taken before anything is written that the actor must hear of.

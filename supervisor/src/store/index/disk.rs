@@ -5,6 +5,7 @@
 //! remembered, and a panic is one more error.
 
 use std::fs;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -112,15 +113,19 @@ impl Disk {
 
     /// All records whose key begins with `prefix`, in order.
     pub(super) fn scan(&self, prefix: &str) -> Result<Records, StoreError> {
+        guarded(|| self.sled.scan_prefix(record(prefix)).map(read).collect())
+    }
+
+    /// The first `limit` of those whose key comes after `after`.
+    pub(super) fn after(&self, prefix: &str, after: &str, limit: usize) -> Result<Records, StoreError> {
+        let begin = Bound::Excluded(record(after.max(prefix)));
         guarded(|| {
-            let mut records = Records::new();
-            for pair in self.sled.scan_prefix(record(prefix)) {
-                let (key, bytes) = pair.map_err(failed)?;
-                let key = std::str::from_utf8(key.get(1..).unwrap_or_default())
-                    .map_err(|_| StoreError::Index("a key is not text".to_owned()))?;
-                records.insert(key.to_owned(), decode(key, &bytes)?);
-            }
-            Ok(records)
+            self.sled
+                .range((begin, Bound::Unbounded))
+                .map(read)
+                .take_while(|read| read.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+                .take(limit)
+                .collect()
         })
     }
 
@@ -169,6 +174,13 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreEr
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn failed(error: sled::Error) -> StoreError {
     StoreError::Index(error.to_string())
+}
+
+fn read(pair: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(String, Entry), StoreError> {
+    let (key, bytes) = pair.map_err(failed)?;
+    let key = std::str::from_utf8(key.get(1..).unwrap_or_default())
+        .map_err(|_| StoreError::Index("a key is not text".to_owned()))?;
+    Ok((key.to_owned(), decode(key, &bytes)?))
 }
 
 fn record(key: &str) -> Vec<u8> {

@@ -3,6 +3,7 @@
 
 mod disk;
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -89,6 +90,19 @@ impl Index {
             Kind::Memory(_, records) => Ok(records
                 .range(prefix.to_owned()..)
                 .take_while(|(key, _)| key.starts_with(prefix))
+                .map(|(key, entry)| (key.clone(), entry.clone()))
+                .collect()),
+        }
+    }
+
+    /// The first `limit` of those whose key comes after `after`.
+    pub(super) fn after(&self, prefix: &str, after: &str, limit: usize) -> Result<Records, StoreError> {
+        match &*self.read() {
+            Kind::Disk(disk) => disk.after(prefix, after, limit),
+            Kind::Memory(_, records) => Ok(records
+                .range::<str, _>((Bound::Excluded(after.max(prefix)), Bound::Unbounded))
+                .take_while(|(key, _)| key.starts_with(prefix))
+                .take(limit)
                 .map(|(key, entry)| (key.clone(), entry.clone()))
                 .collect()),
         }

@@ -16,6 +16,7 @@ use crate::stacks;
 use crate::store::table::Table;
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
+use crate::web::state::blocking;
 
 /// What runs here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -112,9 +113,12 @@ pub(crate) async fn audit(
 ) -> Result<Json<AuditPage>, Refusal> {
     let after = query.after.unwrap_or_default();
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
-    let all = Table::<Entry>::of(&state.store).scan("").map_err(stored)?;
+    let table = Table::<Entry>::of(&state.store);
+    let read = blocking(move || table.scan(""));
     // In the order in which they were written, which no clock that is set back can change.
-    let mut all: Vec<(String, Entry)> = all
+    let mut all: Vec<(String, Entry)> = read
+        .await?
+        .map_err(stored)?
         .into_iter()
         .map(|(name, entry)| (format!("{:016x}-{name}", entry.revision), entry.record))
         .collect();

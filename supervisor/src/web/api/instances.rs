@@ -221,11 +221,8 @@ pub(crate) async fn events(
 ) -> Result<Json<EventPage>, Refusal> {
     let id = state.instances.record(&name)?.record.id;
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
-    let mut all = state.instances.events(&id, query.after.unwrap_or(0))?;
-    if query.after.is_none() && all.len() > limit {
-        all.drain(..all.len() - limit);
-    }
-    all.truncate(limit);
+    let instances = state.instances;
+    let all = blocking(move || instances.events(&id, query.after, limit)).await??;
     let next = all.last().map(|(number, _)| *number).or(query.after).unwrap_or(0);
     Ok(Json(EventPage {
         events: all.into_iter().map(|(_, event)| event).collect(),
