@@ -319,6 +319,29 @@ fn a_slow_client_delays_nobody_and_is_given_up() {
 }
 
 #[test]
+fn the_time_of_an_upload_is_not_the_time_of_the_answer() {
+    let limit = Duration::from_secs(3);
+    let stage = Stage::new(Bounds {
+        answer: limit,
+        ..Bounds::default()
+    });
+    let mut client = stage.sent("POST /up HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n");
+    let mut instance = stage.accept();
+    head(&mut instance);
+    let begun = Instant::now();
+    for _ in 0..9 {
+        let_pass(limit / 6);
+        client.write_all(b".").expect("the front reads");
+        instance.read_exact(&mut [0]).expect("the front passes it on");
+    }
+    assert!(begun.elapsed() > limit);
+    // It has all of its time from here on, and no more.
+    let said = read_until(&mut client, "\r\n\r\n");
+    assert!(said.starts_with("HTTP/1.1 504"), "{said}");
+    assert!(begun.elapsed() > limit * 2);
+}
+
+#[test]
 fn more_connections_than_allowed_wait_their_turn() {
     let bounds = Bounds {
         connections: 2,

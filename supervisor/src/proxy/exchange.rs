@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +15,14 @@ use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
 use crate::proxy::page::{self, Body, Page, whole};
 use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
-use crate::proxy::upload::Upload;
+use crate::proxy::upload::{Progress, Upload};
 use crate::proxy::way::{Download, Way};
 use crate::proxy::{Upstream, access, guard, headers, shared};
 
@@ -310,8 +312,10 @@ impl Client {
         mut request: Request<Upload>,
         socket: &Path,
     ) -> Result<(Way, Response<Incoming>), ExchangeError> {
+        let progress = request.body_mut().progress();
+        let progress = progress.as_ref();
         if let Some(mut way) = self.parked(socket).await {
-            match self.timed(way.send(request)).await? {
+            match self.timed(progress, way.send(request)).await? {
                 Ok(response) => return Ok((way, response)),
                 // The instance closed the idle connection before it saw anything: the request is whole, so it
                 // may go again on a new one.
@@ -322,16 +326,30 @@ impl Client {
             }
         }
         let mut way = Way::open(socket).await?;
-        let response = self.timed(way.send(request)).await?;
+        let response = self.timed(progress, way.send(request)).await?;
         response
             .map(|response| (way, response))
             .map_err(|failed| ExchangeError::Broken(failed.into_error()))
     }
 
-    async fn timed<T>(&self, answer: impl Future<Output = T>) -> Result<T, ExchangeError> {
-        tokio::time::timeout(self.front.bounds.answer, answer)
-            .await
-            .map_err(|_| ExchangeError::Silent(self.front.bounds.answer))
+    /// Waits for as long as an answer may take, from the last piece of the upload on where there is one.
+    async fn timed<T>(
+        &self,
+        upload: Option<&Progress>,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, ExchangeError> {
+        let limit = self.front.bounds.answer;
+        let mut answer = pin!(answer);
+        let mut until = Instant::now() + limit;
+        loop {
+            if let Ok(answer) = tokio::time::timeout_at(until, answer.as_mut()).await {
+                return Ok(answer);
+            }
+            let later = upload.map(|progress| progress.last() + limit);
+            until = later
+                .filter(|later| *later > until)
+                .ok_or(ExchangeError::Silent(limit))?;
+        }
     }
 }
 

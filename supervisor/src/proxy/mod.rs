@@ -25,5 +25,6 @@ mod way;
 pub use self::listener::{Door, Listening};
 pub use self::route::{Asked, Route, Routes, SharedFile, Single, Target};
 pub use self::serve::{Answers, Bounds, From, Front};
+pub use self::upload::Upload;
 
 pub use crate::instances::observed::Upstream;

@@ -54,7 +54,7 @@ pub struct Bounds {
     pub upload_silence: Duration,
     /// How long a request waits for an instance that is starting.
     pub starting: Duration,
-    /// Until the instance begins its answer. Long polls are normal, a day is not.
+    /// From the last piece of the request until the instance begins its answer. Long polls are normal, a day is not.
     pub answer: Duration,
 }
 

@@ -22,10 +22,14 @@ use tracing::debug;
 use super::errors;
 use super::state::Asker;
 use crate::audit::By;
+use crate::proxy::Upload;
 use crate::shutdown::Tasks;
 
 /// Until the head of a request is complete.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// How long a client may send nothing in the middle of an upload, as at the front.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Connections of those who are refused: they get the reason, and no more descriptors than these.
 const STRANGERS: usize = 16;
@@ -91,7 +95,8 @@ async fn connection(stream: UnixStream, asker: Option<Asker>, router: Router, ta
                 return Ok(refused());
             };
             request.extensions_mut().insert(asker);
-            router.call(request.map(Body::new)).await
+            let request = request.map(|body| Body::new(Upload::new(body, SILENCE)));
+            router.call(request).await
         }
     });
     let connection = http1::Builder::new()
