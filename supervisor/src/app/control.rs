@@ -18,6 +18,7 @@ use crate::instances::events::Events;
 use crate::instances::model::Instance;
 use crate::instances::queue::StartQueue;
 use crate::instances::{Instances, Shared};
+use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::proxy::Answers;
 use crate::proxy::access::Gate;
@@ -75,8 +76,7 @@ impl Control {
             stacks: base.stacks.clone(),
             key: base.key.clone(),
             queue: StartQueue::new(base.config.starts_at_once),
-            // The program that runs, also after the file was replaced by a newer one.
-            executable: PathBuf::from(ground::EXECUTABLE),
+            executable: PathBuf::from(paths::EXECUTABLE),
             isolation: base.isolation,
             control_group: base.config.control_group.clone(),
             disks: base.disks.clone(),

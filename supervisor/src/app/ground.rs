@@ -117,13 +117,10 @@ fn unopened(error: crate::store::StoreError) -> Problem {
     }
 }
 
-/// The program that runs, also after its file was replaced by a newer one.
-pub(super) const EXECUTABLE: &str = "/proc/self/exe";
-
 /// How the disk space of instances can be bounded here.
 pub(super) async fn disks(data_dir: &Path) -> Result<Arc<Disks>, Problem> {
     let data_dir = data_dir.to_owned();
-    tokio::task::spawn_blocking(move || Disks::look(Path::new(EXECUTABLE), &data_dir))
+    tokio::task::spawn_blocking(move || Disks::look(Path::new(paths::EXECUTABLE), &data_dir))
         .await
         .map(Arc::new)
         .map_err(|error| Problem::new(Code::Failed, "the disk could not be tried").because(error))
@@ -131,7 +128,7 @@ pub(super) async fn disks(data_dir: &Path) -> Result<Arc<Disks>, Problem> {
 
 /// The strongest walls of this host, and what it lacks.
 pub(super) fn walls() -> Result<(Isolation, Vec<String>), Problem> {
-    let host = Host::walls(Path::new("/proc/self/exe"));
+    let host = Host::walls(Path::new(paths::EXECUTABLE));
     let mut lesser = Vec::new();
     let isolation = host.isolation().map_err(|lacking| {
         let names: Vec<&str> = lacking.iter().map(|feature| feature.name.as_str()).collect();

@@ -3,8 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,17 +75,6 @@ impl Listening {
             disk: None,
         })
     }
-}
-
-/// Makes the socket on which requests wait for the instance.
-pub(super) fn listen(place: &Place) -> io::Result<OwnedFd> {
-    let path = place.socket();
-    let temporary = place.run().join("front.new");
-    let _ = fs::remove_file(&temporary);
-    let listener = UnixListener::bind(&temporary)?;
-    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&temporary, &path)?;
-    Ok(listener.into())
 }
 
 /// Starts an instance, fetching its stack and its packages when they are not here.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use runtime::error::or_absent;
 use runtime::sandbox::quota::image;
 use runtime::spec::Owner;
 
+use crate::paths;
 use crate::removal;
 
 /// The folder of one instance.
@@ -75,6 +77,14 @@ impl Place {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.run().join("front.sock")
+    }
+
+    /// Makes that socket; requests wait in it for the instance.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn listen(&self) -> io::Result<OwnedFd> {
+        paths::listen(&self.socket(), 0o600).map(OwnedFd::from)
     }
 
     /// The image of its own that holds `data/` and `files/`, where disk space is bounded by one. Beside its folder,

@@ -22,6 +22,7 @@ use tracing::debug;
 use crate::proxy::page::{self, Body, Page, whole};
 use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
+use crate::proxy::table::without_port;
 use crate::proxy::upload::{Progress, Upload};
 use crate::proxy::way::{Download, Way};
 use crate::proxy::{Upstream, access, guard, headers, shared};
@@ -301,8 +302,11 @@ impl Client {
         // This front has answered it already, by reading the body.
         head.headers.remove(EXPECT);
         head.version = Version::HTTP_11;
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        head.uri = path.parse().unwrap_or_else(|_| Uri::from_static("/"));
+        head.uri = head
+            .uri
+            .into_parts()
+            .path_and_query
+            .map_or_else(Uri::default, Uri::from);
         head.extensions.clear();
         Request::from_parts(head, Upload::new(body, self.front.bounds.upload_silence))
     }
@@ -375,10 +379,7 @@ fn see_other(to: &str) -> Response<Body> {
 
 /// To the same address with TLS; the method stays (RFC 9110, 15.4.9).
 fn redirect(host: Option<&str>, uri: &Uri, port: Option<u16>) -> Response<Body> {
-    let name = host.map_or("localhost", |host| match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
-        _ => host,
-    });
+    let name = host.map_or("localhost", without_port);
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut response = Response::new(whole(String::new()));

@@ -22,6 +22,7 @@ use tracing::debug;
 use super::errors;
 use super::state::Asker;
 use crate::audit::By;
+use crate::paths;
 use crate::proxy::Upload;
 use crate::shutdown::Tasks;
 
@@ -39,14 +40,9 @@ const STRANGERS: usize = 16;
 /// # Errors
 /// The kernel's.
 pub fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
-    let temporary = path.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
-    let listener = std::os::unix::net::UnixListener::bind(&temporary)?;
-    listener.set_nonblocking(true)?;
     // Everybody may knock; who they are is asked of the kernel, and the answer explains itself.
-    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o666))?;
-    std::fs::rename(&temporary, path)?;
+    let listener = paths::listen(path, 0o666)?;
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 

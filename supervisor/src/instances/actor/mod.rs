@@ -425,7 +425,7 @@ impl Actor {
     fn spawn(&mut self, safe: bool) {
         let listener = match &self.listener {
             Some(listener) => listener.clone(),
-            None => match self.place.make_own().and_then(|()| job::listen(&self.place)) {
+            None => match self.place.make_own().and_then(|()| self.place.listen()) {
                 Ok(listener) => {
                     let listener = Arc::new(listener);
                     self.listener = Some(listener.clone());
