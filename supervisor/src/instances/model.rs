@@ -69,6 +69,9 @@ impl Record for Named {
 pub struct Created {
     /// The instance's identifier.
     pub id: String,
+    /// When, in milliseconds since 1970.
+    #[serde(default)]
+    pub at_ms: u64,
 }
 
 impl Record for Created {

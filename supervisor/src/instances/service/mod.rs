@@ -3,6 +3,7 @@
 
 mod copy;
 mod import;
+mod once;
 mod operations;
 pub(crate) mod problems;
 mod wishes;

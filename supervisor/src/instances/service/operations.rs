@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::problems::{broken, changed_meanwhile, stored, taken, unfit};
-use super::{Action, Instances, New, View, delete_later};
+use super::{Action, Instances, New, View, delete_later, once};
 use crate::audit::{self, By};
 use crate::clock;
 use crate::ids;
@@ -28,8 +28,10 @@ impl Instances {
     /// [`Code::Usage`] with all that is wrong with the wish, [`Code::Conflict`] when the name is taken.
     pub async fn create(&self, by: &By, new: New, key: Option<&str>) -> Result<View, Problem> {
         let _alone = self.adding.lock().await;
-        if let Some(view) = key.map(|key| self.created_before(key)).transpose()?.flatten() {
-            return Ok(view);
+        let keys = Table::<Created>::of(&self.shared.store);
+        let before = key.map(|key| once::before(&keys, key, clock::now_ms()));
+        if let Some(id) = before.transpose()?.flatten() {
+            return self.get(&id);
         }
         let id = ids::fresh();
         let settings = match new.settings {
@@ -59,30 +61,10 @@ impl Instances {
             Some(flows) => std::fs::write(place.data().join("flows.json"), flows),
             None => Ok(()),
         };
-        let once = match key {
-            Some(key) => {
-                let named = Created {
-                    id: instance.id.clone(),
-                };
-                Table::<Created>::put(key, &named, 0).map_err(stored)?
-            }
-            None => Batch::default(),
-        };
+        let noted = key.map(|key| once::noted(&keys, key, &instance.id, instance.created_ms));
+        let once = noted.transpose().map_err(stored)?.unwrap_or_default();
         let text = "was created".to_owned();
         self.add(by, "instance.create", instance, text, once, fill).await
-    }
-
-    /// What an earlier request with this key created.
-    fn created_before(&self, key: &str) -> Result<Option<View>, Problem> {
-        let harmless = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
-        if !(1..=64).contains(&key.len()) || !key.bytes().all(harmless) {
-            let message = "an Idempotency-Key is 1 to 64 letters, digits, -, _ and .";
-            return Err(Problem::new(Code::Usage, message));
-        }
-        let before = Table::<Created>::of(&self.shared.store)
-            .get(key)
-            .map_err(stored)?;
-        before.map(|created| self.get(&created.record.id)).transpose()
     }
 
     pub(super) fn sealed(&self, document: &Value, id: &str) -> Result<Option<Hidden>, Problem> {

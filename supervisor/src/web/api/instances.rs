@@ -65,7 +65,8 @@ pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<Vec<View>
 
 /// Create an instance
 ///
-/// With an `Idempotency-Key` a repeated request makes no second instance: it gets the first one's answer.
+/// With an `Idempotency-Key` a request that is repeated within a day makes no second instance: it gets the first one's
+/// answer.
 #[utoipa::path(post, path = "/instances", tag = "instances", request_body = New,
     params(("Idempotency-Key" = Option<String>, Header, description = "a text of the caller's choice, at most 64 characters")),
     responses((status = 201, body = View), (status = 409, body = Answer), (status = 422, body = Answer)))]
