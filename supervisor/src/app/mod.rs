@@ -161,7 +161,7 @@ impl Running {
             listeners,
             base.table.clone(),
             Some(remote::router(base.desk.clone(), base.gate.clone())),
-            BOUNDS,
+            bounds(&base.config),
         )
         .map_err(|error| Problem::new(Code::Host, "cannot serve").because(error))?;
         // Set once, here.
@@ -235,13 +235,17 @@ impl Running {
 }
 
 /// A host serves many; each of them less patiently than a developer's machine serves one.
-const BOUNDS: Bounds = Bounds {
-    connections: 16_384,
-    head: Duration::from_secs(30),
-    upload_silence: Duration::from_secs(60),
-    starting: Duration::from_secs(20),
-    answer: Duration::from_secs(900),
-};
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections: 16_384,
+        per_client: config.connections_per_client,
+        proxies: config.proxies.clone(),
+        head: Duration::from_secs(30),
+        upload_silence: Duration::from_secs(60),
+        starting: Duration::from_secs(20),
+        answer: Duration::from_secs(900),
+    }
+}
 
 fn addresses(config: &Config) -> Addresses {
     let (scheme, listening, usual) = match config.https.first() {

@@ -27,6 +27,8 @@ over the environment, that over the file:
   control-group = \"/a.slice/b.service\"  # REDHOLD_CGROUP; where instances live, set by the systemd unit
   by-path = false                    # true: instances are also at /i/<name>/ of the domain, all one site to browsers
   starts-at-once = 4                 # two per core when it is left out
+  connections-per-client = 2048      # at once, of one address (IPv6: one network of 64 bits)
+  proxies = [\"192.0.2.7\"]          # proxies before this host, addresses or networks; they are not bounded
   network-pool = \"100.96.0.0/12\"     # addresses of instances with a filtered network
   drain-minutes = 1440               # how long connections may outlive an upgrade in the process that began them
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json

@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) by_path: Option<bool>,
     pub(super) starts_at_once: Option<usize>,
     pub(super) drain_minutes: Option<u32>,
+    pub(super) connections_per_client: Option<usize>,
+    pub(super) proxies: Option<Vec<String>>,
     pub(super) control_group: Option<PathBuf>,
     pub(super) network_pool: Option<String>,
     pub(super) log: Option<String>,

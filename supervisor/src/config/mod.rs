@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use runtime::traffic::Range;
 
 pub use self::resolve::{Flags, resolve};
@@ -35,6 +36,10 @@ pub struct Config {
     pub starts_at_once: usize,
     /// Where instances with a filtered network get their addresses from.
     pub network_pool: Range,
+    /// Connections that one client may have open at once.
+    pub connections_per_client: usize,
+    /// Clients that speak for many, so that no bound holds for them.
+    pub proxies: Vec<IpNet>,
     /// How long connections may go on in a supervisor that was replaced.
     pub drain: Duration,
     /// How the host logs.

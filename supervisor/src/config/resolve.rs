@@ -1,9 +1,10 @@
 //! Pure: flags over environment over file over defaults; all mistakes at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use runtime::traffic::Range;
 
 use super::file::File;
@@ -15,6 +16,8 @@ use crate::problem::{Code, Problem};
 /// 192.168/16, as Docker's and Kubernetes' are; a part of it that overlay networks, which count from 100.64.0.0 on,
 /// rarely fill. Two for each of half a million instances.
 const POOL: &str = "100.96.0.0/12";
+/// Connections of one client: an eighth of what a host takes, and enough for an office behind one address.
+const PER_CLIENT: usize = 2048;
 /// A day.
 const DRAIN_MINUTES: u32 = 24 * 60;
 
@@ -138,6 +141,20 @@ pub fn resolve(
     if starts_at_once == 0 {
         wrong.push("starts-at-once: nothing would ever start".to_owned());
     }
+    let connections_per_client = file.connections_per_client.unwrap_or(PER_CLIENT);
+    if connections_per_client == 0 {
+        wrong.push("connections-per-client: nobody could ever connect".to_owned());
+    }
+    let mut proxies = Vec::new();
+    for text in file.proxies.unwrap_or_default() {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        match address.or_else(|_| text.parse::<IpNet>()) {
+            Ok(proxy) => proxies.push(proxy),
+            Err(_) => wrong.push(format!(
+                "proxies: `{text}` is no address and no network, such as 192.0.2.7 or 2001:db8::/64"
+            )),
+        }
+    }
     let control_group = path("REDHOLD_CGROUP").or(file.control_group);
     if let Some(group) = control_group.as_deref().filter(|group| !is_group(group)) {
         wrong.push(format!(
@@ -165,6 +182,8 @@ pub fn resolve(
             tls,
             control_group,
             starts_at_once,
+            connections_per_client,
+            proxies,
             drain: Duration::from_secs(60 * u64::from(file.drain_minutes.unwrap_or(DRAIN_MINUTES))),
             by_path: file.by_path.unwrap_or(false),
             network_pool,
@@ -236,12 +255,18 @@ mod tests {
             resolved(Flags::default(), &[], "").expect("fits").starts_at_once,
             4
         );
+        let text = "connections-per-client = 9\nproxies = ['192.0.2.7', '2001:db8::/64']";
+        let config = resolved(Flags::default(), &[], text).expect("fits");
+        assert_eq!(config.connections_per_client, 9);
+        let proxies = ["192.0.2.7/32", "2001:db8::/64"].map(|text| text.parse().expect("a network"));
+        assert_eq!(config.proxies, proxies);
     }
 
     #[test]
     fn all_mistakes_are_told_at_once() {
         let env = [("REDHOLD_LOG_FORMAT", "xml"), ("REDHOLD_TLS", "maybe")];
-        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\nnetwork-pool = '10.0.0.0/40'";
+        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\nnetwork-pool = '10.0.0.0/40'\n\
+                    connections-per-client = 0\nproxies = ['10.0.0.0/33']";
         let said = resolved(Flags::default(), &env, text)
             .expect_err("wrong")
             .to_string();
@@ -252,6 +277,8 @@ mod tests {
             "`x` is no address",
             "starts-at-once",
             "network-pool: `10.0.0.0/40`",
+            "connections-per-client",
+            "proxies: `10.0.0.0/33`",
         ] {
             assert!(said.contains(part), "{part} in {said}");
         }

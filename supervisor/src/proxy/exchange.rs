@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
+use crate::proxy::accept::Place;
 use crate::proxy::page::{self, Body, Page, whole};
 use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
@@ -38,6 +39,7 @@ pub(super) struct Client {
     pub(super) front: Arc<Shared>,
     /// The instances' sides of this connection that are between two requests, by their sockets.
     pub(super) idle: Mutex<Vec<Way>>,
+    pub(super) place: Place,
 }
 
 /// Why an exchange has no answer.
@@ -60,7 +62,7 @@ impl Client {
         let version = request.version();
         let mut response = self.answered(request).await;
         // A connection that changes its protocol lives on; HTTP/2 says it in a frame of its own.
-        if self.front.leaves()
+        if (self.front.leaves() || self.place.is_refused())
             && version <= Version::HTTP_11
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
         {
@@ -76,6 +78,9 @@ impl Client {
 
     async fn answered(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let wants_page = page::wants_page(request.method(), request.headers());
+        if self.place.is_refused() {
+            return self.too_many(wants_page);
+        }
         let host = match guard::judge(&request) {
             Ok(host) => host,
             Err(refusal) => return not_allowed(&refusal, wants_page),
@@ -113,6 +118,21 @@ impl Client {
                 response
             }
         }
+    }
+
+    fn too_many(&self, wants_page: bool) -> Response<Body> {
+        let detail = format!(
+            "From {} there are {} connections to this host, and one client may have no more. Close some of them; whoever \
+             runs the host can raise `connections-per-client`, or name a proxy in `proxies`.",
+            self.address, self.front.bounds.per_client
+        );
+        let page = Page {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            title: "Too many connections",
+            detail: &detail,
+            retry: Some(10),
+        };
+        page.answer(wants_page)
     }
 
     async fn local(&self, mut request: Request<Incoming>, host: Option<String>) -> Response<Body> {
@@ -257,14 +277,17 @@ impl Client {
 
     /// Ties the two sides together until either ends.
     fn joined(
-        &self,
+        self: &Arc<Self>,
         way: Way,
         mut response: Response<Incoming>,
         client_side: hyper::upgrade::OnUpgrade,
         protocol: HeaderValue,
     ) -> Response<Body> {
         let instance_side = hyper::upgrade::on(&mut response);
+        let connection = self.clone();
         self.front.tasks.spawn(async move {
+            // It takes its place until it ends.
+            let _connection = connection;
             way.finish().await;
             let (Ok(client), Ok(instance)) = (client_side.await, instance_side.await) else {
                 return;

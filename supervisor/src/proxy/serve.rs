@@ -1,53 +1,33 @@
-//! The listener: accepts within bounds, gives each connection a task, and drains them all.
+//! A front: what all of its connections share, and how it ends.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::header::HeaderValue;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
-use tracing::debug;
+use ipnet::IpNet;
+use tokio::sync::watch;
 
 use crate::ids;
-use crate::proxy::exchange::Client;
+use crate::proxy::accept::{Accepting, Places};
 use crate::proxy::headers;
 use crate::proxy::listener::{Door, Listening};
 use crate::proxy::route::Routes;
 use crate::shutdown::Tasks;
 
-/// Time for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(15);
-
-/// Requests that one HTTP/2 connection may have under way.
-const STREAMS: u32 = 128;
-
-/// How long a client may leave alone what was sent to it, in milliseconds.
-const TAKES: u32 = 180_000;
-
-/// Without a new request for so long, an HTTP/2 connection is told to end; its requests under way go on.
-const QUIET: Duration = Duration::from_secs(120);
-
-/// Largest head of a request, in bytes. Node.js itself stops at 16 KiB.
-const HEAD: usize = 64 * 1024;
-
 /// How much, and how long, a client may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Connections at once of one client: an IPv4 address, or the 64 first bits of an IPv6 address. On a loopback
+    /// address nobody is counted: only this machine connects there, mostly a proxy.
+    pub per_client: usize,
+    /// Clients that speak for many, and are not counted.
+    pub proxies: Vec<IpNet>,
     /// Until the head of a request is complete, idle time before it included.
     pub head: Duration,
     /// Silence in the middle of an upload.
@@ -62,6 +42,8 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 1024,
+            per_client: 1024,
+            proxies: Vec::new(),
             head: Duration::from_secs(60),
             upload_silence: Duration::from_secs(120),
             starting: Duration::from_secs(15),
@@ -174,7 +156,7 @@ impl Front {
     ) -> io::Result<Self> {
         let (stage, stages) = watch::channel(Stage::Serves);
         let tasks = Tasks::default();
-        let places = Arc::new(Semaphore::new(bounds.connections));
+        let places = Arc::new(Places::of(&bounds));
         let secure = listeners
             .iter()
             .find(|listening| matches!(listening.door, Door::Tls(_)))
@@ -193,15 +175,8 @@ impl Front {
             begun: u32::from_be_bytes(begun),
             next: AtomicU64::new(0),
         });
-        for Listening { listener, door } in listeners {
-            listener.set_nonblocking(true)?;
-            let accepting = Accepting {
-                listener: TcpListener::from_std(listener)?,
-                door,
-                places: places.clone(),
-                stages: stages.clone(),
-                shared: shared.clone(),
-            };
+        for listening in listeners {
+            let accepting = Accepting::on(listening, places.clone(), stages.clone(), shared.clone())?;
             tasks.spawn(accepting.run());
         }
         Ok(Self { stage, tasks, shared })
@@ -239,182 +214,4 @@ impl Drop for Front {
     fn drop(&mut self) {
         self.tasks.abort();
     }
-}
-
-/// One listener and what its connections need.
-struct Accepting {
-    listener: TcpListener,
-    door: Door,
-    places: Arc<Semaphore>,
-    stages: watch::Receiver<Stage>,
-    shared: Arc<Shared>,
-}
-
-impl Accepting {
-    async fn run(self) {
-        loop {
-            let accept = async {
-                let place = self.places.clone().acquire_owned().await;
-                (place, self.listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                accepted = accept => accepted,
-                () = told(self.stages.clone(), Stage::Leaves) => return,
-            };
-            match accepted {
-                Ok((stream, address)) => {
-                    let connection = self.connection(stream, address);
-                    self.shared.tasks.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    // Out of descriptors, mostly: the connection stays in the queue, so asking at once would spin.
-                    debug!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
-    }
-
-    fn connection(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let client = Arc::new(Client {
-            address: address.ip().to_canonical(),
-            secure: matches!(self.door, Door::Tls(_)),
-            front: self.shared.clone(),
-            idle: Mutex::default(),
-        });
-        let stages = self.stages.clone();
-        let door = self.door.clone();
-        let head = self.shared.bounds.head;
-        async move {
-            // Editor traffic is many small messages; waiting to fill segments only adds delay.
-            let _ = stream.set_nodelay(true);
-            watch_over(&stream);
-            let ended = match door {
-                Door::Plain => first(stream, client, stages).await,
-                Door::Tls(config) => {
-                    let accepting = TlsAcceptor::from(config).accept(stream);
-                    match tokio::time::timeout(head.min(HANDSHAKE), accepting).await {
-                        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                            second(stream, client, stages).await
-                        }
-                        Ok(Ok(stream)) => first(stream, client, stages).await,
-                        Ok(Err(error)) => {
-                            debug!(%error, %address, "no TLS came about");
-                            return;
-                        }
-                        Err(_) => return,
-                    }
-                }
-            };
-            if let Err(error) = ended {
-                debug!(%error, %address, "a connection broke");
-            }
-        }
-    }
-}
-
-/// Has the kernel find out about clients that are gone without a word, and about those that do not take what was sent
-/// to them (`tcp(7)`). A kernel that refuses leaves a connection open for longer, no more.
-fn watch_over(stream: &TcpStream) {
-    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
-    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
-    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &20);
-    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &TAKES);
-}
-
-/// HTTP/1.1 until it ends.
-async fn first<S>(stream: S, client: Arc<Client>, stages: watch::Receiver<Stage>) -> Result<(), hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let head = client.front.bounds.head;
-    let service = service_fn(move |request| {
-        let client = client.clone();
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = &mut connection => ended,
-        () = told(stages, Stage::Stops) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    }
-}
-
-/// HTTP/2 until it ends.
-async fn second<S>(stream: S, client: Arc<Client>, stages: watch::Receiver<Stage>) -> Result<(), hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let streams = Streams(client.front.tasks.clone());
-    let head = client.front.bounds.head;
-    let (begun, mut requests) = watch::channel(());
-    let service = service_fn(move |request| {
-        let client = client.clone();
-        begun.send_replace(());
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
-    });
-    let connection = http2::Builder::new(streams)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD as u32)
-        // One that is gone without a word is found out.
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = &mut connection => return ended,
-        // One that has never asked for anything may not even speak the protocol, and would hear no farewell.
-        () = tokio::time::sleep(head) => return Ok(()),
-        _ = requests.changed() => {}
-        () = told(stages.clone(), Stage::Leaves) => {}
-    }
-    tokio::select! {
-        ended = &mut connection => return ended,
-        () = silence(&mut requests, QUIET) => {}
-        () = told(stages, Stage::Leaves) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
-}
-
-/// Returns when there was no new request for so long.
-async fn silence(requests: &mut watch::Receiver<()>, long: Duration) {
-    while let Ok(Ok(())) = tokio::time::timeout(long, requests.changed()).await {}
-}
-
-/// Runs the streams of HTTP/2 as tasks of the front.
-#[derive(Clone, Debug)]
-struct Streams(Tasks);
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, stream: F) {
-        self.0.spawn(async move {
-            let _ = stream.await;
-        });
-    }
-}
-
-/// Returns when the front is that far, or is gone.
-async fn told(mut stages: watch::Receiver<Stage>, stage: Stage) {
-    let _ = stages.wait_for(|now| *now == stage || *now == Stage::Stops).await;
 }
