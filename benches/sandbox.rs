@@ -70,6 +70,7 @@ fn spec(folder: &std::path::Path) -> InstanceSpec {
             env: Vec::new(),
             directory: "/data".into(),
         },
+        input: None,
         mounts: vec![
             mount(std::path::Path::new("/bin/true"), "/bin/true", Access::ReadOnly),
             mount(&data, "/data", Access::ReadWrite),

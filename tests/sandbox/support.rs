@@ -71,6 +71,7 @@ impl Cell {
                 ],
                 directory: "/data".into(),
             },
+            input: None,
             mounts: vec![
                 mount(node, "/node", Access::ReadOnly),
                 mount(&folder.path().join("code"), "/code", Access::ReadOnly),

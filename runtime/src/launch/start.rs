@@ -2,11 +2,13 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2, setgroups, write};
 
@@ -155,6 +157,7 @@ fn start_in(
     let (report, report_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (go_inside, go) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (guest, guest_inside) = UnixStream::pair().during(PIPES)?;
+    let input = spec.input.as_deref().map(in_memory).transpose().during(PIPES)?;
     for end in [&output, &errors, &ended] {
         fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(PIPES)?;
     }
@@ -170,6 +173,7 @@ fn start_in(
             errors: errors_inside,
             listener,
             guest: guest_inside.into(),
+            input,
             report: report_inside,
         },
     };
@@ -221,6 +225,14 @@ fn start_in(
         guest,
         cable,
     })
+}
+
+/// A file that is in no folder and goes with its last descriptor. Unlike a pipe it takes any length at once.
+fn in_memory(text: &str) -> io::Result<OwnedFd> {
+    let file = std::fs::File::from(memfd_create(c"input", MFdFlags::MFD_CLOEXEC)?);
+    // The offset, which the program inherits, stays at the beginning.
+    file.write_all_at(text.as_bytes(), 0)?;
+    Ok(file.into())
 }
 
 /// Takes the network of an instance that may not stay away again. Why it may not is what counts.

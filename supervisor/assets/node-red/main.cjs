@@ -7,6 +7,7 @@ const path = require('node:path')
 const Module = require('node:module')
 
 const values = require('./settings.json')
+require('./secrets.cjs')
 const channel = require('./channel.cjs')
 const levers = require('./levers.cjs')
 

@@ -12,7 +12,7 @@ use super::PrepareError;
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
 pub const WELCOME_FLOW: &str = include_str!("../../../assets/node-red/welcome.json");
 
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 16] = [
     ("main.cjs", include_str!("../../../assets/node-red/main.cjs")),
     (
         "channel.cjs",
@@ -27,6 +27,10 @@ const FILES: [(&str, &str); 15] = [
     (
         "palette.cjs",
         include_str!("../../../assets/node-red/palette.cjs"),
+    ),
+    (
+        "secrets.cjs",
+        include_str!("../../../assets/node-red/secrets.cjs"),
     ),
     (
         "settings.cjs",
