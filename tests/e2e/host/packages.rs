@@ -284,6 +284,15 @@ fn killed_while_npm_runs_nothing_is_left_in_the_way() {
         host.kill();
     });
     registry.slow(Duration::ZERO);
+    // However long nobody is there: Node-RED says so in its log, and waits.
+    let log = host.data().join("instances").join(&id).join("logs/node-red.log");
+    eventually("it waits", SOON, || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.contains("npm waits: the supervisor of this host is away")
+            .then_some(())
+            .ok_or(said)
+    });
+    std::thread::sleep(Duration::from_secs(30));
     host.run();
     host.wait_event("pump", "installed: installed node-red-meter@1.0.1 with npm");
 
