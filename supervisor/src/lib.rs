@@ -11,6 +11,8 @@ pub mod removal;
 
 pub mod problem;
 
+pub mod recipient;
+
 pub mod paths;
 
 pub mod shutdown;
@@ -28,6 +30,8 @@ pub mod telemetry;
 pub mod stacks;
 
 pub mod instances;
+
+pub mod alerts;
 
 pub mod files;
 

@@ -12,11 +12,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
 
 use crate::acme::Acme;
+use crate::alerts::Alerts;
 use crate::config::Config;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
-use crate::instances::model::Instance;
+use crate::instances::model::{EditorSettings, Instance};
 use crate::instances::queue::StartQueue;
+use crate::instances::tokens::EndpointToken;
 use crate::instances::{Instances, Shared};
 use crate::paths;
 use crate::problem::{Code, Problem};
@@ -85,7 +87,15 @@ impl Control {
         });
         let instances = Instances::open(shared).await?;
         let tasks = Tasks::default();
+        let alerts = Alerts::open(
+            store.clone(),
+            instances.clone(),
+            base.config.alerts.clone(),
+            base.config.domain.clone(),
+            base.addresses.of("{name}"),
+        );
         let state = AppState {
+            alerts: alerts.clone(),
             instances: instances.clone(),
             store: store.clone(),
             stacks: base.stacks.clone(),
@@ -112,6 +122,8 @@ impl Control {
         let accepting = local::serve(api, base.desk.clone(), tasks.clone(), base.tasks.clone());
         tasks.spawn(accepting);
         tasks.spawn(filled.keep(store.clone(), tasks.clone()));
+        tasks.spawn(until_the_end(instances.clone(), tasks.clone()));
+        tasks.spawn(alerts.run(tasks.clone()));
         Ok(Self {
             store,
             instances,
@@ -135,6 +147,25 @@ impl Control {
         self.store
     }
 }
+
+/// What is looked at from time to time, beside the actors.
+async fn until_the_end(instances: Arc<Instances>, tasks: Tasks) {
+    let uses = async {
+        loop {
+            tokio::time::sleep(USES).await;
+            instances.write_uses().await;
+        }
+    };
+    tokio::select! {
+        () = instances.watch_loads() => {}
+        () = instances.maintain() => {}
+        () = uses => {}
+        () = tasks.ending() => instances.write_uses().await,
+    }
+}
+
+/// How often is written when tokens were used.
+const USES: Duration = Duration::from_secs(60);
 
 /// The names of the host: where each leads, and whose certificates are wanted.
 struct Filled {
@@ -163,17 +194,21 @@ impl Filled {
                 self.key.open_sealed(&record.id, &hidden.sealed).ok()
             });
             let editor = &record.settings.editor;
-            let entry = Entry {
-                upstream,
-                voucher: voucher(&self.key, &record.id),
-                editor: editor.enabled.then(|| editor.root.clone()),
-                endpoints: http.access,
-                user: http.user.clone(),
-                password,
-                shared: record.settings.shared.clone(),
-                storage: self.instances.place(&record.id).files(),
-            };
-            entries.insert(record.name, entry);
+            entries.insert(
+                record.name.clone(),
+                Entry {
+                    upstream,
+                    voucher: voucher(&self.key, &record.id),
+                    editor: editor.enabled.then(|| editor.root.clone()),
+                    endpoints: http.access,
+                    user: http.user.clone(),
+                    password,
+                    tokens: self.instances.admissions(&record.id)?,
+                    unframed: unframed(editor),
+                    shared: record.settings.shared.clone(),
+                    storage: self.instances.place(&record.id).files(),
+                },
+            );
         }
         self.table.replace(entries);
         if let Some((acme, domain)) = &self.names {
@@ -188,26 +223,36 @@ impl Filled {
     async fn keep(self, store: Store, tasks: Tasks) {
         let mut changes = store.watch();
         let mut begun = self.instances.begun();
-        let prefix = Table::<Instance>::key("");
+        let prefixes = [Table::<Instance>::key(""), Table::<EndpointToken>::key("")];
+        let ours = |key: &str| prefixes.iter().any(|prefix| key.starts_with(prefix));
         loop {
-            let ours = tokio::select! {
+            let changed = tokio::select! {
                 // A record is written before its actor is begun, so the one does not tell of the other.
                 told = begun.changed() => match told {
                     Ok(()) => true,
                     Err(_) => return,
                 },
                 changed = changes.recv() => match changed {
-                    Ok(commit) => commit.changes.iter().any(|change| change.key.starts_with(&prefix)),
+                    Ok(commit) => commit.changes.iter().any(|change| ours(&change.key)),
                     Err(RecvError::Lagged(_)) => true,
                     Err(RecvError::Closed) => return,
                 },
                 () = tasks.ending() => return,
             };
-            if ours && let Err(problem) = self.fill() {
+            if changed && let Err(problem) = self.fill() {
                 warn!(%problem, "the routes are as they were before the last change");
             }
         }
     }
+}
+
+/// Where dashboards are: the first one where its setting says, the second one where it is unless a flow says otherwise.
+fn unframed(editor: &EditorSettings) -> Vec<String> {
+    if editor.dashboard_frames {
+        return Vec::new();
+    }
+    let first = Some(editor.dashboard.clone()).filter(|path| !path.trim_matches('/').is_empty());
+    first.into_iter().chain(["/dashboard".to_owned()]).collect()
 }
 
 fn voucher(key: &HostKey, id: &str) -> Option<hyper::header::HeaderValue> {

@@ -9,12 +9,15 @@ use runtime::sandbox::probe::Host;
 use runtime::spec::Isolation;
 use tracing::warn;
 
+use crate::alerts::{Alert, Cursor, Troubles};
 use crate::instances::NpmSettings;
 use crate::instances::disk::Disks;
 use crate::instances::events::Event;
 use crate::instances::model::{Created, Instance, Kept, LastNumber, Named};
 use crate::instances::service::problems::stored;
+use crate::instances::tokens::{EndpointToken, TokenUse};
 use crate::instances::undo::Undo;
+use crate::instances::upkeep::Maintained;
 use crate::problem::{Code, Problem};
 use crate::stacks::Stacks;
 use crate::store::Store;
@@ -71,7 +74,7 @@ impl Folders {
 }
 
 /// The newest format of every table.
-const KNOWN: [Known; 8] = [
+const KNOWN: [Known; 14] = [
     known::<Instance>(),
     known::<Kept>(),
     known::<Undo>(),
@@ -79,6 +82,12 @@ const KNOWN: [Known; 8] = [
     known::<Created>(),
     known::<LastNumber>(),
     known::<Event>(),
+    known::<EndpointToken>(),
+    known::<TokenUse>(),
+    known::<Maintained>(),
+    known::<Alert>(),
+    known::<Troubles>(),
+    known::<Cursor>(),
     known::<audit::Entry>(),
 ];
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::alerts::AlertsTable;
+
 /// See [`Config`](super::Config) for what each means.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -21,6 +23,7 @@ pub(super) struct File {
     pub(super) control_group: Option<PathBuf>,
     pub(super) network_pool: Option<String>,
     pub(super) log: Option<String>,
+    pub(super) alerts: AlertsTable,
 }
 
 /// The table `[tls]`.

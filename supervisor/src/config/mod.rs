@@ -1,5 +1,6 @@
 //! The configuration of a host: file, environment and flags, resolved once into one complete value.
 
+mod alerts;
 mod file;
 mod resolve;
 mod tls;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use runtime::traffic::Range;
 
+pub use self::alerts::{Alerts, Mail, Security, Webhook};
 pub use self::resolve::{Flags, resolve};
 
 /// What a host runs with. Everything is decided.
@@ -42,6 +44,8 @@ pub struct Config {
     pub proxies: Vec<IpNet>,
     /// How long connections may go on in a supervisor that was replaced.
     pub drain: Duration,
+    /// How the host reaches people.
+    pub alerts: Alerts,
     /// How the host logs.
     pub log: LogFormat,
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use runtime::traffic::Range;
 
 use super::file::File;
-use super::{Config, LogFormat, Tls, tls};
+use super::{Config, LogFormat, Tls, alerts, tls};
 use crate::problem::{Code, Problem};
 
 /// Addresses for instances with a filtered network. Of the space that is set apart for use behind a translation of
@@ -137,6 +137,7 @@ pub fn resolve(
             LogFormat::Text
         }
     };
+    let alerts = alerts::resolve(file.alerts, &mut wrong);
     let starts_at_once = file.starts_at_once.unwrap_or(cores * 2);
     if starts_at_once == 0 {
         wrong.push("starts-at-once: nothing would ever start".to_owned());
@@ -187,6 +188,7 @@ pub fn resolve(
             drain: Duration::from_secs(60 * u64::from(file.drain_minutes.unwrap_or(DRAIN_MINUTES))),
             by_path: file.by_path.unwrap_or(false),
             network_pool,
+            alerts,
             log,
         })
     } else {

@@ -82,6 +82,12 @@ pub enum Kind {
     InstallFailed,
     /// Its disk space is nearly or wholly used up.
     Disk,
+    /// It uses much of its processor limit, or no longer does.
+    Cpu,
+    /// It uses much of its memory limit, or no longer does.
+    Memory,
+    /// Something was done to it in a maintenance window, or could not be.
+    Maintenance,
     /// It will be deleted, or was brought back.
     Deletion,
 }

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::errand::{self, Outcome};
 use super::events::Kind;
-use super::model::Instance;
+use super::lists;
+use super::model::{Instance, PaletteSettings};
 use super::packages::{Missing, error_lines, npm_program};
 use super::place::Place;
 use super::{Shared, job, queue, world};
@@ -224,10 +225,20 @@ impl Request {
         self.arguments.first().map_or("install", String::as_str)
     }
 
-    fn names(&self) -> String {
+    /// What it is about, as npm is told it.
+    pub(super) fn specs(&self) -> impl Iterator<Item = &str> {
         let after = self.arguments.iter().skip_while(|word| *word != "--").skip(1);
-        let names: Vec<&str> = after.map(String::as_str).collect();
-        names.join(", ")
+        after.map(String::as_str)
+    }
+
+    /// Whether it is granted to an instance with these settings.
+    pub(super) fn is_granted(&self, palette: &PaletteSettings) -> bool {
+        let any = palette.allow_install || palette.allow_modules;
+        any && (self.verb() != "install" || self.specs().all(|spec| lists::allows(palette, spec)))
+    }
+
+    fn names(&self) -> String {
+        self.specs().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -238,7 +249,8 @@ pub(super) fn refusal(message: &Value) -> Value {
         &cut(id, 64),
         None,
         "",
-        "npm error the host does not do this for an instance",
+        "npm error the settings of this instance do not allow it (palette.allowInstall, allowList, denyList); whoever runs \
+         this host can change them",
     )
 }
 

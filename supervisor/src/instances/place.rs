@@ -61,6 +61,12 @@ impl Place {
         self.0.join("job")
     }
 
+    /// The digest of the `.npmrc` that its settings put into `data/`.
+    #[must_use]
+    pub fn npmrc_digest(&self) -> PathBuf {
+        self.0.join("npmrc.sha256")
+    }
+
     /// Its logs.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

@@ -134,6 +134,19 @@ pub(super) fn open(id: &str, hidden: &Hidden, key: &HostKey) -> Result<String, S
     Ok(key.open_sealed(id, &hidden.sealed)?.reveal().to_owned())
 }
 
+/// Everything hidden in its settings, in clear; what cannot be opened is left out.
+pub(super) fn secrets(instance: &Instance, key: &HostKey) -> Vec<String> {
+    let settings = &instance.settings;
+    let variables = settings.env.values().filter_map(|variable| match variable {
+        Variable::Hidden(hidden) => Some(hidden),
+        Variable::Plain(_) => None,
+    });
+    let others = [&settings.http.password, &instance.credential_secret];
+    let all = variables.chain(others.into_iter().flatten());
+    all.filter_map(|hidden| open(&instance.id, hidden, key).ok())
+        .collect()
+}
+
 /// Node-RED's settings.
 pub(super) fn node_red(
     instance: &Instance,
@@ -182,6 +195,11 @@ fn extra(instance: &Instance) -> Map<String, Value> {
     }
     set("ui", json!({ "path": editor.dashboard.trim_matches('/') }));
     set("apiMaxLength", json!(editor.api_max_length));
+    // The second dashboard's socket has a bound of its own.
+    set(
+        "dashboard",
+        json!({ "maxHttpBufferSize": bytes(&editor.api_max_length) }),
+    );
     set("debugMaxLength", json!(editor.debug_max_length));
     set("functionExternalModules", json!(palette.allow_modules));
     set(
@@ -190,11 +208,13 @@ fn extra(instance: &Instance) -> Map<String, Value> {
             "palette": {
                 "allowInstall": palette.allow_install,
                 "allowUpload": false,
-                "denyList": palette.deny_list,
+                "allowList": or_all(&palette.allow_list),
+                "denyList": denied(&palette.allow_list, &palette.deny_list),
             },
             "modules": {
                 "allowInstall": palette.allow_modules,
-                "denyList": palette.modules_deny_list,
+                "allowList": or_all(&palette.modules_allow_list),
+                "denyList": denied(&palette.modules_allow_list, &palette.modules_deny_list),
             },
         }),
     );
@@ -211,12 +231,39 @@ fn extra(instance: &Instance) -> Map<String, Value> {
             "httpNodeCors",
             json!({
                 "origin": settings.http.cors_origins,
-                "methods": "GET,PUT,POST,PATCH,HEAD,DELETE",
+                "methods": settings.http.cors_methods,
             }),
         );
     }
     set("editorTheme", theme(instance));
     all
+}
+
+/// A list of what is allowed, as Node-RED reads it: there an empty one allows nothing.
+fn or_all(list: &[String]) -> Value {
+    if list.is_empty() {
+        json!(["*"])
+    } else {
+        json!(list)
+    }
+}
+
+/// A list of what is not: Node-RED allows what no list names, unless all is denied that is not allowed by name.
+fn denied(allow: &[String], deny: &[String]) -> Vec<String> {
+    let rest = (!allow.is_empty()).then(|| "*".to_owned());
+    deny.iter().cloned().chain(rest).collect()
+}
+
+/// A size such as `5mb`, in bytes.
+pub(super) fn bytes(size: &str) -> Option<u64> {
+    let size = size.to_ascii_lowercase();
+    let (digits, unit) = match (size.strip_suffix("kb"), size.strip_suffix("mb")) {
+        (Some(digits), _) => (digits, 1 << 10),
+        (_, Some(digits)) => (digits, 1 << 20),
+        _ => return None,
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(unit)
 }
 
 /// Settings that came with an import below those of the host; only where its context is kept is the import's.

@@ -12,6 +12,7 @@ use ring::hmac;
 
 use crate::clock;
 use crate::ids;
+use crate::instances::tokens::PREFIX;
 use crate::paths;
 
 /// How long a browser stays signed in, in milliseconds.
@@ -58,10 +59,7 @@ impl Gate {
     /// Whether a request carries the token.
     #[must_use]
     pub fn bears_token(&self, headers: &HeaderMap) -> bool {
-        let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        value
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .is_some_and(|token| self.admits(token))
+        bearer(headers).is_some_and(|token| self.admits(token))
     }
 
     /// Whether a request carries a cookie for this host.
@@ -125,6 +123,19 @@ fn read_or_make(path: &Path) -> io::Result<(String, bool)> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// The token of `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// An access token of an instance's endpoints; whether it is one that was given is not known here.
+#[must_use]
+pub fn endpoint_token(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).filter(|token| token.starts_with(PREFIX))
 }
 
 /// The name and password of `basic` access.

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -243,6 +245,10 @@ impl Client {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (mut head, body) = response.into_parts();
             headers::strip(&mut head.headers, None);
+            if let Some(policy) = &target.frames {
+                // Beside what the instance says itself: browsers hold to both.
+                head.headers.append(CONTENT_SECURITY_POLICY, policy.clone());
+            }
             head.version = Version::HTTP_11;
             let body = Download::new(body, way, self.clone()).await.boxed_unsync();
             return Ok(Response::from_parts(head, body));

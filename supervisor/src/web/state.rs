@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 
 use crate::acme::Shelf;
+use crate::alerts::Alerts;
 use crate::audit::By;
 use crate::instances::Instances;
 use crate::problem::{Code, Problem};
@@ -33,6 +34,8 @@ pub struct AppState {
     pub answers: Arc<OnceLock<Answers>>,
     /// How instances are addressed.
     pub addresses: Addresses,
+    /// Who is told of what happens to instances.
+    pub alerts: Arc<Alerts>,
     /// Certificates of an authority that speaks ACME, where the host has one.
     pub certificates: Option<Arc<Shelf>>,
 }

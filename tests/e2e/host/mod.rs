@@ -3,6 +3,7 @@
 mod access;
 mod acme;
 mod adoption;
+mod alerts;
 mod backup;
 mod figures;
 mod files;
@@ -12,9 +13,11 @@ mod import;
 mod journey;
 mod killed;
 mod lifecycle;
+mod maintenance;
 mod network;
 mod packages;
 mod quota;
+mod settings;
 mod upgrade;
 mod uploads;
 

@@ -30,6 +30,8 @@ pub mod package;
 
 pub mod registry;
 
+pub mod receiver;
+
 pub mod world;
 
 /// Path of the freshly built `redhold`; expands in the caller, because Cargo tells only the package that owns

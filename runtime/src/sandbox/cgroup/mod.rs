@@ -258,6 +258,21 @@ impl Group {
         }
     }
 
+    /// Bytes that the kernel cannot take back without ending something: all that is charged but cached files. None where
+    /// memory is not accounted.
+    #[must_use]
+    pub fn memory_in_use(&self) -> Option<u64> {
+        let charged = self.stats().memory?;
+        let text = read(&self.file("memory.stat")?).ok()?;
+        // v1 has those of the whole group under `total_`, and its own under the plain names.
+        let files = |state: &str| {
+            keyed(&text, &format!("total_{state}_file"))
+                .or_else(|| keyed(&text, &format!("{state}_file")))
+                .unwrap_or(0)
+        };
+        Some(charged.saturating_sub(files("active") + files("inactive")))
+    }
+
     /// Whether the kernel offers this control file for the group.
     pub(crate) fn offers(&self, name: &str) -> bool {
         self.file(name).is_some()

@@ -4,6 +4,7 @@
 
 mod account;
 mod blocked;
+mod freeze;
 mod life;
 mod limits;
 mod packages;
@@ -33,7 +34,9 @@ use crate::instances::npm::{Answer, Errands};
 use crate::instances::observed::{Figures, Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
+use crate::instances::tokens;
 use crate::instances::undo::Undo;
+use crate::instances::upkeep::Maintained;
 use crate::problem::Code;
 use crate::store::StoreError;
 use crate::store::table::{Table, Versioned};
@@ -453,41 +456,6 @@ impl Actor {
         self.jobs.spawn(job);
     }
 
-    async fn freeze(&mut self, frozen: bool) {
-        let Some(life) = &self.life else { return };
-        let outcome = match life.running.freeze(frozen) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("this machine has no freezer of control groups (cgroup v2)".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        match (outcome, frozen) {
-            (Ok(()), true) => {
-                self.note(Kind::Suspended, "its processes stand still", None)
-                    .await;
-            }
-            (Ok(()), false) => {
-                // What it did not say while it stood still is no silence.
-                let now = self.now();
-                self.health.beat(now, None);
-                if let Some(life) = &mut self.life {
-                    life.thawed = Some(now);
-                }
-                self.note(Kind::Resumed, "its processes go on", None).await;
-            }
-            (Err(why), true) => {
-                self.note(Kind::Resumed, format!("cannot be suspended: {why}"), None)
-                    .await;
-                let restart = self.settings().restart.clone();
-                self.machine.step(
-                    self.now(),
-                    Input::Want(crate::instances::model::Desired::Running),
-                    &restart,
-                );
-            }
-            (Err(why), false) => warn!(instance = self.id(), why, "cannot be thawed"),
-        }
-    }
-
     async fn done(&mut self, done: Done) {
         match done {
             Done::Spawned(Ok(listening), place) => {
@@ -545,12 +513,15 @@ impl Actor {
     /// Its files are gone: so goes its record.
     async fn forget(&mut self) {
         let id = &self.record.record.id;
-        let batch = self.shared.events.forget(id).map(|events| {
-            events
+        let batch = self.shared.events.forget(id).and_then(|events| {
+            let tokens = tokens::forget(&self.shared.store, id)?;
+            Ok(events
+                .and(tokens)
                 .remove(Table::<Instance>::key(id))
                 .remove(Table::<Kept>::key(id))
                 .remove(Table::<Undo>::key(id))
-                .remove(crate::instances::name_key(&self.record.record.name))
+                .remove(Table::<Maintained>::key(id))
+                .remove(crate::instances::name_key(&self.record.record.name)))
         });
         let stored = match batch {
             Ok(batch) => self.shared.store.commit(batch).await.map(drop),

@@ -1,5 +1,8 @@
 //! What is remembered of an instance: its record in the store, and every setting with its default.
 
+mod alerts;
+mod maintenance;
+
 use std::collections::BTreeMap;
 
 use runtime::traffic::Protocol;
@@ -7,6 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+pub use self::alerts::AlertSettings;
+pub use self::maintenance::{Upkeep, Weekday, Window, Windows};
 use crate::store::table::Record;
 
 /// An instance as it is stored.
@@ -126,6 +131,11 @@ pub struct Settings {
     pub restart: RestartSettings,
     /// Which network it sees.
     pub network: NetworkSettings,
+    /// When somebody is told of it, and who.
+    pub alerts: AlertSettings,
+    /// Hours in which it is restarted or upgraded, by weekday.
+    #[schema(value_type = BTreeMap<String, Window>)]
+    pub maintenance: Windows,
     /// Folders of `files/` that the front serves: address path to folder.
     pub shared: BTreeMap<String, Shared>,
     /// Seconds after which an endless loop in a function node is broken off; 0 never does.
@@ -242,15 +252,16 @@ pub struct EditorSettings {
     pub root: String,
     /// Path of the dashboard.
     pub dashboard: String,
-    /// Whether other sites may show the dashboard in a frame.
+    /// Whether pages of other sites may show the dashboard in a frame.
     pub dashboard_frames: bool,
     /// Code editor of function nodes.
     pub code_editor: CodeEditor,
-    /// Theme: `dark`, or a theme that is installed.
+    /// Name of a theme that a package of `palette.packages` brings, such as `dark` of
+    /// `@node-red-contrib-themes/theme-collection`; empty is Node-RED's own.
     pub theme: String,
     /// Title of the page; empty is Node-RED's.
     pub page_title: String,
-    /// Address of the page's icon; empty is Node-RED's.
+    /// Icon of the page: a picture in its file storage, such as `brand/icon.png`; empty is Node-RED's.
     pub favicon: String,
     /// Title in the header; empty is the instance's name.
     pub header_title: String,
@@ -299,7 +310,10 @@ pub enum CodeEditor {
 pub struct PaletteSettings {
     /// Whether the editor may install nodes.
     pub allow_install: bool,
-    /// Packages that may not be installed or loaded; `*` stands for any part of a name.
+    /// Packages that may be installed or loaded, as `name` or `name@range`; `*` stands for any part of a name, and
+    /// an empty list for all.
+    pub allow_list: Vec<String>,
+    /// Packages that may not, in the same form. Where both lists name one, the longer name decides.
     pub deny_list: Vec<String>,
     /// Files of Node-RED's own nodes that are not loaded, for example `10-mqtt.js`.
     pub nodes_excludes: Vec<String>,
@@ -311,6 +325,8 @@ pub struct PaletteSettings {
     pub npmrc: Option<Hidden>,
     /// Whether function nodes may bring modules.
     pub allow_modules: bool,
+    /// Modules that function nodes may bring, those of Node.js itself included; empty is all.
+    pub modules_allow_list: Vec<String>,
     /// Modules that function nodes may not bring.
     pub modules_deny_list: Vec<String>,
 }
@@ -319,19 +335,21 @@ impl Default for PaletteSettings {
     fn default() -> Self {
         Self {
             allow_install: true,
+            allow_list: Vec::new(),
             deny_list: Vec::new(),
             nodes_excludes: Vec::new(),
             packages: BTreeMap::new(),
             catalogues: Vec::new(),
             npmrc: None,
             allow_modules: true,
+            modules_allow_list: Vec::new(),
             modules_deny_list: Vec::new(),
         }
     }
 }
 
 /// Endpoints that flows serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct HttpSettings {
     /// Who may call them.
@@ -340,8 +358,36 @@ pub struct HttpSettings {
     pub user: String,
     /// Password for `basic` access, as a secret.
     pub password: Option<Hidden>,
-    /// Origins that browsers let call them; empty is none but their own.
+    /// Origins that browsers let call them, or `*` for all; empty is none but their own.
     pub cors_origins: Vec<String>,
+    /// Methods that those may use.
+    pub cors_methods: Vec<Method>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        use Method::{Delete, Get, Head, Patch, Post, Put};
+        Self {
+            access: Access::Open,
+            user: String::new(),
+            password: None,
+            cors_origins: Vec::new(),
+            cors_methods: vec![Get, Put, Post, Patch, Head, Delete],
+        }
+    }
+}
+
+/// Methods of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "HTTP's own names")]
+pub enum Method {
+    Get,
+    Put,
+    Post,
+    Patch,
+    Head,
+    Delete,
 }
 
 /// Who may reach something.
@@ -351,8 +397,10 @@ pub enum Access {
     /// Anybody.
     #[default]
     Open,
-    /// Who knows the name and the password.
+    /// Who knows the name and the password, or has a token.
     Basic,
+    /// Who has a token: `Authorization: Bearer rht_...`.
+    Tokens,
 }
 
 /// A folder that the front serves.
@@ -361,7 +409,7 @@ pub enum Access {
 pub struct Shared {
     /// Folder inside `files/`.
     pub folder: String,
-    /// Who may read it; `basic` uses the name and password of [`HttpSettings`].
+    /// Who may read it; `basic` uses the name and password of [`HttpSettings`], `tokens` the instance's tokens.
     #[serde(default)]
     pub access: Access,
 }

@@ -3,9 +3,12 @@
 
 mod copy;
 mod import;
+mod load;
+mod maintenance;
 mod once;
 mod operations;
 pub(crate) mod problems;
+mod tokens;
 mod wishes;
 
 use std::collections::HashMap;
@@ -19,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+pub use self::tokens::{NewToken, TokenView};
 pub use self::wishes::{Action, Copy, CopyEnv, New, View};
 
 use self::problems::{broken, stored};
@@ -28,6 +32,7 @@ use crate::instances::events::Event;
 use crate::instances::model::{Instance, Kept, Named};
 use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
+use crate::instances::tokens::Uses;
 use crate::instances::undo::NOTED;
 use crate::instances::{Shared, errand, job, patch, wish};
 use crate::problem::{Code, Problem};
@@ -54,6 +59,8 @@ pub struct Instances {
     adding: tokio::sync::Mutex<()>,
     /// Told when an actor was begun.
     begun: watch::Sender<()>,
+    /// When tokens of endpoints were used.
+    uses: Uses,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +84,7 @@ impl Instances {
             tasks: Tasks::default(),
             adding: tokio::sync::Mutex::default(),
             begun: watch::channel(()).0,
+            uses: Uses::default(),
             shared,
         });
         // Everybody is looked for before anybody is started.
@@ -270,6 +278,12 @@ impl Instances {
     pub fn disk(&self, instance: &Instance) -> Option<Usage> {
         let wanted = wish::disk(&self.shared.data_dir, instance);
         self.shared.disks.usage(&wanted)
+    }
+
+    /// What of an instance nobody may read anywhere, in clear.
+    #[must_use]
+    pub fn secrets(&self, instance: &Instance) -> Vec<String> {
+        wish::secrets(instance, &self.shared.key)
     }
 
     fn handle(&self, id: &str) -> Option<Handle> {

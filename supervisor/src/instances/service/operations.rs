@@ -309,7 +309,11 @@ impl Instances {
         };
         let verb = serde_json::to_value(action).unwrap_or_default();
         let verb = verb.as_str().unwrap_or_default();
-        let text = format!("a person asked: {verb}");
+        let who = match by {
+            By::Maintenance => "its maintenance window",
+            _ => "a person",
+        };
+        let text = format!("{who} asked: {verb}");
         let more = self.noted(&id, Kind::Changed, text).map_err(stored)?;
         let view = self
             .replace(by, &format!("instance.{verb}"), &before, after, more)
@@ -318,11 +322,26 @@ impl Instances {
             Action::Restart => Order::Restart { safe: false },
             Action::SafeMode => Order::Restart { safe: true },
             Action::Kill => Order::Kill,
+            Action::Suspend => return self.suspended(&id),
             _ => return Ok(view),
         };
         self.tell(&id, order)?;
         self.taken_in(&id).await;
         self.get(&id)
+    }
+
+    /// How it is after it was to be suspended.
+    fn suspended(&self, id: &str) -> Result<View, Problem> {
+        let view = self.get(id)?;
+        if view.desired == Desired::Suspended {
+            return Ok(view);
+        }
+        let message = format!("`{}` could not be suspended, and runs on", view.name);
+        let hint = format!(
+            "`redhold events {}` says why; `redhold doctor` says what this machine lacks",
+            view.name
+        );
+        Err(Problem::new(Code::Host, message).hint(hint))
     }
 
     pub(super) async fn undelete(&self, by: &By, before: &Versioned<Instance>) -> Result<View, Problem> {
