@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Instances, View};
-use crate::instances::events::Kind;
+use crate::instances::events::{KEPT, Kind};
 use crate::instances::load::{Line, Load, Turn};
 use crate::instances::machine::Phase as State;
 use crate::instances::model::{AlertSettings, Settings};
@@ -132,7 +132,7 @@ impl Instances {
 
     /// Whether the last that was told of this load was that it is high. A new supervisor goes on from there.
     fn was_high(&self, id: &str, kind: Kind) -> bool {
-        let events = self.events(id, 0).unwrap_or_default();
+        let events = self.events(id, None, KEPT).unwrap_or_default();
         let mut last = events.iter().rev();
         // A run that is over has taken its load with it.
         let last = last.find(|(_, event)| event.kind == kind || event.kind == Kind::Started);

@@ -14,7 +14,7 @@ use super::{Action, Instances};
 use crate::audit::By;
 use crate::clock;
 use crate::instances::actor::Order;
-use crate::instances::events::Kind;
+use crate::instances::events::{KEPT, Kind};
 use crate::instances::model::{Desired, Instance, Upkeep};
 use crate::instances::upkeep::{self, Maintained, Occurrence, Outcome, Pending};
 use crate::problem::{Code, Problem};
@@ -255,7 +255,7 @@ impl Instances {
     /// What went wrong with an instance first, since then.
     fn trouble_since(&self, id: &str, since_ms: u64) -> Result<Option<String>, Problem> {
         let bad = [Kind::Crashed, Kind::OutOfMemory, Kind::Hung, Kind::StartFailed];
-        let events = self.events(id, 0)?.into_iter().map(|(_, event)| event);
+        let events = self.events(id, None, KEPT)?.into_iter().map(|(_, event)| event);
         let mut bad = events.filter(|event| event.at_ms >= since_ms && bad.contains(&event.kind));
         Ok(bad.next().map(|event| event.text))
     }
