@@ -57,7 +57,7 @@ fn origin() -> Origin {
                 );
                 let value = RawValue::from_string(value).expect("JSON");
                 let batch = Batch::default().put(format!("t/{}", number % 7), value);
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     batch.remove(format!("t/{}", (number + 2) % 7))
                 } else {
                     batch

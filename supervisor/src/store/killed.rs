@@ -1,6 +1,6 @@
 //! Migrations that are killed: by SIGKILL, wherever they are.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn steps() -> Vec<Step> {
     let step = |table, from, run| Step { table, from, run };
     let second: fn(Value) -> Result<Value, String> = |mut record| {
         // Whoever kills this counts along; slow enough that the signal comes in between.
-        println!("one more");
+        writeln!(std::io::stdout(), "one more").map_err(|error| error.to_string())?;
         std::thread::park_timeout(Duration::from_millis(1));
         record["second"] = json!(record["number"].as_u64().ok_or("no number")? * 2);
         Ok(record)

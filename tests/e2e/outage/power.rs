@@ -20,12 +20,17 @@ const CUTS: u32 = 5;
 /// Longest time under load before a cut, in milliseconds.
 const LOAD: u64 = 3000;
 
+/// On the guest's console.
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").expect("the console");
+}
+
 /// The half that is run by the guest.
 fn inside(round: u32) {
     let notes = format!("{DISK}/unsynced");
     let lines = std::fs::read_to_string(&notes).map_or(0, |text| text.lines().count());
     // The harness has begun a line of its own.
-    println!("\nUNSYNCED {lines}");
+    say(&format!("\nUNSYNCED {lines}"));
     let host = Inside::start();
     let all = host.ask("GET", "/instances", &Value::Null).expect("a list");
     for view in all.as_array().expect("a list") {
@@ -36,9 +41,9 @@ fn inside(round: u32) {
             .and_then(|text| serde_json::from_slice(&text).ok());
         let name = view["name"].as_str().expect("a name");
         let whole = flows.is_some_and(|flows| flows[0]["id"] == name);
-        println!("HAVE {name} {} {whole}", Inside::number(view));
+        say(&format!("HAVE {name} {} {whole}", Inside::number(view)));
     }
-    println!("READY");
+    say("READY");
     // The control: what nobody asked to be on the disk goes with the power, or the cut is none.
     let mut unsynced = OpenOptions::new()
         .create(true)
@@ -50,10 +55,10 @@ fn inside(round: u32) {
         if number % 6 == 1 {
             name = format!("r{round}n{number}");
             host.create(&name).expect("created");
-            println!("ACK {name} 0");
+            say(&format!("ACK {name} 0"));
         } else {
             host.set(&name, number).expect("changed");
-            println!("ACK {name} {number}");
+            say(&format!("ACK {name} {number}"));
         }
         writeln!(unsynced, "{number}").expect("a line");
     }
