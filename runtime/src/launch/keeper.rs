@@ -47,6 +47,10 @@ const LAST_WORDS: usize = 4 * 1024 * 1024;
 /// How long the keeper outlives its instance for the sake of subscribers that read slowly.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// What a person should know of a kernel that does not show what a program waits for.
+const BLIND: &str = "the kernel does not show when its event loop is idle, so it is asked every second, for a second of \
+                     processor time per hour (`redhold doctor` says why)";
+
 /// Leaves the starter, takes its order, and keeps the instance until it ends.
 pub(crate) fn run() -> ExitCode {
     // Whatever the starter forgot to close would outlive it here.
@@ -320,9 +324,10 @@ impl Keeper {
             Source::Output => self.output_open = self.drain(Pipe::Output).is_some(),
             Source::Errors => self.errors_open = self.drain(Pipe::Errors).is_some(),
             Source::Guest => {
-                let clients = &mut self.clients;
-                self.guest
-                    .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
+                self.hear();
+                if self.guest.is_newly_blind() {
+                    self.log.note(BLIND);
+                }
             }
             Source::Resolver => {
                 if let Some(resolver) = &mut self.resolver {
@@ -351,6 +356,13 @@ impl Keeper {
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Some(0),
             Err(_) => None,
         }
+    }
+
+    /// Reads what the program says, once, and passes it on.
+    fn hear(&mut self) {
+        let clients = &mut self.clients;
+        self.guest
+            .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
     }
 
     fn serve_names(&mut self) {
@@ -407,12 +419,17 @@ impl Keeper {
                 if let Some(silent_ms) = guest.stuck_for() {
                     known.extend(line(&Event::Stuck { silent_ms })?);
                 }
+                guest.report_soon();
                 Ok(known)
             }
             Request::Collect => guest.collect().and_then(|()| line(&Reply::Done)),
             Request::Tell { message } => line(&message)
                 .and_then(|message| guest.tell(&message))
                 .and_then(|()| line(&Reply::Done)),
+            Request::Diagnose if guest.stack().is_some() => {
+                requests.push(request);
+                line(&Reply::Done)
+            }
             Request::Diagnose if guest.tells_its_stack() => {
                 pidfd::signal(instance.init.as_fd(), libc::SIGUSR1).and_then(|()| line(&Reply::Done))
             }
@@ -427,6 +444,11 @@ impl Keeper {
         for request in requests {
             match request {
                 Request::Stop { grace_ms } => self.stop(Duration::from_millis(grace_ms)),
+                Request::Diagnose => {
+                    if let Some(stack) = self.guest.stack() {
+                        self.clients.pass_on(&guest_line(stack));
+                    }
+                }
                 _ => self.kill(),
             }
         }
@@ -466,9 +488,7 @@ impl Keeper {
             }
         }
         while self.guest.source().is_some_and(has_more) {
-            let clients = &mut self.clients;
-            self.guest
-                .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
+            self.hear();
         }
         self.notice_oom();
         if self.guest.dropped > 0 {

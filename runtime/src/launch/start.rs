@@ -14,6 +14,7 @@ use nix::unistd::{Pid, pipe2, setgroups, write};
 
 use super::clock;
 use super::exit::publish;
+use super::guest;
 use super::init::{self, Plan};
 use super::message::Report;
 use super::program::Inherited;
@@ -156,7 +157,7 @@ fn start_in(
     let (ended, ended_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (report, report_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (go_inside, go) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
-    let (guest, guest_inside) = UnixStream::pair().during(PIPES)?;
+    let (guest, guest_inside) = guest::channel().during(PIPES)?;
     let input = spec.input.as_deref().map(in_memory).transpose().during(PIPES)?;
     for end in [&output, &errors, &ended] {
         fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(PIPES)?;

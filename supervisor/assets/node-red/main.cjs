@@ -26,7 +26,7 @@ require('./state.cjs').watch(values.modules, channel, () => {
   allLoaded()
   listen()
 })
-require('./memory.cjs').watch(channel)
+require('./memory.cjs').watch(channel, require('./figures.cjs').watch(values.modules, channel))
 require('./stack.cjs').watch(channel)
 if (values.warm) require('./warm.cjs').leaveWhenReady(values.modules, channel)
 

@@ -93,8 +93,12 @@ pub struct ExternalAccount {
 /// How the host logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// To the journal, where systemd has led the standard error there, else as text.
+    Auto,
     /// Lines for people.
     Text,
     /// An object per line for programs.
     Json,
+    /// Entries of systemd's journal, with fields.
+    Journald,
 }

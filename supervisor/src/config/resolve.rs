@@ -130,11 +130,15 @@ pub fn resolve(
     }
     let log = flags.log.or_else(|| env("REDHOLD_LOG_FORMAT")).or(file.log);
     let log = match log.as_deref() {
-        None | Some("text") => LogFormat::Text,
+        None | Some("auto") => LogFormat::Auto,
+        Some("text") => LogFormat::Text,
         Some("json") => LogFormat::Json,
+        Some("journald") => LogFormat::Journald,
         Some(other) => {
-            wrong.push(format!("log: `{other}` is no format; choose text or json"));
-            LogFormat::Text
+            wrong.push(format!(
+                "log: `{other}` is no format; choose auto, text, json or journald"
+            ));
+            LogFormat::Auto
         }
     };
     let alerts = alerts::resolve(file.alerts, &mut wrong);

@@ -92,6 +92,18 @@ pub enum Kind {
     Deletion,
 }
 
+impl Kind {
+    /// As the interface for programs calls it.
+    #[must_use]
+    pub fn name(self) -> String {
+        // A kind is a text there.
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|name| Some(name.as_str()?.to_owned()))
+            .unwrap_or_default()
+    }
+}
+
 impl Record for Event {
     const TABLE: &'static str = "events";
     const FORMAT: u32 = 1;
@@ -125,7 +137,7 @@ impl Events {
             text: text.into(),
             detail,
         };
-        info!(instance = id, ?kind, "{}", event.text);
+        info!(instance = id, event = kind.name(), "{}", event.text);
         let noted = match self.batch(id, &event) {
             Ok(batch) => self.store.commit(batch).await.map(drop),
             Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
-//! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
+//! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`, `figures`,
 //! `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
@@ -11,6 +11,7 @@ pub(crate) mod disk;
 pub(crate) mod ending;
 pub(crate) mod errand;
 pub mod events;
+pub mod figures;
 pub mod health;
 mod job;
 mod lists;

@@ -51,6 +51,20 @@ impl Errands {
         self.stop.is_cancelled()
     }
 
+    /// What comes of `work`; nothing when it was broken off, by dropping it.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// A place among those that start, for one that gave its own back; none when it was broken off.
+    pub(super) async fn place(&self, shared: &Shared, instance: &Instance) -> Option<queue::Place> {
+        let mut ticket = shared.queue.join(&instance.id);
+        self.unless_stopped(ticket.place()).await.flatten()
+    }
+
     async fn run(
         &self,
         shared: &Arc<Shared>,
@@ -107,11 +121,7 @@ pub(super) async fn before(
     let names = missing.names.join(", ");
     let outcome = errands.run(shared, instance, stack, missing.arguments()).await;
     tell(shared, instance, "install", &names, &outcome, errands.stopped()).await;
-    let mut ticket = shared.queue.join(&instance.id);
-    tokio::select! {
-        place = ticket.place() => place,
-        () = errands.stop.cancelled() => None,
-    }
+    errands.place(shared, instance).await
 }
 
 /// Notes how it went; `what` was done to `names`.

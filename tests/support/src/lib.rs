@@ -18,6 +18,8 @@ pub mod browser;
 
 pub mod data;
 
+pub mod exposition;
+
 pub mod dev;
 
 pub mod host;

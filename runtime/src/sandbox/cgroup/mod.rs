@@ -18,7 +18,7 @@
 //! - removing: it sleeps at least 10 ms when a group is not empty at once.
 //!
 //! Modules: `layout` (where am I), `place` (where may I), `setting` and `change` (`v1`, `v2`, `device`) and `reading` (what was read
-//! back), `oom` (events), `ending` (kill, remove), `files`, `patience`.
+//! back), `oom` (events), `pressure` (waits), `ending` (kill, remove), `files`, `patience`.
 
 mod change;
 mod device;
@@ -28,6 +28,7 @@ mod layout;
 mod oom;
 mod patience;
 mod place;
+mod pressure;
 mod reading;
 mod setting;
 mod v1;
@@ -44,6 +45,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 pub use self::files::CgroupError;
 pub use self::layout::{Generation, Layout, Unified};
 pub use self::place::{Ground, delegate, ground, hold, keep_in, systemd_runs};
+pub use self::pressure::{Pressure, Resource};
 
 use self::files::{keyed, read, read_number, write};
 use self::oom::Oom;

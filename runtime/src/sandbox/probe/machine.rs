@@ -29,9 +29,46 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
         disk(data_dir),
         swap(),
         clock(),
+        idle_loop(),
         tunnel(),
         packet_filter(),
     ]
+}
+
+/// Whether the kernel shows in which call a process sleeps, tried on a child that waits for its input.
+fn idle_loop() -> Feature {
+    let name = "idle-loop";
+    let shown = Command::new("/bin/sh")
+        .args(["-c", "read line"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            let shown = fs::read_to_string(format!("/proc/{}/syscall", child.id()));
+            // The end of its input ends it.
+            drop(child.stdin.take());
+            child.wait()?;
+            shown
+        });
+    match shown {
+        Ok(_) => Feature::offered(
+            Subject::Machine,
+            name,
+            "the kernel shows when an event loop is idle",
+        ),
+        Err(error) => {
+            let feature = Feature::partial(
+                Subject::Machine,
+                name,
+                format!("the kernel does not show when an event loop is idle (/proc/[pid]/syscall: {error})"),
+                "each instance is asked every second whether its loop turns, for a second of processor time per hour",
+            );
+            match fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope") {
+                Ok(scope) if scope.trim() == "3" => feature
+                    .mend("set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and start the machine anew"),
+                _ => feature,
+            }
+        }
+    }
 }
 
 /// The loader that the binaries name, asked for its version (`ld.so(8)`; glibc 2.33 and later answer).

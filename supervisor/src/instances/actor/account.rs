@@ -108,6 +108,7 @@ impl Actor {
         self.note(Kind::Hung, format!("{why}; it is killed"), Some(detail))
             .await;
         self.reason = Some(why);
+        self.fell = true;
         self.feed(Input::Hung).await;
     }
 
@@ -134,7 +135,8 @@ impl Actor {
                 .as_ref()
                 .map_or_else(Vec::new, |life| life.walls.clone()),
             starts: self.starts,
-            figures: self.life.as_ref().and_then(|life| life.figures),
+            restarts: self.restarts,
+            figures: self.life.as_ref().and_then(|life| life.account.figures()),
             groups: self
                 .life
                 .as_ref()

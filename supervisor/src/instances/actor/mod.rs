@@ -26,12 +26,13 @@ use tracing::warn;
 use crate::instances::Shared;
 use crate::instances::disk::Stage;
 use crate::instances::events::Kind;
+use crate::instances::figures::Account;
 use crate::instances::health::Health;
-use crate::instances::job::{self, Done};
+use crate::instances::job::{self, Done, Served};
 use crate::instances::machine::{Effect, Input, Machine, Phase};
 use crate::instances::model::{Instance, Kept};
 use crate::instances::npm::{Answer, Errands};
-use crate::instances::observed::{Figures, Observed, Upstream};
+use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
 use crate::instances::tokens;
@@ -67,7 +68,7 @@ struct Life {
     walls: Vec<Level>,
     oom: Option<OomRecord>,
     flows: bool,
-    figures: Option<Figures>,
+    account: Account,
     started: Duration,
     /// When it was told to go on after it was frozen: silence before that says nothing.
     thawed: Option<Duration>,
@@ -101,10 +102,13 @@ pub(in crate::instances) struct Actor {
     due: Option<Instant>,
     probe: Option<Instant>,
     probing: bool,
+    /// When it last answered, and the processor time that it had used by then, in microseconds.
+    served: Option<(u64, Instant)>,
     /// When its use of the disk is looked at next, and how full it was.
     measure: Option<Instant>,
     stage: Stage,
     jobs: JoinSet<Done>,
+    /// Its clock; it does not begin at zero, for what is found may have stood still before.
     begun: Instant,
     reason: Option<String>,
     /// Its event loop stands still.
@@ -112,6 +116,9 @@ pub(in crate::instances) struct Actor {
     /// Changes of limits under way.
     limiting: usize,
     starts: u64,
+    /// It ended by itself, or had to be ended; the next start is a restart.
+    fell: bool,
+    restarts: u64,
     /// Who wants to know when everything that was said is done.
     waiting: Vec<oneshot::Sender<()>>,
     started_with: Option<Instance>,
@@ -152,6 +159,7 @@ impl Actor {
             due: None,
             probe: None,
             probing: false,
+            served: None,
             measure: None,
             stage: Stage::default(),
             jobs: JoinSet::new(),
@@ -160,6 +168,8 @@ impl Actor {
             inquiry: None,
             limiting: 0,
             starts: 0,
+            fell: false,
+            restarts: 0,
             waiting: Vec::new(),
             started_with: None,
             erased: false,
@@ -247,7 +257,7 @@ impl Actor {
         let health = watched
             .then(|| self.health.deadline(&self.settings().health))
             .flatten()
-            .map(|at| self.begun + at);
+            .map(|at| self.begun + at.saturating_sub(EPOCH));
         let probe = self.probe.filter(|_| watched && !self.probing);
         let measure = self.measure.filter(|_| self.life.is_some());
         let inquiry = self.inquiry.as_ref().and_then(|inquiry| inquiry.until);
@@ -273,7 +283,8 @@ impl Actor {
     }
 
     fn probe_when_due(&mut self, now: Instant) {
-        if self.probing || self.life.is_none() || self.probe.is_none_or(|at| at > now) {
+        let Some(life) = &self.life else { return };
+        if self.probing || self.probe.is_none_or(|at| at > now) {
             return;
         }
         let settings = &self.settings().health;
@@ -284,7 +295,15 @@ impl Actor {
         if self.health.turning() {
             self.probing = true;
             let path = format!("/{}", self.settings().editor.root.trim_matches('/'));
-            self.jobs.spawn(job::probe(self.place.socket(), path, patience));
+            let before = self.served.filter(|(_, at)| at.elapsed() < BELIEVED);
+            let job = job::probe(
+                life.running.clone(),
+                self.place.socket(),
+                path,
+                patience,
+                before.map(|(used, _)| used),
+            );
+            self.jobs.spawn(job);
         }
     }
 
@@ -463,6 +482,7 @@ impl Actor {
                 self.held = place.filter(|_| self.machine.phase() == Phase::Starting);
                 self.live(listening, false);
                 self.starts += 1;
+                self.restarts += u64::from(std::mem::take(&mut self.fell));
                 self.note(Kind::Started, self.started_text(), None).await;
                 self.feed(Input::Spawned).await;
             }
@@ -484,8 +504,16 @@ impl Actor {
                 let flows = self.life.as_ref().is_some_and(|life| life.flows);
                 self.live(listening, flows);
             }
-            Done::Probed(answered) => {
+            Done::Probed(served) => {
                 self.probing = false;
+                let answered = match served {
+                    Served::Sleeps => return,
+                    Served::Answers(used) => {
+                        self.served = used.map(|used| (used, Instant::now()));
+                        true
+                    }
+                    Served::Silent => false,
+                };
                 let settings = self.settings().health.clone();
                 if let Some(alarm) = self.health.probed(answered, &settings) {
                     self.alarm(alarm).await;
@@ -554,12 +582,18 @@ impl Actor {
     }
 
     fn now(&self) -> Duration {
-        self.begun.elapsed()
+        EPOCH + self.begun.elapsed()
     }
 }
 
+/// What the clock of an actor shows when it begins: longer than anything is worth to be remembered.
+const EPOCH: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Until files or a record that could not be removed are tried again.
 const ERASE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long the answer of an instance that sleeps is believed.
+const BELIEVED: Duration = Duration::from_secs(300);
 
 /// How long a gentle end may take.
 const STOP_GRACE: Duration = Duration::from_secs(10);

@@ -2,6 +2,7 @@
 //! told to the actor then.
 
 mod copy;
+mod figures;
 mod import;
 mod load;
 mod maintenance;
@@ -16,8 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use runtime::sandbox::cgroup::{Group, Stats};
-use runtime::sandbox::quota::Usage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -264,20 +263,6 @@ impl Instances {
     #[must_use]
     pub fn upstream(&self, id: &str) -> Option<watch::Receiver<Upstream>> {
         self.handle(id).map(|handle| handle.upstream)
-    }
-
-    /// What an instance uses and has used; `None` when nothing of it runs. Blocks for a moment.
-    #[must_use]
-    pub fn stats(&self, id: &str) -> Option<Stats> {
-        let groups = self.handle(id)?.observed.borrow().groups.clone();
-        Group::from_paths(&groups).ok().map(|group| group.stats())
-    }
-
-    /// What an instance uses of its disk space; `None` where nobody can say. Blocks for a moment.
-    #[must_use]
-    pub fn disk(&self, instance: &Instance) -> Option<Usage> {
-        let wanted = wish::disk(&self.shared.data_dir, instance);
-        self.shared.disks.usage(&wanted)
     }
 
     /// What of an instance nobody may read anywhere, in clear.

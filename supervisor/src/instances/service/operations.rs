@@ -215,6 +215,7 @@ impl Instances {
             ..before.record.clone()
         };
         self.judge(&after)?;
+        self.fits(&before.record, &after)?;
         let mut more = self
             .noted(&after.id, Kind::Changed, differences(&before.record, &after))
             .map_err(stored)?;

@@ -8,6 +8,7 @@ use axum::response::sse::{Event as Sse, KeepAlive, Sse as Stream};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use futures_util::StreamExt;
+use runtime::sandbox::cgroup::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use tokio_stream::wrappers::WatchStream;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::instances::events::Event;
+use crate::instances::figures::Figures;
 use crate::instances::model::Settings;
 use crate::instances::service::{Action, Copy, New, View};
 use crate::problem::{Code, Problem};
@@ -257,7 +259,7 @@ pub(crate) async fn watch(State(state): State<AppState>, Path(name): Path<String
         .into_response())
 }
 
-/// What an instance uses and has used; `null` where the kernel does not say.
+/// What an instance uses and has used; `null` where nobody says.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatsView {
@@ -270,9 +272,22 @@ pub(crate) struct StatsView {
     disk_bytes: Option<u64>,
     /// Bytes that there can be on the disk; `null` is no limit.
     disk_limit_bytes: Option<u64>,
+    /// Share of the last ten seconds in which something waited, by resource; a kernel of control groups v1 alone does
+    /// not keep it.
+    waiting: Waiting,
+    /// What it says about itself, every ten seconds while it works.
+    figures: Option<Figures>,
 }
 
-/// Memory, processor time, tasks and disk space of an instance
+/// Shares of time in which something waited for a resource.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Waiting {
+    cpu: Option<f64>,
+    memory: Option<f64>,
+    io: Option<f64>,
+}
+
+/// Memory, processor time, tasks, disk space and messages of an instance
 #[utoipa::path(get, path = "/instances/{name}/stats", tag = "instances",
     params(("name" = String, Path, description = "name or identifier")),
     responses((status = 200, body = StatsView), (status = 404, body = Answer)))]
@@ -281,9 +296,19 @@ pub(crate) async fn stats(
     Path(name): Path<String>,
 ) -> Result<Json<StatsView>, Refusal> {
     let record = state.instances.record(&name)?.record;
+    let seen = state.instances.watch(&record.id);
+    let figures = seen.and_then(|seen| seen.borrow().figures);
     let instances = state.instances.clone();
-    let read = blocking(move || (instances.stats(&record.id), instances.disk(&record)));
-    let (stats, disk) = read.await?;
+    let read = blocking(move || {
+        let waiting = |resource| Some(instances.pressure(&record.id, resource)?.waiting_ratio);
+        let waiting = Waiting {
+            cpu: waiting(Resource::Cpu),
+            memory: waiting(Resource::Memory),
+            io: waiting(Resource::Io),
+        };
+        (instances.stats(&record.id), instances.disk(&record), waiting)
+    });
+    let (stats, disk, waiting) = read.await?;
     let stats = stats.unwrap_or_default();
     Ok(Json(StatsView {
         memory_bytes: stats.memory,
@@ -293,5 +318,7 @@ pub(crate) async fn stats(
         tasks: stats.pids,
         disk_bytes: disk.map(|disk| disk.used),
         disk_limit_bytes: disk.and_then(|disk| disk.limit),
+        waiting,
+        figures,
     }))
 }
