@@ -81,7 +81,7 @@ fn spec(folder: &std::path::Path) -> InstanceSpec {
         hostname: "bench".into(),
         isolation: Isolation::Namespaces,
         owner,
-        network: Network::Isolated,
+        network: Network::Loopback,
         limits: Limits {
             memory: Some(Bytes::mib(256)),
             cpu: Some(CpuShare(1000)),

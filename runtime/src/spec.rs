@@ -163,10 +163,20 @@ pub enum Owner {
 pub enum Network {
     /// The host's.
     Host,
+    /// The host's, although one of its own was wished for: why there is none, for whoever relies on it.
+    Lesser(String),
     /// One of its own with only a loopback device; connections come through passed-in sockets.
-    Isolated,
+    Loopback,
     /// One of its own with a cable to the host, which lets through what is named. Needs root.
     Filtered(Filtered),
+}
+
+impl Network {
+    /// Whether it is the host's.
+    #[must_use]
+    pub const fn is_hosts(&self) -> bool {
+        matches!(self, Self::Host | Self::Lesser(_))
+    }
 }
 
 /// What an instance may use up. `None` is "no limit"; what the host cannot enforce is named in the run record.

@@ -87,7 +87,7 @@ impl Cell {
             } else {
                 Owner::Caller
             },
-            network: Network::Isolated,
+            network: Network::Loopback,
             limits: Limits {
                 pids: Some(Pids(128)),
                 ..Limits::default()

@@ -33,7 +33,7 @@ use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
 };
 use crate::sandbox::cable;
-use crate::spec::{InstanceSpec, Isolation, Network};
+use crate::spec::{InstanceSpec, Isolation};
 use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
 use crate::sys::descriptors::{close_from, take_standard_input};
@@ -185,7 +185,7 @@ fn leases(spec: &InstanceSpec) -> Vec<Lease> {
 
 /// Without a root of its own, or a network of others, the instance sees the host's files or none.
 fn resolver(spec: &InstanceSpec) -> Result<Option<Resolver>, StepError> {
-    if spec.network != Network::Host || spec.isolation != Isolation::Namespaces {
+    if !spec.network.is_hosts() || spec.isolation != Isolation::Namespaces {
         return Ok(None);
     }
     let copy = spec.run_dir.join(RESOLVER_FILE);

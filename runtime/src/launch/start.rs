@@ -200,7 +200,7 @@ fn start_in(
         // Before anything runs inside: it never sees a network without its rules.
         let cable = match &spec.network {
             Network::Filtered(network) => Some(cable::connect(network, pid)?),
-            Network::Host | Network::Isolated => None,
+            _ => None,
         };
         let released = release(pid, identity, group, namespaces, &go, report);
         let levels = released.inspect_err(|_| unplug(spec))?;
@@ -261,7 +261,7 @@ fn describe(
         cgroups: group.paths(),
         network: match &spec.network {
             Network::Filtered(network) => Some(Box::new(network.clone())),
-            Network::Host | Network::Isolated => None,
+            _ => None,
         },
         levels: walls(spec, identity),
     })
@@ -276,7 +276,7 @@ fn flags(spec: &InstanceSpec) -> u64 {
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS;
-    if spec.network != Network::Host {
+    if !spec.network.is_hosts() {
         flags |= libc::CLONE_NEWNET;
     }
     flags as u64
@@ -345,6 +345,9 @@ fn listen(report: OwnedFd) -> Result<Vec<Level>, StepError> {
     Ok(levels)
 }
 
+/// What an instance has instead of a network of its own.
+const HOSTS: &str = "the host's: its loopback, its ports and its neighbours are within reach";
+
 /// The walls that are known from outside.
 fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
     let level = |name: &str, strength, detail: String| Level {
@@ -375,23 +378,15 @@ fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
         ),
     };
     let network = match (&spec.network, spec.isolation) {
-        (Network::Host, _) => level("network", Strength::Off, "the host's".to_owned()),
-        (Network::Isolated, Isolation::Namespaces) => level(
+        (Network::Host, _) => level("network", Strength::Off, HOSTS.to_owned()),
+        (Network::Lesser(why), _) => level("network", Strength::None, format!("{HOSTS}, because {why}")),
+        (Network::Loopback, Isolation::Namespaces) => level(
             "network",
             Strength::Hard,
             "a namespace of its own with only loopback".to_owned(),
         ),
-        (Network::Filtered(network), _) => level(
-            "network",
-            Strength::Hard,
-            format!(
-                "a namespace of its own at {}, with {} destinations allowed and {} ports published",
-                network.address,
-                network.allow.len(),
-                network.publish.len()
-            ),
-        ),
-        (Network::Isolated, Isolation::Landlock) => level(
+        (Network::Filtered(network), _) => level("network", Strength::Hard, network.to_string()),
+        (Network::Loopback, Isolation::Landlock) => level(
             "network",
             Strength::None,
             "the host's: without namespaces there is no other".to_owned(),

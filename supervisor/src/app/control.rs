@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
 use crate::instances::model::{EditorSettings, Instance};
+use crate::instances::networks::Networks;
 use crate::instances::queue::StartQueue;
 use crate::instances::tokens::EndpointToken;
 use crate::instances::{Instances, Shared};
@@ -44,6 +45,7 @@ pub(super) struct Base {
     pub(super) stacks: Arc<Stacks>,
     pub(super) isolation: Isolation,
     pub(super) disks: Arc<Disks>,
+    pub(super) networks: Networks,
     pub(super) addresses: Addresses,
     pub(super) answers: Arc<OnceLock<Answers>>,
     pub(super) table: Arc<HostTable>,
@@ -83,7 +85,7 @@ impl Control {
             control_group: base.config.control_group.clone(),
             disks: base.disks.clone(),
             npm: ground::npm(&base.stacks),
-            pool: base.config.network_pool,
+            networks: base.networks.clone(),
         });
         let instances = Instances::open(shared).await?;
         let tasks = Tasks::default();
@@ -104,6 +106,7 @@ impl Control {
             answers: base.answers.clone(),
             addresses: base.addresses.clone(),
             certificates: base.acme.as_ref().map(Acme::shelf),
+            networks: base.networks.view(),
         };
         let api = base
             .api

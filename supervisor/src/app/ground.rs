@@ -10,10 +10,12 @@ use runtime::spec::Isolation;
 use tracing::warn;
 
 use crate::alerts::{Alert, Cursor, Troubles};
+use crate::config::NetworkConfig;
 use crate::instances::NpmSettings;
 use crate::instances::disk::Disks;
 use crate::instances::events::Event;
 use crate::instances::model::{Created, Instance, Kept, LastNumber, Named};
+use crate::instances::networks::Networks;
 use crate::instances::service::problems::stored;
 use crate::instances::tokens::{EndpointToken, TokenUse};
 use crate::instances::undo::Undo;
@@ -133,6 +135,14 @@ pub(super) async fn disks(data_dir: &Path) -> Result<Arc<Disks>, Problem> {
         .await
         .map(Arc::new)
         .map_err(|error| Problem::new(Code::Failed, "the disk could not be tried").because(error))
+}
+
+/// What instances can be connected to here.
+pub(super) async fn networks(config: &NetworkConfig, isolation: Isolation) -> Result<Networks, Problem> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || Networks::look(&config, isolation))
+        .await
+        .map_err(|error| Problem::new(Code::Failed, "the network could not be tried").because(error))
 }
 
 /// The strongest walls of this host, and what it lacks.

@@ -33,13 +33,17 @@ over the environment, that over the file:
   starts-at-once = 4                 # two per core when it is left out
   connections-per-client = 2048      # at once, of one address (IPv6: one network of 64 bits)
   proxies = [\"192.0.2.7\"]          # proxies before this host, addresses or networks; they are not bounded
-  network-pool = \"100.96.0.0/12\"     # addresses of instances with a filtered network
   drain-minutes = 1440               # how long connections may outlive an upgrade in the process that began them
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]
   mode = \"files\"                     # REDHOLD_TLS: local, files, acme or off
   certificate = \"/etc/ssl/mine.pem\"  # REDHOLD_CERTIFICATE
   key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
+  [network]
+  default = \"isolated\"               # or host, or none; left out, isolated where this host can, else host, and told
+  deny = [\"10.0.0.0/8\"]              # what isolated instances reach only by naming the very address; usually nothing
+  forwarding = \"on\"                  # leave: never switch on what passes packets on
+  pool = \"100.96.0.0/12\"             # addresses of isolated instances, and pool6 = \"fd3e:9c57:a2b1::/64\"
 
 With mode = \"acme\" an authority gives a certificate for the domain and for each instance, over HTTP on port 80:
 

@@ -21,7 +21,7 @@ pub(super) struct File {
     pub(super) connections_per_client: Option<usize>,
     pub(super) proxies: Option<Vec<String>>,
     pub(super) control_group: Option<PathBuf>,
-    pub(super) network_pool: Option<String>,
+    pub(super) network: NetworkTable,
     pub(super) log: Option<String>,
     pub(super) alerts: AlertsTable,
 }
@@ -40,4 +40,17 @@ pub(super) struct TlsTable {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) eab_kid: Option<String>,
     pub(super) eab_key_file: Option<PathBuf>,
+}
+
+/// The table `[network]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct NetworkTable {
+    /// `isolated`, `host` or `none`.
+    pub(super) default: Option<String>,
+    pub(super) deny: Vec<String>,
+    /// `on` or `leave`.
+    pub(super) forwarding: Option<String>,
+    pub(super) pool: Option<String>,
+    pub(super) pool6: Option<String>,
 }

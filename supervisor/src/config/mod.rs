@@ -2,6 +2,7 @@
 
 mod alerts;
 mod file;
+mod network;
 mod resolve;
 mod tls;
 
@@ -10,9 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use runtime::traffic::Range;
 
 pub use self::alerts::{Alerts, Mail, Security, Webhook};
+pub use self::network::{DefaultNetwork, NetworkConfig};
 pub use self::resolve::{Flags, resolve};
 
 /// What a host runs with. Everything is decided.
@@ -36,8 +37,8 @@ pub struct Config {
     pub control_group: Option<PathBuf>,
     /// Instances that may start at the same time.
     pub starts_at_once: usize,
-    /// Where instances with a filtered network get their addresses from.
-    pub network_pool: Range,
+    /// What instances are connected to.
+    pub network: NetworkConfig,
     /// Connections that one client may have open at once.
     pub connections_per_client: usize,
     /// Clients that speak for many, so that no bound holds for them.

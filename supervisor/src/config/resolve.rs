@@ -5,17 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use runtime::traffic::Range;
 
 use super::file::File;
-use super::{Config, LogFormat, Tls, alerts, tls};
+use super::{Config, LogFormat, Tls, alerts, network, tls};
 use crate::problem::{Code, Problem};
 
-/// Addresses for instances with a filtered network. Of the space that is set apart for use behind a translation of
-/// addresses (RFC 6598), so that it hides no network of a company or a home, which are in 10/8, 172.16/12 and
-/// 192.168/16, as Docker's and Kubernetes' are; a part of it that overlay networks, which count from 100.64.0.0 on,
-/// rarely fill. Two for each of half a million instances.
-const POOL: &str = "100.96.0.0/12";
 /// Connections of one client: an eighth of what a host takes, and enough for an office behind one address.
 const PER_CLIENT: usize = 2048;
 /// A day.
@@ -168,15 +162,7 @@ pub fn resolve(
             group.display()
         ));
     }
-    let pool = file.network_pool.as_deref().unwrap_or(POOL).parse::<Range>();
-    let network_pool = match pool {
-        Ok(pool) => Some(pool),
-        Err(error) => {
-            wrong.push(format!("network-pool: {error}"));
-            None
-        }
-    };
-    if let Some(network_pool) = network_pool
+    if let Some(network) = network::resolve(&file.network, &mut wrong)
         && wrong.is_empty()
     {
         Ok(Config {
@@ -191,7 +177,7 @@ pub fn resolve(
             proxies,
             drain: Duration::from_secs(60 * u64::from(file.drain_minutes.unwrap_or(DRAIN_MINUTES))),
             by_path: file.by_path.unwrap_or(false),
-            network_pool,
+            network,
             alerts,
             log,
         })
@@ -271,8 +257,8 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once() {
         let env = [("REDHOLD_LOG_FORMAT", "xml"), ("REDHOLD_TLS", "maybe")];
-        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\nnetwork-pool = '10.0.0.0/40'\n\
-                    connections-per-client = 0\nproxies = ['10.0.0.0/33']";
+        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\n\
+                    connections-per-client = 0\nproxies = ['10.0.0.0/33']\n[network]\npool = '10.0.0.0/40'";
         let said = resolved(Flags::default(), &env, text)
             .expect_err("wrong")
             .to_string();
@@ -282,7 +268,7 @@ mod tests {
             "`a..b`",
             "`x` is no address",
             "starts-at-once",
-            "network-pool: `10.0.0.0/40`",
+            "network: pool: `10.0.0.0/40`",
             "connections-per-client",
             "proxies: `10.0.0.0/33`",
         ] {

@@ -2,7 +2,7 @@
 
 use runtime::traffic::{Allow, Publish};
 
-use super::model::{Access, NetworkMode, Settings, Variable};
+use super::model::{Access, NetworkMode, OUTSIDE, Settings, Variable};
 use super::spec::reserved;
 use super::wish;
 use crate::recipient::Recipient;
@@ -226,10 +226,12 @@ fn alerts(settings: &Settings, say: &mut impl FnMut(&str, String)) {
 
 fn network(settings: &Settings, say: &mut impl FnMut(&str, String)) {
     let network = &settings.network;
-    if network.mode != NetworkMode::Filtered && !(network.allow.is_empty() && network.publish.is_empty()) {
+    // Who relies on a list must not end up without one on a host that cannot keep it.
+    let lists = network.allow != [OUTSIDE] || !network.publish.is_empty();
+    if network.mode != NetworkMode::Isolated && lists {
         say(
             "network",
-            "`allow` and `publish` need the mode `filtered`".to_owned(),
+            "`allow` and `publish` need the mode `isolated`: set network.mode=isolated with them".to_owned(),
         );
     }
     for (at, text) in network.allow.iter().enumerate() {
@@ -250,13 +252,7 @@ fn network(settings: &Settings, say: &mut impl FnMut(&str, String)) {
         if publish.port == 0 || publish.to == 0 {
             say(&place, "a port is a number from 1 to 65535".to_owned());
         }
-        let same = |other: &Publish| {
-            (other.port, other.protocol) == (publish.port, publish.protocol)
-                && (other.address == publish.address
-                    || other.address.is_unspecified()
-                    || publish.address.is_unspecified())
-        };
-        if taken.iter().any(same) {
+        if taken.iter().any(|other| other.meets(&publish)) {
             say(&place, format!("port {} is published twice", publish.port));
         }
         taken.push(publish);
@@ -315,9 +311,9 @@ mod tests {
             "shared": { "/pub": { "folder": "../x" } },
             "health": { "hangAfterMs": 5 },
             "network": {
-                "mode": "filtered",
-                "allow": ["*:443", "broker", "a b:1"],
-                "publish": [{ "port": 1 }, { "port": 1, "address": "127.0.0.1" }, { "port": 2, "address": "::1" },
+                "mode": "isolated",
+                "allow": ["*", "broker", "a b:1"],
+                "publish": [{ "port": 1 }, { "port": 1, "address": "127.0.0.1" }, { "port": 2, "address": "x" },
                     { "port": 3, "to": 0 }, { "port": 1, "protocol": "udp" }]
             }
         }"#;
@@ -348,8 +344,13 @@ mod tests {
             );
         }
         assert_eq!(wrong.len(), places.len(), "{wrong:?}");
-        let text = r#"{ "network": { "allow": ["*:443"] } }"#;
-        let wrong = settings(&serde_json::from_str(text).expect("settings"));
-        assert!(wrong[0].starts_with("network: "), "{wrong:?}");
+        for text in [
+            r#"{ "network": { "allow": ["*:443"] } }"#,
+            r#"{ "network": { "mode": "host", "allow": [] } }"#,
+            r#"{ "network": { "publish": [{ "port": 1 }] } }"#,
+        ] {
+            let wrong = settings(&serde_json::from_str(text).expect("settings"));
+            assert!(wrong[0].starts_with("network: ") && wrong.len() == 1, "{wrong:?}");
+        }
     }
 }

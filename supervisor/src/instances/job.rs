@@ -18,7 +18,7 @@ use runtime::sandbox::quota::Usage;
 use runtime::store::Stack;
 use tracing::warn;
 
-use super::model::{Instance, NetworkMode};
+use super::model::Instance;
 use super::npm::{self, Errands};
 use super::place::Place;
 use super::{Shared, errand, queue, wish, world};
@@ -205,9 +205,9 @@ fn spawn(
         listener: Some(listener.try_clone().map_err(cannot)?),
     };
     let running = process::spawn(&shared.executable, &spec, descriptors).map_err(|error| {
-        // Only there is a filtered network's refusal not a matter of this machine's walls.
-        let hint = if instance.settings.network.mode == NetworkMode::Filtered {
-            "`redhold doctor` says what this machine lacks; with the network modes `host` and `none` it needs no packet filter"
+        // Only there is a refusal not a matter of this machine's walls.
+        let hint = if matches!(spec.network, runtime::spec::Network::Filtered(_)) {
+            "`redhold doctor` says what this machine lacks; with network.mode=host or none it needs no network of its own"
         } else {
             "`redhold doctor` says what this machine lacks"
         };

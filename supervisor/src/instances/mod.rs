@@ -1,7 +1,7 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
-//! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`, `figures`,
-//! `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
+//! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
+//! `figures`, `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `networks` (what it is connected to), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
@@ -19,6 +19,7 @@ mod load;
 pub mod machine;
 pub(crate) mod messages;
 pub mod model;
+pub mod networks;
 mod npm;
 pub mod observed;
 pub(crate) mod packages;
@@ -40,11 +41,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use runtime::spec::Isolation;
-use runtime::traffic::Range;
 
 use self::disk::Disks;
 use self::events::Events;
 use self::model::Named;
+use self::networks::Networks;
 use self::queue::StartQueue;
 use crate::secret::HostKey;
 use crate::stacks::Stacks;
@@ -80,8 +81,8 @@ pub struct Shared {
     pub disks: Arc<Disks>,
     /// How npm reaches its registry.
     pub npm: NpmSettings,
-    /// Where instances with a filtered network get their addresses from.
-    pub pool: Range,
+    /// What they are connected to.
+    pub networks: Networks,
 }
 
 /// Key of the record that says who has a name.

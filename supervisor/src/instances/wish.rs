@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use runtime::spec::{Limits, Network};
-use runtime::traffic::{Allow, Filtered, Publish, Range};
+use runtime::traffic::{Allow, Ends6, Filtered, Publish, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,7 @@ use super::disk;
 use super::model::{
     CodeEditor, Hidden, Instance, LogLevel, NetworkMode, PublishSettings, Settings, Variable,
 };
+use super::networks::Networks;
 use super::place::Place;
 use super::spec::{self, NpmSettings};
 use crate::secret::{HostKey, SealError, Secret};
@@ -42,33 +43,53 @@ fn mib(number: u32) -> Option<Bytes> {
     (number > 0).then(|| Bytes::mib(number.into()))
 }
 
-/// Which network it sees.
+/// Which network it sees, or what runs beside it does (`errand`), which publishes nothing.
 ///
 /// # Errors
 /// In words, when the host's pool has no addresses for it, or its settings are of another version.
-pub(super) fn network(instance: &Instance, pool: Range, npm: &NpmSettings) -> Result<Network, String> {
+pub(super) fn network(
+    instance: &Instance,
+    networks: &Networks,
+    npm: &NpmSettings,
+    errand: bool,
+) -> Result<Network, String> {
     let settings = &instance.settings.network;
-    match settings.mode {
-        NetworkMode::Host => return Ok(Network::Host),
-        NetworkMode::None => return Ok(Network::Isolated),
-        NetworkMode::Filtered => {}
+    match networks.mode(settings.mode) {
+        (NetworkMode::None, _) => return Ok(Network::Loopback),
+        (NetworkMode::Host, Some(why)) => return Ok(Network::Lesser(why.to_owned())),
+        (NetworkMode::Host, None) => return Ok(Network::Host),
+        (NetworkMode::Isolated | NetworkMode::Default, _) => {}
     }
-    let number = instance.number;
-    let (gateway, address) = pool
-        .pair(number)
-        .ok_or_else(|| format!("{pool} has no addresses for instance number {number}"))?;
+    // Two cables for each instance: one for what runs beside it.
+    let full = |pool: Range| format!("{pool} has no addresses for instance number {}", instance.number);
+    let number = instance
+        .number
+        .checked_mul(2)
+        .ok_or_else(|| full(networks.pool))?
+        + u32::from(errand);
+    let (gateway, address) = networks.pool.pair(number).ok_or_else(|| full(networks.pool))?;
+    let v6 = networks.pool6.map(|pool| {
+        let (gateway, address) = pool.pair6(number).ok_or_else(|| full(pool))?;
+        Ok::<_, String>(Ends6 {
+            gateway,
+            address,
+            pool,
+        })
+    });
     let mut allow = Vec::new();
     for text in &settings.allow {
         allow.push(text.parse::<Allow>().map_err(|error| error.to_string())?);
     }
     allow.extend(registry(npm));
-    let publish = settings.publish.iter().map(publish);
+    let publish = settings.publish.iter().filter(|_| !errand).map(publish);
     Ok(Network::Filtered(Filtered {
         number,
         gateway,
         address,
-        pool,
+        pool: networks.pool,
+        v6: v6.transpose()?,
         allow,
+        deny: networks.deny.clone(),
         publish: publish.collect::<Result<_, _>>()?,
     }))
 }
@@ -78,11 +99,12 @@ pub(super) fn network(instance: &Instance, pool: Range, npm: &NpmSettings) -> Re
 /// # Errors
 /// In words, when its address is none.
 pub(super) fn publish(settings: &PublishSettings) -> Result<Publish, String> {
-    let address = &settings.address;
+    let address = settings.address.as_deref().map(|text| {
+        text.parse()
+            .map_err(|_| format!("`{text}` is no address of IPv4 or IPv6"))
+    });
     Ok(Publish {
-        address: address
-            .parse()
-            .map_err(|_| format!("`{address}` is no IPv4 address"))?,
+        address: address.transpose()?,
         port: settings.port,
         to: settings.to.unwrap_or(settings.port),
         protocol: settings.protocol,

@@ -85,6 +85,7 @@ fn wanted<'a>(
     stack: &'a Stack,
     folders: &'a Folders,
     limits: Limits,
+    errand: bool,
 ) -> Result<Wanted<'a>, Problem> {
     Ok(Wanted {
         id: folders.id.clone(),
@@ -98,10 +99,10 @@ fn wanted<'a>(
         limits,
         isolation: shared.isolation,
         owner: owner(instance.number),
-        network: wish::network(instance, shared.pool, &shared.npm).map_err(|why| {
+        network: wish::network(instance, &shared.networks, &shared.npm, errand).map_err(|why| {
             Problem::new(Code::Failed, "cannot prepare the network of the instance")
                 .because(why)
-                .hint("set a larger `network-pool` in the host's redhold.toml, or another network mode")
+                .hint("set a larger `pool` for [network] in the host's redhold.toml, or another network mode")
         })?,
         env: wish::environment(instance, &shared.key).map_err(sealed)?,
         npm: shared.npm.clone(),
@@ -200,7 +201,7 @@ pub(super) fn serve(
     let wanted = Wanted {
         cache: cache.as_deref(),
         settings,
-        ..wanted(shared, instance, stack, &folders, limits)?
+        ..wanted(shared, instance, stack, &folders, limits, false)?
     };
     prepare(shared, &wanted, "Node-RED")
 }
@@ -216,6 +217,9 @@ fn prepare(shared: &Shared, wanted: &Wanted<'_>, what: &str) -> Result<InstanceS
     let mut spec = spec::prepare(wanted)
         .map_err(|error| Problem::new(Code::Failed, format!("cannot prepare {what}")).because(error))?;
     spec.control_group.clone_from(&shared.control_group);
+    if matches!(spec.network, Network::Filtered(_)) {
+        shared.networks.prepare()?;
+    }
     Ok(spec)
 }
 
@@ -236,7 +240,7 @@ pub(super) fn errand(
         ..wish::limits(&instance.settings)
     };
     let folders = Folders::of(shared, instance, true)?;
-    let wanted = wanted(shared, instance, stack, &folders, limits)?;
+    let wanted = wanted(shared, instance, stack, &folders, limits, true)?;
     let mut spec = prepare(shared, &wanted, "npm")?;
     spec.program.args = arguments;
     Ok(spec)
@@ -277,7 +281,7 @@ pub(super) fn look(
         limits: wish::limits(&instance.settings),
         isolation: shared.isolation,
         owner,
-        network: Network::Isolated,
+        network: Network::Loopback,
         env: Vec::new(),
         npm: spec::NpmSettings::default(),
         host_tools: false,

@@ -245,6 +245,7 @@ impl Client {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (mut head, body) = response.into_parts();
             headers::strip(&mut head.headers, None);
+            headers::keep_cookies_apart(&mut head.headers, &access::COOKIES);
             if let Some(policy) = &target.frames {
                 // Beside what the instance says itself: browsers hold to both.
                 head.headers.append(CONTENT_SECURITY_POLICY, policy.clone());
@@ -307,6 +308,7 @@ impl Client {
         });
         let (mut head, _) = response.into_parts();
         headers::strip(&mut head.headers, Some(protocol));
+        headers::keep_cookies_apart(&mut head.headers, &access::COOKIES);
         Response::from_parts(head, whole(String::new()))
     }
 

@@ -11,6 +11,7 @@ use crate::acme::Shelf;
 use crate::alerts::Alerts;
 use crate::audit::By;
 use crate::instances::Instances;
+use crate::instances::networks::NetworksView;
 use crate::problem::{Code, Problem};
 use crate::proxy::Answers;
 use crate::shutdown::Tasks;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub alerts: Arc<Alerts>,
     /// Certificates of an authority that speaks ACME, where the host has one.
     pub certificates: Option<Arc<Shelf>>,
+    /// What instances are connected to.
+    pub networks: NetworksView,
 }
 
 /// How instances are addressed from outside.

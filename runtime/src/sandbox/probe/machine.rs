@@ -1,6 +1,6 @@
-//! What Node.js and its data need of the machine: libraries, disk, swap, clock, devices.
+//! What Node.js and its data need of the machine: libraries, disk, swap, clock.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,6 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::limits::existing;
 use super::{Feature, Subject};
-use crate::sandbox::cable::{find, forwards};
 use crate::units::Bytes;
 
 /// A stack with its archives, an instance's modules, and room to replace each of them.
@@ -30,8 +29,6 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
         swap(),
         clock(),
         idle_loop(),
-        tunnel(),
-        packet_filter(),
     ]
 }
 
@@ -279,45 +276,6 @@ fn clock() -> Feature {
             "clock",
             format!("/proc/sys/kernel/random/boot_id: {error}"),
             "after a reboot an old record could be taken for a running instance",
-        ),
-    }
-}
-
-/// What an instance with a filtered network needs beside root and a namespace.
-fn packet_filter() -> Feature {
-    const NAME: &str = "packet-filter";
-    let missing = |detail: &str, mend: &str| {
-        Feature::missing(
-            Subject::Network,
-            NAME,
-            detail,
-            "no instance can have the network mode `filtered`",
-        )
-        .mend(mend)
-    };
-    if find("nft").is_none() {
-        return missing("the program `nft` is missing", "sudo apt-get install nftables");
-    }
-    if find("ip").is_none() {
-        return missing("the program `ip` is missing", "sudo apt-get install iproute2");
-    }
-    if !forwards() {
-        return missing(
-            "this host forwards no packets",
-            "sudo sysctl -w net.ipv4.ip_forward=1",
-        );
-    }
-    Feature::offered(Subject::Network, NAME, "nftables, and the host forwards packets")
-}
-
-fn tunnel() -> Feature {
-    match OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
-        Ok(_) => Feature::offered(Subject::Network, "tunnel-device", "/dev/net/tun"),
-        Err(error) => Feature::missing(
-            Subject::Network,
-            "tunnel-device",
-            format!("/dev/net/tun: {error}"),
-            "an isolated network without root has no way out",
         ),
     }
 }

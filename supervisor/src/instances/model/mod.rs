@@ -477,17 +477,31 @@ impl Default for RestartSettings {
 }
 
 /// Which network an instance sees.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct NetworkSettings {
     /// The host's own network, or one apart from it.
     pub mode: NetworkMode,
-    /// What a `filtered` network lets out: `host:port`, `address/length:port` or `*:port`, with `/udp` at the end when
-    /// it is not TCP. The npm registry of this host is always reached.
+    /// What an `isolated` network lets out: `*` for everything but this host and its other instances, `host:port`,
+    /// `address/length:port`, `[IPv6 address/length]:port` or `*:port`, with `/udp` at the end when it is not TCP. A
+    /// single address may be the host's own, or another instance's. The npm registry of this host is always reached.
     pub allow: Vec<String>,
-    /// Ports of a `filtered` network that the host passes on to the instance.
+    /// Ports of an `isolated` network that the host passes on to the instance.
     pub publish: Vec<PublishSettings>,
 }
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            mode: NetworkMode::Default,
+            allow: vec![OUTSIDE.to_owned()],
+            publish: Vec::new(),
+        }
+    }
+}
+
+/// Lets everything out but what leads to the host and its other instances.
+pub const OUTSIDE: &str = "*";
 
 /// A port of the host that leads into an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -502,24 +516,25 @@ pub struct PublishSettings {
     #[serde(default)]
     #[schema(value_type = String)]
     pub protocol: Protocol,
-    /// The host's address; `0.0.0.0`, the default, is all of them.
-    #[serde(default = "everywhere")]
-    pub address: String,
-}
-
-fn everywhere() -> String {
-    "0.0.0.0".to_owned()
+    /// The host's address: `0.0.0.0` is all of IPv4, `::` all of IPv6, and without one it is all of both. What is
+    /// published at 127.0.0.1 is for the host's own programs.
+    #[serde(default)]
+    pub address: Option<String>,
 }
 
 /// Kinds of network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
-    /// The host's: outbound connections and listening ports are the host's.
+    /// What this host's configuration says, else `isolated` where the host can and `host` where it cannot; `redhold
+    /// instance show` says which it is.
     #[default]
+    Default,
+    /// Apart, with a cable to the host: what is allowed goes out, and published ports come in. Needs root, and does
+    /// not start where the host cannot.
+    Isolated,
+    /// The host's: outbound connections and listening ports are the host's.
     Host,
     /// Apart: requests come in through the front, and nothing goes out.
     None,
-    /// Apart, with a cable to the host: what is allowed goes out, and published ports come in. Needs root.
-    Filtered,
 }

@@ -149,7 +149,7 @@ impl Warming<'_> {
             limits: self.limits.clone(),
             isolation: self.isolation,
             owner,
-            network: Network::Isolated,
+            network: Network::Loopback,
             env: Vec::new(),
             npm: NpmSettings::default(),
             host_tools: false,

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::acme::Standing;
 use crate::audit::Entry;
+use crate::instances::networks::NetworksView;
 use crate::instances::service::problems::stored;
 use crate::problem::{Code, Problem};
 use crate::stacks;
@@ -36,6 +37,8 @@ pub(crate) struct About {
     /// Why no change can be stored: the disk failed. It is tried again with each change, and what runs goes on
     /// meanwhile. `null` while all is well.
     store_refuses: Option<String>,
+    /// What instances are connected to, and why that is less than it should be.
+    network: NetworksView,
     /// Certificates of the host's names by ACME; empty where they come from elsewhere.
     certificates: Vec<Standing>,
 }
@@ -52,6 +55,7 @@ pub(crate) async fn about(State(state): State<AppState>) -> Result<Json<About>, 
         walls: newest.map_or_else(Vec::new, |view| view.observed.walls.clone()),
         instances: instances.len(),
         store_refuses: state.store.refusing().borrow().clone(),
+        network: state.networks.clone(),
         certificates: state
             .certificates
             .as_ref()
