@@ -124,11 +124,19 @@ fn plug(network: &Filtered, pid: i32) -> Result<UdpSocket, StepError> {
     const STEP: &str = "connect the network of the instance";
     let device = rules::device(network.number);
     let (gateway, address) = (network.gateway, network.address);
-    // No IPv6 address but ours on either end. What the kernel would try out for a second (RFC 4862, 5.4) is ours alone.
+    // No IPv6 addresses but ours on either end. What the kernel would try out for a second (RFC 4862, 5.4) is ours alone.
     let (outer, inner) = match network.v6 {
         Some(ends) => (
-            format!("addr add {}/127 dev {device} nodad\n", ends.gateway),
-            format!("addr add {}/127 dev eth0 nodad\n", ends.address),
+            format!(
+                "addr add {}/127 dev {device} nodad\naddr add {}/64 dev {device} nodad\n",
+                ends.gateway,
+                rules::GATEWAY_LINK6
+            ),
+            format!(
+                "addr add {}/127 dev eth0 nodad\naddr add {}/64 dev eth0 nodad\n",
+                ends.address,
+                rules::LINK6
+            ),
         ),
         None => Default::default(),
     };
@@ -154,12 +162,12 @@ fn plug(network: &Filtered, pid: i32) -> Result<UdpSocket, StepError> {
         let switch = format!("{IPV6}/conf/{device}/accept_ra");
         fs::write(&switch, "0").during_on("close the host to the instance's word", Path::new(&switch))?;
     }
-    if !network.publish.is_empty() {
-        // Lets the host's programs reach a published port at 127.0.0.1. From inside nothing comes by this: the
-        // host's chain of the instance accepts answers only.
+    let loopback = rules::loopbacks(network).next().is_some();
+    if loopback || !network.publish.is_empty() {
+        // Lets the host's programs reach a published port at 127.0.0.1, and the instance what it named of that. From
+        // inside nothing else comes by this: the host's chain of the instance accepts what was named, and answers.
         let switch = format!("/proc/sys/net/ipv4/conf/{device}/route_localnet");
-        fs::write(&switch, "1")
-            .during_on("open the published ports to the host itself", Path::new(&switch))?;
+        fs::write(&switch, "1").during_on("join the loopback of the host", Path::new(&switch))?;
     }
     inside(pid, || {
         loopback_up()?;
@@ -173,6 +181,10 @@ fn plug(network: &Filtered, pid: i32) -> Result<UdpSocket, StepError> {
              route add default via {gateway}\n\
              {way}"
         ))?;
+        if loopback {
+            fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1")?;
+            nft(&rules::inside(network))?;
+        }
         let questions = UdpSocket::bind(NAMES)?;
         questions.set_nonblocking(true)?;
         Ok(questions)

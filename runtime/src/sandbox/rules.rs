@@ -8,6 +8,7 @@
 //! Per instance: `out_<n>` (through the host), `host_<n>` (to the host itself), `in_<n>` (from elsewhere) and the
 //! set `names_<n>`, which the keeper fills with the addresses behind allowed names for as long as they are valid.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -39,6 +40,12 @@ pub(crate) const NOWHERE6: [&str; 8] = [
     "fd20:ce::254/128",
 ];
 
+/// With what either end of a cable asks for the other's hardware address (RFC 4861) on behalf of an address that is not
+/// its own: the host's, and the instance's.
+pub(crate) const GATEWAY_LINK6: &str = "fe80::1";
+/// See [`GATEWAY_LINK6`].
+pub(crate) const LINK6: &str = "fe80::2";
+
 /// More addresses than any honest list of names has; a name's owner may answer with others each time.
 const MOST_NAMES: u32 = 4096;
 
@@ -54,6 +61,7 @@ add map inet redhold published { type ipv4_addr . inet_proto . inet_service : ip
 add map inet redhold published_everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
 add map inet redhold published6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
 add map inet redhold published6_everywhere { type inet_proto . inet_service : ipv6_addr . inet_service; }
+add map inet redhold loopback { type ifname . ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
 add chain inet redhold leave { type filter hook forward priority 0; policy accept; }
 add chain inet redhold enter { type filter hook forward priority 1; policy accept; }
 add chain inet redhold input { type filter hook input priority 0; policy accept; }
@@ -76,6 +84,7 @@ flush chain inet redhold input
 add rule inet redhold input iifname vmap @host
 add rule inet redhold input iifname \"redhold*\" drop
 flush chain inet redhold prerouting
+add rule inet redhold prerouting dnat ip to iifname . ip daddr . meta l4proto . th dport map @loopback
 add rule inet redhold prerouting dnat ip to ip daddr . meta l4proto . th dport map @published
 add rule inet redhold prerouting meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @published_everywhere
 add rule inet redhold prerouting dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
@@ -136,6 +145,9 @@ pub(crate) fn install(network: &Filtered) -> String {
     for element in network.publish.iter().flat_map(|one| published(one, network)) {
         text.line(format!("create element {TABLE} {element}"));
     }
+    for element in loopback_elements(network) {
+        text.line(format!("create element {TABLE} {element}"));
+    }
     for element in own(network) {
         text.line(format!("add element {TABLE} {element}"));
     }
@@ -165,6 +177,9 @@ fn begin(network: &Filtered, chain: &str, text: &mut Text) {
     let mut rule = |rule: String| text.line(format!("add rule {TABLE} {chain}_{n} {rule}"));
     rule(format!("ip saddr != {} drop", network.address));
     match network.v6 {
+        Some(ends) if chain == "host" => {
+            rule(format!("ip6 saddr != {{ {}, {LINK6} }} drop", ends.address));
+        }
         Some(ends) => rule(format!("ip6 saddr != {} drop", ends.address)),
         None => rule("meta nfproto != ipv4 drop".to_owned()),
     }
@@ -173,6 +188,11 @@ fn begin(network: &Filtered, chain: &str, text: &mut Text) {
     // named is what the instance asked for, before a published port turned it into a neighbour's.
     for (address, port, protocol) in singles(network) {
         let (protocol, ip) = (protocol.as_str(), family(address));
+        // Where the way to the host's loopback begins.
+        let address = match address.is_loopback() {
+            true => network.gateway.into(),
+            false => address,
+        };
         rule(format!(
             "meta l4proto {protocol} ct original {ip} daddr {address} ct original proto-dst {port} accept"
         ));
@@ -254,7 +274,7 @@ pub(crate) fn remove(network: &Filtered) -> String {
         text.line(element("delete", n, map, chain));
     }
     let published = network.publish.iter().flat_map(|one| published(one, network));
-    for element in published.chain(own(network)) {
+    for element in published.chain(loopback_elements(network)).chain(own(network)) {
         text.line(format!("add element {TABLE} {element}"));
         text.line(format!("delete element {TABLE} {element}"));
     }
@@ -318,6 +338,41 @@ fn singles(network: &Filtered) -> impl Iterator<Item = (IpAddr, u16, Protocol)> 
     })
 }
 
+/// What of the host's loopback was named.
+pub(crate) fn loopbacks(network: &Filtered) -> impl Iterator<Item = (u16, Protocol)> {
+    singles(network)
+        .filter(|(address, ..)| address.is_loopback())
+        .map(|(_, port, protocol)| (port, protocol))
+}
+
+/// The elements by which the host's end of the cable leads on to the host's loopback.
+fn loopback_elements(network: &Filtered) -> impl Iterator<Item = String> {
+    let (device, gateway) = (device(network.number), network.gateway);
+    let ports: BTreeSet<_> = loopbacks(network).collect();
+    ports.into_iter().map(move |(port, protocol)| {
+        let protocol = protocol.as_str();
+        format!("loopback {{ \"{device}\" . {gateway} . {protocol} . {port} : 127.0.0.1 . {port} }}")
+    })
+}
+
+/// The packet filter inside: by it the named ports of the instance's own loopback lead to the host's end of the cable.
+pub(crate) fn inside(network: &Filtered) -> String {
+    let mut text = "\
+        add table ip redhold\n\
+        add chain ip redhold output { type nat hook output priority -100; policy accept; }\n\
+        add chain ip redhold postrouting { type nat hook postrouting priority 100; policy accept; }\n\
+        add rule ip redhold postrouting ip saddr 127.0.0.0/8 oifname \"eth0\" masquerade\n"
+        .to_owned();
+    for (port, protocol) in loopbacks(network) {
+        let (protocol, gateway) = (protocol.as_str(), network.gateway);
+        let _ = writeln!(
+            text,
+            "add rule ip redhold output ip daddr 127.0.0.1 {protocol} dport {port} dnat to {gateway}:{port}"
+        );
+    }
+    text
+}
+
 const fn family(address: IpAddr) -> &'static str {
     match address {
         IpAddr::V4(_) => "ip",
@@ -363,6 +418,7 @@ mod tests {
         let allow = [
             "10.0.0.0/8:502",
             "192.0.2.7:161/udp",
+            "localhost:1884",
             "[2001:db8::7]:161/udp",
             "[2001:db8::/32]:502",
             "*:443",
@@ -422,7 +478,7 @@ mod tests {
             .lines()
             .filter(|line| line.contains("host_10 ") && line.ends_with("accept"))
             .collect();
-        assert_eq!(host.len(), 4, "{host:?}");
+        assert_eq!(host.len(), 5, "{host:?}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum Allow {
 pub enum Target {
     /// Everywhere but on the host, at its other instances and at addresses that are nobody's.
     Anywhere,
-    /// At these addresses. A single one may be the host's own or another instance's.
+    /// At these addresses. A single one may be the host's own or another instance's; 127.0.0.1 is the host's too.
     Range(Range),
     /// Where this name leads, in lower case; `*.` first stands for one or more labels.
     Name(String),
@@ -99,11 +99,19 @@ impl FromStr for Allow {
     }
 }
 
+/// There is no way from a device to the loopback address of IPv6.
+const LOOPBACK: &str = "of the host's loopback only 127.0.0.1 can be reached";
+
 fn target(place: &str) -> Result<Target, &'static str> {
     let range = |text: &str, v6| text.parse::<Range>().ok().filter(|range| range.is_v6() == v6);
     if place == "*" {
         Ok(Target::Anywhere)
+    } else if place.eq_ignore_ascii_case("localhost") {
+        Ok(Target::Range(Range::LOOPBACK))
     } else if let Some(text) = place.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if text == "::1" {
+            return Err(LOOPBACK);
+        }
         let range =
             range(text, true).ok_or("in brackets stands an IPv6 address, with / and a length for more")?;
         Ok(Target::Range(range))
@@ -111,6 +119,9 @@ fn target(place: &str) -> Result<Target, &'static str> {
         Err("an IPv6 address stands in brackets, as in `[2001:db8::1]:502`")
     } else if place.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '/') {
         let range = range(place, false).ok_or("an address is four numbers, with / and a length for more")?;
+        if range.is_loopback() && range != Range::LOOPBACK {
+            return Err(LOOPBACK);
+        }
         Ok(Target::Range(range))
     } else {
         let name = name(place).ok_or("a name has letters, digits, - and dots, and may begin with `*.`")?;
@@ -192,6 +203,8 @@ mod tests {
         }
         let allow: Allow = "10.1.2.3/8:1/tcp".parse().expect("a destination");
         assert_eq!(allow.to_string(), "10.0.0.0/8:1");
+        let allow: Allow = "LocalHost:1883".parse().expect("a destination");
+        assert_eq!(allow.to_string(), "127.0.0.1:1883");
         for text in [
             "",
             "**",
@@ -206,6 +219,9 @@ mod tests {
             "[10.0.0.1]:80",
             "[2001:db8::/129]:1",
             "[]:1",
+            "[::1]:1883",
+            "127.0.0.53:53",
+            "127.0.0.0/8:1",
             "a b:1",
             "a..b:1",
             "x*.a:1",

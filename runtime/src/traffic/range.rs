@@ -23,6 +23,12 @@ pub struct Range {
 pub struct InvalidRange(String);
 
 impl Range {
+    /// The loopback address, of IPv4, alone.
+    pub const LOOPBACK: Self = Self {
+        first: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        length: 32,
+    };
+
     /// A block: the bits after the first `length` are cleared. None when there are fewer bits than that.
     #[must_use]
     pub fn new(address: IpAddr, length: u8) -> Option<Self> {
@@ -50,6 +56,12 @@ impl Range {
     #[must_use]
     pub fn single(&self) -> Option<IpAddr> {
         (self.length == bits(self.first)).then_some(self.first)
+    }
+
+    /// Whether all of it is loopback.
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.first.is_loopback() && self.length >= 8
     }
 
     /// Whether its addresses are IPv6.

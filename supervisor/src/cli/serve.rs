@@ -40,7 +40,7 @@ over the environment, that over the file:
   certificate = \"/etc/ssl/mine.pem\"  # REDHOLD_CERTIFICATE
   key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
   [network]
-  default = \"isolated\"               # or host, or none; left out, isolated where this host can, else host, and told
+  default = \"isolated\"               # REDHOLD_NETWORK; or host, or none; left out, isolated where this host can
   deny = [\"10.0.0.0/8\"]              # what isolated instances reach only by naming the very address; usually nothing
   forwarding = \"on\"                  # leave: never switch on what passes packets on
   pool = \"100.96.0.0/12\"             # addresses of isolated instances, and pool6 = \"fd3e:9c57:a2b1::/64\"

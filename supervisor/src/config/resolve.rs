@@ -162,7 +162,9 @@ pub fn resolve(
             group.display()
         ));
     }
-    if let Some(network) = network::resolve(&file.network, &mut wrong)
+    let mut table = file.network;
+    table.default = env("REDHOLD_NETWORK").or(table.default);
+    if let Some(network) = network::resolve(&table, &mut wrong)
         && wrong.is_empty()
     {
         Ok(Config {

@@ -484,7 +484,8 @@ pub struct NetworkSettings {
     pub mode: NetworkMode,
     /// What an `isolated` network lets out: `*` for everything but this host and its other instances, `host:port`,
     /// `address/length:port`, `[IPv6 address/length]:port` or `*:port`, with `/udp` at the end when it is not TCP. A
-    /// single address may be the host's own, or another instance's. The npm registry of this host is always reached.
+    /// single address may be the host's own, or another instance's; with `localhost:1883` the instance's own loopback
+    /// leads to the host's at that port. The npm registry of this host is always reached.
     pub allow: Vec<String>,
     /// Ports of an `isolated` network that the host passes on to the instance.
     pub publish: Vec<PublishSettings>,
