@@ -4,16 +4,14 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A block of addresses.
+/// A block of addresses; one alone is written without its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Range {
-    first: IpAddr,
-    length: u8,
-}
+pub struct Range(IpNet);
 
 /// A block of addresses that cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -24,56 +22,36 @@ pub struct InvalidRange(String);
 
 impl Range {
     /// The loopback address, of IPv4, alone.
-    pub const LOOPBACK: Self = Self {
-        first: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        length: 32,
-    };
-
-    /// A block: the bits after the first `length` are cleared. None when there are fewer bits than that.
-    #[must_use]
-    pub fn new(address: IpAddr, length: u8) -> Option<Self> {
-        let cleared = u32::from(bits(address).checked_sub(length)?);
-        let first = match address {
-            IpAddr::V4(address) => {
-                let mask = u32::MAX.checked_shl(cleared).unwrap_or(0);
-                Ipv4Addr::from_bits(address.to_bits() & mask).into()
-            }
-            IpAddr::V6(address) => {
-                let mask = u128::MAX.checked_shl(cleared).unwrap_or(0);
-                Ipv6Addr::from_bits(address.to_bits() & mask).into()
-            }
-        };
-        Some(Self { first, length })
-    }
+    pub const LOOPBACK: Self = Self(IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 32)));
 
     /// Whether it holds this address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        Self::new(address, self.length) == Some(*self)
+        self.0.contains(&address)
     }
 
     /// Its only address, when it has one.
     #[must_use]
     pub fn single(&self) -> Option<IpAddr> {
-        (self.length == bits(self.first)).then_some(self.first)
+        (self.0.prefix_len() == self.0.max_prefix_len()).then_some(self.0.addr())
     }
 
     /// Whether all of it is loopback.
     #[must_use]
-    pub const fn is_loopback(&self) -> bool {
-        self.first.is_loopback() && self.length >= 8
+    pub fn is_loopback(&self) -> bool {
+        self.0.addr().is_loopback() && self.0.prefix_len() >= 8
     }
 
     /// Whether its addresses are IPv6.
     #[must_use]
     pub const fn is_v6(&self) -> bool {
-        self.first.is_ipv6()
+        matches!(self.0, IpNet::V6(_))
     }
 
     /// The two IPv4 addresses of cable `number`, the host's first; none behind the end of the block.
     #[must_use]
     pub fn pair(&self, number: u32) -> Option<(Ipv4Addr, Ipv4Addr)> {
-        let IpAddr::V4(first) = self.first else {
+        let IpAddr::V4(first) = self.0.addr() else {
             return None;
         };
         let host = first.to_bits().checked_add(number.checked_mul(2)?)?;
@@ -87,7 +65,7 @@ impl Range {
     /// The same for IPv6.
     #[must_use]
     pub fn pair6(&self, number: u32) -> Option<(Ipv6Addr, Ipv6Addr)> {
-        let IpAddr::V6(first) = self.first else {
+        let IpAddr::V6(first) = self.0.addr() else {
             return None;
         };
         let host = first.to_bits().checked_add(u128::from(number) * 2)?;
@@ -99,26 +77,15 @@ impl Range {
     }
 }
 
-/// Bits of an address.
-const fn bits(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
 impl FromStr for Range {
     type Err = InvalidRange;
 
+    /// Bits after the length are cleared.
     fn from_str(text: &str) -> Result<Self, InvalidRange> {
-        let read = || {
-            let (address, length) = match text.split_once('/') {
-                Some((address, length)) => (address.parse().ok()?, Some(length.parse().ok()?)),
-                None => (text.parse().ok()?, None),
-            };
-            Self::new(address, length.unwrap_or(bits(address)))
-        };
-        read().ok_or_else(|| InvalidRange(text.to_owned()))
+        let block = text.parse::<IpNet>();
+        let block = block.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let block = block.map_err(|_| InvalidRange(text.to_owned()))?;
+        Ok(Self(block.trunc()))
     }
 }
 
@@ -126,7 +93,7 @@ impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.single() {
             Some(address) => address.fmt(f),
-            None => write!(f, "{}/{}", self.first, self.length),
+            None => self.0.fmt(f),
         }
     }
 }
