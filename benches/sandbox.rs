@@ -70,6 +70,7 @@ fn spec(folder: &std::path::Path) -> InstanceSpec {
             env: Vec::new(),
             directory: "/data".into(),
         },
+        input: None,
         mounts: vec![
             mount(std::path::Path::new("/bin/true"), "/bin/true", Access::ReadOnly),
             mount(&data, "/data", Access::ReadWrite),
@@ -80,7 +81,7 @@ fn spec(folder: &std::path::Path) -> InstanceSpec {
         hostname: "bench".into(),
         isolation: Isolation::Namespaces,
         owner,
-        network: Network::Isolated,
+        network: Network::Loopback,
         limits: Limits {
             memory: Some(Bytes::mib(256)),
             cpu: Some(CpuShare(1000)),

@@ -1,6 +1,6 @@
 //! Everything needed to start one sandboxed process, as plain data: what `process::spawn` sends to the keeper.
 //!
-//! A spec holds no open descriptor and no secret that may not be written to a `0600` file in the run directory.
+//! A spec holds no open descriptor, and is written to no file: what it holds of secrets goes from one process to the next.
 //! Paths named "host" are resolved before the sandbox exists, paths named "inside" after its root was entered;
 //! with [`Isolation::Landlock`] there is no root of its own and the two must be the same.
 
@@ -37,6 +37,10 @@ pub struct InstanceSpec {
     pub log: LogSpec,
     /// What is executed.
     pub program: Program,
+    /// What the program reads from descriptor 5, from beginning to end: secrets that shall stand neither in a file nor
+    /// in an environment, which every flow can read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// What the process sees of the host's files, in the order in which they are mounted.
     pub mounts: Vec<Mount>,
     /// Host folders on which the keeper holds a shared `flock` for as long as it lives: whoever removes unused
@@ -159,10 +163,20 @@ pub enum Owner {
 pub enum Network {
     /// The host's.
     Host,
+    /// The host's, although one of its own was wished for: why there is none, for whoever relies on it.
+    Lesser(String),
     /// One of its own with only a loopback device; connections come through passed-in sockets.
-    Isolated,
+    Loopback,
     /// One of its own with a cable to the host, which lets through what is named. Needs root.
     Filtered(Filtered),
+}
+
+impl Network {
+    /// Whether it is the host's.
+    #[must_use]
+    pub const fn is_hosts(&self) -> bool {
+        matches!(self, Self::Host | Self::Lesser(_))
+    }
 }
 
 /// What an instance may use up. `None` is "no limit"; what the host cannot enforce is named in the run record.

@@ -21,6 +21,8 @@ pub enum By {
     Token,
     /// The host itself: a time that was over.
     Host,
+    /// A maintenance window of an instance.
+    Maintenance,
 }
 
 /// One entry.

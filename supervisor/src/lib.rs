@@ -7,7 +7,11 @@ pub mod clock;
 
 pub mod ids;
 
+pub mod removal;
+
 pub mod problem;
+
+pub mod recipient;
 
 pub mod paths;
 
@@ -26,6 +30,8 @@ pub mod telemetry;
 pub mod stacks;
 
 pub mod instances;
+
+pub mod alerts;
 
 pub mod vetting;
 

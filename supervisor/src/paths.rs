@@ -1,9 +1,14 @@
-//! Where Redhold keeps its own data on this machine: the one place that decides it.
+//! Where Redhold keeps its own data on this machine: the one place that decides it, and how a file or a socket gets to
+//! its place.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+
+use runtime::error::or_absent;
 
 use crate::problem::{Code, Problem};
 
@@ -74,6 +79,22 @@ pub const SYSTEM_DATA_DIR: &str = "/var/lib/redhold";
 #[must_use]
 pub fn api_socket(data_dir: &Path) -> PathBuf {
     data_dir.join("run/api.sock")
+}
+
+/// The program that runs, also after its file was replaced by a newer one.
+pub const EXECUTABLE: &str = "/proc/self/exe";
+
+/// Makes a listening unix socket at one stroke, in place of one that somebody left; `mode` says who may connect.
+///
+/// # Errors
+/// The kernel's.
+pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let temporary = path.with_extension("new");
+    or_absent(fs::remove_file(&temporary))?;
+    let listener = UnixListener::bind(&temporary)?;
+    fs::set_permissions(&temporary, Permissions::from_mode(mode))?;
+    fs::rename(&temporary, path)?;
+    Ok(listener)
 }
 
 /// Puts a file in place at one stroke, for this account alone: written beside it, made durable, renamed.

@@ -7,6 +7,7 @@ mod doctor;
 mod guest;
 mod host;
 mod import;
+mod outage;
 mod projects;
 mod proxy;
 mod stack;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, unshare};
 use runtime::process::{Adopted, adopt};
 use runtime::record::Strength;
+use runtime::sandbox::forwarding;
 use runtime::spec::Network;
-use runtime::traffic::{Filtered, Protocol, Publish, Range};
+use runtime::traffic::{Ends6, Filtered, Protocol, Publish, Range};
 use test_support::eventually::eventually;
 use test_support::world::{able, can, left, sh, world};
 
@@ -23,7 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 const TRY: &str = "
 const net = require('net'), dgram = require('dgram'), dns = require('dns');
 const tcp = (host, port) => new Promise(go => {
-  const s = net.connect({ host, port, family: 4 });
+  const s = net.connect({ host, port, family: host.includes(':') ? 6 : 4 });
   s.on('data', d => { go(String(d)); s.destroy(); }).on('error', e => go(e.code));
   setTimeout(() => go('silence'), 3000).unref();
 });
@@ -35,9 +36,11 @@ const udp = (host, port) => new Promise(go => {
 });
 (async () => {
   for (const place of process.env.PLACES.split(' ')) {
-    const [host, port, kind] = place.split(/[:/]/);
+    const [, six, four, port, kind] = place.match(/^(?:\\[(.*)\\]|([^:/]*))(?::(\\d+))?(?:\\/(.*))?$/);
+    const host = six ?? four;
     const how = port ? await (kind ? udp : tcp)(host, Number(port))
-      : await dns.promises.lookup(host).then(a => a.address, e => e.code);
+      : kind === 'txt' ? await dns.promises.resolveTxt(host).then(a => a.join(), e => e.code)
+      : await dns.promises.lookup(host, kind ? 6 : 4).then(a => a.address, e => e.code);
     console.log(place, how);
   }
   process.exit(0);
@@ -53,19 +56,31 @@ setTimeout(() => {}, 1e6);";
 fn filtered(number: u32, allow: &[&str], publish: &[Publish]) -> Network {
     let pool: Range = "100.96.0.0/12".parse().unwrap();
     let (gateway, address) = pool.pair(number).unwrap();
+    let pool6: Range = "fd00:1::/64".parse().unwrap();
+    let ends = pool6.pair6(number).unwrap();
     Network::Filtered(Filtered {
         number,
         gateway,
         address,
         pool,
+        v6: Some(Ends6 {
+            gateway: ends.0,
+            address: ends.1,
+            pool: pool6,
+        }),
+        deny: vec![
+            "10.66.0.0/16".parse().unwrap(),
+            "2001:db8:66::/48".parse().unwrap(),
+        ],
         allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
         publish: publish.to_vec(),
     })
 }
 
+/// At `*` of both protocols.
 fn port(address: &str, port: u16, protocol: Protocol) -> Publish {
     Publish {
-        address: address.parse().unwrap(),
+        address: address.parse().ok(),
         port,
         to: 7,
         protocol,
@@ -143,6 +158,104 @@ fn only_what_is_named_is_reached() {
 }
 
 #[test]
+fn everything_outside_is_reached_and_nothing_of_the_host() {
+    if !can("everything_outside_is_reached_and_nothing_of_the_host") {
+        return;
+    }
+    world();
+    let _here = TcpListener::bind("[::]:1000").unwrap();
+    let neighbour = {
+        let mut cell = Cell::new(SERVE);
+        cell.spec.network = filtered(2, &["*"], &[]);
+        (
+            cell.start().unwrap_or_else(|error| panic!("{}", chain(&error))),
+            cell,
+        )
+    };
+    let said = [
+        ("198.18.0.2:1000", "world 1000"),
+        ("198.18.0.2:1001", "world 1001"),
+        ("198.18.0.2:1000/udp", "world"),
+        ("[2001:db8::2]:1000", "world 1000"),
+        ("broker.example", "10.1.2.3"),
+        ("broker.example/6", "2001:db8:1::3"),
+        ("broker.example/txt", "told"),
+        ("broker.example:1000", "world 1000"),
+        // The host, by each of its addresses, and by the cable's end.
+        ("198.18.0.1:1000", "ECONNREFUSED"),
+        ("[2001:db8::1]:1000", "ECONNREFUSED"),
+        ("100.96.0.2:1000", "ECONNREFUSED"),
+        ("[fd00:1::2]:1000", "ECONNREFUSED"),
+        ("127.0.0.1:1000", "ECONNREFUSED"),
+        ("[::1]:1000", "ECONNREFUSED"),
+        ("host.example", "198.18.0.1"),
+        ("host.example:1000", "ECONNREFUSED"),
+        // A neighbour, what is nobody's, and what the host's administrator closed.
+        ("100.96.0.5:7", "ECONNREFUSED"),
+        ("[fd00:1::5]:7", "ECONNREFUSED"),
+        ("169.254.169.254:1000", "ECONNREFUSED"),
+        ("[fd00:ec2::254]:1000", "ECONNREFUSED"),
+        ("metadata.example", "ENOTFOUND"),
+        ("10.66.0.1:1000", "ECONNREFUSED"),
+        ("[2001:db8:66::1]:1000", "ECONNREFUSED"),
+    ];
+    let places: Vec<&str> = said.iter().map(|(place, _)| *place).collect();
+    let expected: String = said
+        .iter()
+        .map(|(place, how)| format!("{place} {how}\n"))
+        .collect();
+    assert_eq!(tries(1, &["*"], &places), expected);
+    neighbour.0.kill().unwrap();
+    neighbour.0.wait().unwrap();
+    assert_eq!(left(), "");
+}
+
+#[test]
+fn a_port_of_the_host_s_loopback_is_reached_when_it_is_named() {
+    if !can("a_port_of_the_host_s_loopback_is_reached_when_it_is_named") {
+        return;
+    }
+    world();
+    for (listener, word) in [
+        ("127.0.0.1:1883", "broker"),
+        ("127.0.0.1:1884", "other"),
+        ("0.0.0.0:1885", "all"),
+    ] {
+        let listener = TcpListener::bind(listener).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                stream.unwrap().write_all(word.as_bytes()).unwrap();
+            }
+        });
+    }
+    let echo = UdpSocket::bind("127.0.0.1:1883").unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16];
+        while let Ok((_, from)) = echo.recv_from(&mut buffer) {
+            echo.send_to(b"datagram", from).unwrap();
+        }
+    });
+    let places = [
+        "127.0.0.1:1883",
+        "localhost:1883",
+        "127.0.0.1:1883/udp",
+        "127.0.0.1:1884",
+        "127.0.0.1:1885",
+        "198.18.0.1:1885",
+        "198.18.0.2:1000",
+    ];
+    for _ in 0..2 {
+        assert_eq!(
+            tries(1, &["*", "localhost:1883", "127.0.0.1:1883/udp"], &places),
+            "127.0.0.1:1883 broker\nlocalhost:1883 broker\n127.0.0.1:1883/udp datagram\n\
+            127.0.0.1:1884 ECONNREFUSED\n127.0.0.1:1885 ECONNREFUSED\n198.18.0.1:1885 ECONNREFUSED\n\
+            198.18.0.2:1000 world 1000\n"
+        );
+        assert_eq!(left(), "");
+    }
+}
+
+#[test]
 fn a_name_opens_the_addresses_behind_it_and_no_others() {
     if !can("a_name_opens_the_addresses_behind_it_and_no_others") {
         return;
@@ -150,10 +263,14 @@ fn a_name_opens_the_addresses_behind_it_and_no_others() {
     world();
     let places = [
         "10.1.2.3:1000",
+        "[2001:db8:1::3]:1000",
         "other.example",
         "broker.example",
         "broker.example:1000",
         "10.1.2.3:1000",
+        "broker.example/6",
+        "[2001:db8:1::3]:1000",
+        "broker.example/txt",
         "broker.example:1001",
         "a.wild.example:1001",
         "10.1.2.3:1001",
@@ -169,9 +286,10 @@ fn a_name_opens_the_addresses_behind_it_and_no_others() {
     let _here = TcpListener::bind("0.0.0.0:1000").unwrap();
     assert_eq!(
         tries(1, &allow, &places),
-        "10.1.2.3:1000 ECONNREFUSED\nother.example EAI_AGAIN\nbroker.example 10.1.2.3\n\
-        broker.example:1000 world 1000\n10.1.2.3:1000 world 1000\nbroker.example:1001 ECONNREFUSED\n\
-        a.wild.example:1001 world 1001\n10.1.2.3:1001 world 1001\nmetadata.example ENOTFOUND\n\
+        "10.1.2.3:1000 ECONNREFUSED\n[2001:db8:1::3]:1000 ECONNREFUSED\nother.example EAI_AGAIN\nbroker.example 10.1.2.3\n\
+        broker.example:1000 world 1000\n10.1.2.3:1000 world 1000\n\
+        broker.example/6 2001:db8:1::3\n[2001:db8:1::3]:1000 world 1000\nbroker.example/txt ENODATA\n\
+        broker.example:1001 ECONNREFUSED\na.wild.example:1001 world 1001\n10.1.2.3:1001 world 1001\nmetadata.example ENOTFOUND\n\
         host.example:1000 ECONNREFUSED\n"
     );
 }
@@ -184,9 +302,10 @@ fn published_ports_lead_inside_and_neighbours_do_not_meet() {
     world();
     let mut cell = Cell::new(SERVE);
     let ports = [
-        port("0.0.0.0", 2000, Protocol::Tcp),
+        port("*", 2000, Protocol::Tcp),
         port("127.0.0.1", 2001, Protocol::Tcp),
-        port("0.0.0.0", 2000, Protocol::Udp),
+        port("*", 2000, Protocol::Udp),
+        port("2001:db8::1", 2003, Protocol::Tcp),
     ];
     cell.spec.network = filtered(1, &[], &ports);
     let running = cell.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
@@ -196,11 +315,23 @@ fn published_ports_lead_inside_and_neighbours_do_not_meet() {
         .iter()
         .find(|level| level.name == "network");
     assert_eq!(level.map(|level| level.strength), Some(Strength::Hard));
-    for at in ["198.18.0.1:2000", "127.0.0.1:2000", "127.0.0.1:2001"] {
+    for at in [
+        "198.18.0.1:2000",
+        "127.0.0.1:2000",
+        "127.0.0.1:2001",
+        "[2001:db8::1]:2000",
+        "[2001:db8::1]:2003",
+    ] {
         let heard = eventually("the port answers", SOON, || hears(at.parse().unwrap()));
         assert_eq!(heard, "inside", "{at}");
     }
-    hears("198.18.0.1:2001".parse().unwrap()).unwrap_err();
+    for at in ["198.18.0.1:2001", "198.18.0.1:2003"] {
+        hears(at.parse().unwrap()).unwrap_err();
+    }
+    // At once: a program that tries `localhost` this way first goes on to 127.0.0.1.
+    let begun = std::time::Instant::now();
+    hears("[::1]:2000".parse().unwrap()).unwrap_err();
+    assert!(begun.elapsed() < SOON / 4);
     let socket = UdpSocket::bind("198.18.0.1:0").unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     socket.send_to(b"x", "198.18.0.1:2000").unwrap();
@@ -220,7 +351,7 @@ fn published_ports_lead_inside_and_neighbours_do_not_meet() {
     );
 
     // A port has one owner, and the host's programs are not robbed of theirs.
-    for (number, taken) in [(3, "0.0.0.0"), (1, "127.0.0.5")] {
+    for (number, taken) in [(3, "0.0.0.0"), (1, "127.0.0.5"), (3, "::"), (3, "*")] {
         let mut other = Cell::new(SERVE);
         other.spec.network = filtered(number, &[], &[port(taken, 2000, Protocol::Tcp)]);
         let error = chain(&other.start().unwrap_err());
@@ -237,7 +368,7 @@ fn published_ports_lead_inside_and_neighbours_do_not_meet() {
     running.kill().unwrap();
     running.wait().unwrap();
     assert_eq!(left(), "");
-    TcpListener::bind("0.0.0.0:2000").unwrap();
+    TcpListener::bind("[::]:2000").unwrap();
 }
 
 #[test]
@@ -367,4 +498,96 @@ fn a_host_that_cannot_do_it_says_so() {
         let error = chain(&cell.start().unwrap_err());
         assert!(error.contains("only root"), "{error}");
     }
+}
+
+/// A machine's network on another side of the host, as a plant's is on the other side of an office's; what it hears
+/// from the world, over the host.
+struct Plant(std::sync::mpsc::Sender<std::sync::mpsc::Sender<[bool; 2]>>);
+
+impl Plant {
+    fn new() -> Self {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (ask, asked) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<[bool; 2]>>();
+        std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            tell.send(nix::unistd::gettid()).unwrap();
+            for answer in asked {
+                let reached = ["198.18.0.2:1000", "[2001:db8::2]:1000"].map(|at| {
+                    let at = at.parse().unwrap();
+                    TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok()
+                });
+                answer.send(reached).unwrap();
+                sh(PLANT);
+            }
+        });
+        let there = told.recv().unwrap();
+        sh(&format!(
+            "ip link add plant type veth peer name eth0 netns {there}; ip link set plant up
+            ip addr add 198.18.1.1/30 dev plant; ip addr add 2001:db8:2::1/64 dev plant nodad"
+        ));
+        let plant = Self(ask);
+        // Its own side is set up by the first question.
+        plant.reaches_the_world();
+        plant
+    }
+
+    /// Over IPv4, and over IPv6.
+    fn reaches_the_world(&self) -> [bool; 2] {
+        let (tell, told) = std::sync::mpsc::channel();
+        self.0.send(tell).unwrap();
+        told.recv().unwrap()
+    }
+}
+
+const PLANT: &str = "ip link set lo up; ip addr replace 198.18.1.2/30 dev eth0; ip link set eth0 up
+    ip addr replace 2001:db8:2::2/64 dev eth0 nodad; ip route replace default via 198.18.1.1
+    ip route replace default via 2001:db8:2::1";
+
+#[test]
+fn a_host_that_begins_to_pass_packets_on_passes_on_nothing_else() {
+    if !can("a_host_that_begins_to_pass_packets_on_passes_on_nothing_else") {
+        return;
+    }
+    world();
+    let plant = Plant::new();
+    let switch = |to: &str| {
+        for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            std::fs::write(format!("/proc/sys/net/{file}"), to).unwrap();
+        }
+    };
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/sys/net/{file}")).unwrap();
+    eventually("the host is a router", SOON, || match plant.reaches_the_world() {
+        [true, true] => Ok(()),
+        other => Err(other),
+    });
+    switch("0");
+    std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_ra", "1").unwrap();
+    assert_eq!(plant.reaches_the_world(), [false; 2]);
+
+    let places = ["198.18.0.2:1000", "[2001:db8::2]:1000"];
+    let done = forwarding::ensure(true).unwrap();
+    assert!(done.contains(&"net.ipv4.ip_forward=1".to_owned()), "{done:?}");
+    assert_eq!(
+        read("ipv6/conf/eth0/accept_ra"),
+        "2\n",
+        "it goes on listening to its router"
+    );
+    let said = tries(1, &["*"], &places);
+    assert_eq!(
+        said,
+        "198.18.0.2:1000 world 1000\n[2001:db8::2]:1000 world 1000\n"
+    );
+    assert_eq!(plant.reaches_the_world(), [false; 2], "{}", left());
+    assert_eq!(
+        forwarding::ensure(true).unwrap(),
+        [""; 0],
+        "nothing is left to do"
+    );
+
+    // It is the guard that keeps the plant apart; and who routed before is not hindered.
+    sh("nft delete table inet redhold-guard");
+    assert_eq!(plant.reaches_the_world(), [true; 2]);
+    assert_eq!(forwarding::ensure(true).unwrap(), [""; 0]);
+    assert_eq!(plant.reaches_the_world(), [true; 2]);
+    assert_eq!(left(), "");
 }

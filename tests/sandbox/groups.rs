@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollTimeout, poll};
 use runtime::record::{Level, Strength};
-use runtime::sandbox::cgroup::{Generation, Group, Layout, systemd_runs};
+use runtime::sandbox::cgroup::{Generation, Group, Layout, Resource, systemd_runs};
 use runtime::spec::Limits;
 use runtime::units::{Bytes, CpuShare, Pids};
 use test_support::eventually::eventually;
@@ -268,6 +268,79 @@ fn limits_change_while_a_program_runs() {
     assert_eq!(program.line(), "3");
     program.say("more");
     assert_eq!(program.line(), "4", "nothing stops it any more");
+    program.end();
+}
+
+/// On v2, also beside v1 trees: a program that gets a tenth of the processor time that it wants waits for the rest.
+#[test]
+fn pressure_is_known_where_the_kernel_keeps_it() {
+    let limits = Limits {
+        cpu: Some(CpuShare(100)),
+        ..Limits::default()
+    };
+    let program = Program::start("t-pressed", &limits, "console.log('burns'); for (;;);");
+    let kept = program
+        .group
+        .paths()
+        .iter()
+        .any(|path| fs::read_to_string(Path::new(path).join("cpu.pressure")).is_ok());
+    let pressure = || program.group.pressure(Resource::Cpu);
+    assert_eq!(pressure().is_some(), kept);
+    if kept {
+        eventually("it waits", Duration::from_secs(20), || match pressure() {
+            Some(pressure) if pressure.waiting_us > 500_000 => Ok(()),
+            other => Err(other),
+        });
+    }
+    program.end();
+}
+
+/// What the kernel would kill a program for, or refuse, is not set; what it can take back is taken back.
+#[test]
+fn a_limit_below_the_use_ends_nothing() {
+    let limits = |memory| Limits {
+        memory: Some(Bytes::mib(memory)),
+        ..Limits::default()
+    };
+    // Cached files count as use and can be given up, the buffer cannot.
+    let mut program = Program::start(
+        "t-shrunk",
+        &limits(400),
+        "const kept = Buffer.alloc(120 << 20, 1), fs = require('fs'), os = require('os');
+         const file = require('path').join(fs.mkdtempSync(os.homedir() + '/t-'), 'f');
+         fs.writeFileSync(file, Buffer.alloc(1)); fs.truncateSync(file, 100 << 20); fs.readFileSync(file);
+         fs.rmSync(require('path').dirname(file), { recursive: true });
+         process.stdin.on('data', () => console.log('lives', kept.length)); console.log('ready')",
+    );
+    assert_eq!(program.line(), "ready");
+    let used = program.group.memory_in_use().expect("memory is counted");
+    assert!((Bytes::mib(120).0..Bytes::mib(280).0).contains(&used), "{used}");
+    for _ in 0..2 {
+        let memory = level(program.group.change(&limits(100)).expect("an answer"), "memory");
+        assert_eq!(memory.strength, Strength::Partial, "{memory:?}");
+        assert!(
+            memory.detail.starts_with("400 MiB instead of 100 MiB") && memory.detail.contains("it uses "),
+            "{memory:?}"
+        );
+        program.say("still there?");
+        assert_eq!(program.line(), "lives 125829120");
+    }
+    let levels = program.group.change(&limits(300)).expect("less");
+    assert!(held(levels, "memory"), "{levels:?}");
+    // Nothing of the attempt is left.
+    for high in program
+        .group
+        .paths()
+        .iter()
+        .map(|path| Path::new(path).join("memory.high"))
+    {
+        if high.exists() {
+            assert_eq!(fs::read_to_string(high).expect("a limit"), "max\n");
+        }
+    }
+    program.say("still there?");
+    assert_eq!(program.line(), "lives 125829120");
+    assert_eq!(program.group.read_oom().expect("counts"), None);
     program.end();
 }
 

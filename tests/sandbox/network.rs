@@ -85,7 +85,7 @@ fn abstract_sockets_of_the_host_are_out_of_reach_even_on_its_network() {
         let name = format!("redhold-test-{}", std::process::id());
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
         let host = UnixListener::bind_addr(&address).unwrap();
-        for network in [Network::Isolated, Network::Host] {
+        for network in [Network::Loopback, Network::Host] {
             let mut cell = Cell::perl(
                 "use Socket; socket(my $s, PF_UNIX, SOCK_STREAM, 0) or die $!;
                 print connect($s, pack('S a*', AF_UNIX, \"\\0$ENV{NAME}\")) ? \"connected\\n\" : \"$!\\n\";",
@@ -93,8 +93,8 @@ fn abstract_sockets_of_the_host_are_out_of_reach_even_on_its_network() {
             cell.spec.network = network.clone();
             cell.spec.program.env.push(("NAME".into(), name.clone()));
             let expected = match network {
-                Network::Isolated => "Connection refused\n",
-                Network::Host | Network::Filtered(_) => "Operation not permitted\n",
+                Network::Loopback => "Connection refused\n",
+                Network::Host | Network::Lesser(_) | Network::Filtered(_) => "Operation not permitted\n",
             };
             assert_eq!(cell.run().ok(), expected);
         }

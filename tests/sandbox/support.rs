@@ -71,6 +71,7 @@ impl Cell {
                 ],
                 directory: "/data".into(),
             },
+            input: None,
             mounts: vec![
                 mount(node, "/node", Access::ReadOnly),
                 mount(&folder.path().join("code"), "/code", Access::ReadOnly),
@@ -86,7 +87,7 @@ impl Cell {
             } else {
                 Owner::Caller
             },
-            network: Network::Isolated,
+            network: Network::Loopback,
             limits: Limits {
                 pids: Some(Pids(128)),
                 ..Limits::default()

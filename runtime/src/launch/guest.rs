@@ -1,25 +1,30 @@
 //! The channel to the program's own plugin: what it says is untrusted, bounded, and passed on as it came.
 //!
 //! An empty line says that the event loop turns; every other line is a JSON object. Nothing is built from an object
-//! but the name of its kind: a line of 64 KiB could otherwise become a megabyte of values in the keeper.
+//! but the name of its kind: a line of 64 KiB could otherwise become a megabyte of values in the keeper. Kinds that mean
+//! something here: `state`, kept for whoever comes later; `stack`, kept while the loop stands still; `interruptible` and
+//! `askable`, what the program can do.
 
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSliceMut, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, recvmsg, setsockopt, sockopt::PassCred,
+};
+use nix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::clock::now_ms;
+use super::pulse::{Pulse, Word};
 
 /// Longest line; longer ones are dropped.
 const LONGEST: usize = 64 * 1024;
 /// Messages passed on per second; a program that says more hurts only itself.
 const PER_SECOND: u32 = 1000;
-/// Silence after which the event loop counts as stuck; beats come once per second.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keeper's end.
 pub(crate) struct Guest {
@@ -29,9 +34,12 @@ pub(crate) struct Guest {
     skipping: bool,
     /// Lines that were not understood, too long or too many.
     pub(crate) dropped: u64,
-    beat: Option<(Instant, u64)>,
-    stuck: bool,
+    pulse: Pulse,
+    /// The kernel does not show what the loop does, which nobody was told yet.
+    blind: bool,
     state: Option<Box<RawValue>>,
+    /// What holds the loop, said since it stands still.
+    stack: Option<Box<RawValue>>,
     tells_its_stack: bool,
     window: (Instant, u32),
 }
@@ -52,9 +60,10 @@ impl Guest {
             line: Vec::new(),
             skipping: false,
             dropped: 0,
-            beat: None,
-            stuck: false,
+            pulse: Pulse::default(),
+            blind: false,
             state: None,
+            stack: None,
             tells_its_stack: false,
             window: (Instant::now(), 0),
         })
@@ -65,9 +74,9 @@ impl Guest {
         self.stream.as_ref().map(AsFd::as_fd)
     }
 
-    /// When the program last said that its event loop turns, in milliseconds since 1970.
+    /// When the program's event loop was last known to turn, in milliseconds since 1970.
     pub(crate) fn last_beat_ms(&self) -> Option<u64> {
-        self.beat.map(|(_, at)| at)
+        self.pulse.last_beat_ms()
     }
 
     /// The last message of kind `state`.
@@ -82,20 +91,14 @@ impl Guest {
 
     /// Reads once, and gives every whole message to `pass`.
     pub(crate) fn read(&mut self, buffer: &mut [u8], mut pass: impl FnMut(&RawValue)) {
-        let count = match &mut self.stream {
-            None => return,
-            Some(stream) => match stream.read(buffer) {
-                Ok(0) => {
-                    self.stream = None;
-                    return;
-                }
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    self.stream = None;
-                    return;
-                }
-            },
+        let heard = self.stream.as_ref().map(|stream| hear(stream, buffer));
+        let (count, speaker) = match heard {
+            Some(Ok((count @ 1.., speaker))) => (count, speaker),
+            Some(Err(Errno::EAGAIN | Errno::EINTR)) => return,
+            _ => {
+                self.stream = None;
+                return;
+            }
         };
         for piece in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
             let (text, whole) = match piece.split_last() {
@@ -112,15 +115,15 @@ impl Guest {
             if whole {
                 let line = std::mem::take(&mut self.line);
                 if !std::mem::replace(&mut self.skipping, false) {
-                    self.take(&line, &mut pass);
+                    self.take(&line, speaker, &mut pass);
                 }
             }
         }
     }
 
-    fn take(&mut self, line: &[u8], pass: &mut impl FnMut(&RawValue)) {
+    fn take(&mut self, line: &[u8], speaker: Option<i32>, pass: &mut impl FnMut(&RawValue)) {
         if line.is_empty() {
-            self.beat = Some((Instant::now(), now_ms()));
+            self.pulse.beat();
             return;
         }
         if self.window.0.elapsed() >= Duration::from_secs(1) {
@@ -133,43 +136,80 @@ impl Guest {
         let head = object.and_then(|value| serde_json::from_str::<Head<'_>>(value.get()).ok());
         match (object, head) {
             (Some(object), Some(head)) if self.window.1 <= PER_SECOND => {
-                if head.kind.as_deref() == Some("state") {
-                    self.state = Some(object.to_owned());
-                    // From here on silence means something: flows may block the loop before its first beat.
-                    self.beat.get_or_insert_with(|| (Instant::now(), now_ms()));
-                }
-                self.tells_its_stack |= head.kind.as_deref() == Some("interruptible");
+                self.note(head.kind.as_deref().unwrap_or_default(), object, speaker);
                 pass(object);
             }
             _ => self.dropped += 1,
         }
     }
 
-    /// Milliseconds of silence when the loop has just got stuck, 0 when it has just come back, else nothing.
+    fn note(&mut self, kind: &str, object: &RawValue, speaker: Option<i32>) {
+        match kind {
+            "state" => {
+                self.state = Some(object.to_owned());
+                self.pulse.begin();
+            }
+            "stack" if self.pulse.stuck_for().is_some() => self.stack = Some(object.to_owned()),
+            "interruptible" => self.tells_its_stack = true,
+            "askable" => self.blind = !self.pulse.look_at(speaker),
+            _ => {}
+        }
+    }
+
+    /// Milliseconds of silence when the loop has just got stuck, 0 when it has just come back, else nothing. Looks at
+    /// it and speaks to the program, when it is time for that.
     pub(crate) fn turn(&mut self) -> Option<u64> {
         // A program that has closed its end, or has ended, is not stuck.
         self.stream.as_ref()?;
-        let silence = self.beat?.0.elapsed();
-        let stuck = silence >= PATIENCE;
-        if stuck == std::mem::replace(&mut self.stuck, stuck) {
-            return None;
+        for word in self.pulse.look() {
+            if self.say(word).is_err() {
+                // One that does not read will not answer either; its silence says enough.
+                self.pulse.unheard(word);
+            }
         }
-        let silent_ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-        Some(if stuck { silent_ms } else { 0 })
+        let turned = self.pulse.turn();
+        if turned == Some(0) {
+            self.stack = None;
+        }
+        turned
+    }
+
+    fn say(&mut self, word: Word) -> io::Result<()> {
+        match word {
+            Word::Turn => {
+                // The program reads the same clock, so how late it reads this is how long its loop was held up.
+                let now = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+                self.tell(format!("{{\"op\":\"turn\",\"at\":{}}}\n", now.as_millis()).as_bytes())
+            }
+            Word::Report => self.tell(b"{\"op\":\"report\"}\n"),
+            Word::Idle => self.tell(b"{\"op\":\"idle\"}\n"),
+        }
+    }
+
+    /// True once when the program is asked every second although it may be idle.
+    pub(crate) fn is_newly_blind(&mut self) -> bool {
+        std::mem::take(&mut self.blind)
+    }
+
+    /// Somebody new listens, and wants to know how it is.
+    pub(crate) fn report_soon(&mut self) {
+        self.pulse.report_soon();
+    }
+
+    /// What holds the loop, said since it stands still. It cannot be asked twice: a second interruption is heard only
+    /// when the loop has turned.
+    pub(crate) fn stack(&self) -> Option<&RawValue> {
+        self.stack.as_deref()
     }
 
     /// Milliseconds of silence, while the loop counts as stuck.
     pub(crate) fn stuck_for(&self) -> Option<u64> {
-        let (at, _) = self.beat.filter(|_| self.stuck)?;
-        Some(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.pulse.stuck_for()
     }
 
-    /// When [`Guest::turn`] will have something to say if nothing is heard until then.
+    /// When [`Guest::turn`] will have something to do if nothing is heard until then.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.beat {
-            Some((at, _)) if !self.stuck && self.stream.is_some() => Some(at + PATIENCE),
-            _ => None,
-        }
+        self.stream.as_ref().and_then(|_| self.pulse.deadline())
     }
 
     /// Asks the program to collect its garbage.
@@ -197,12 +237,38 @@ impl Guest {
     }
 }
 
+/// Both ends of a channel, the keeper's first. Whoever speaks at the other end is named by the kernel, by its number
+/// out here (`SO_PASSCRED` of `unix(7)`); that has to be asked for before the first word.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn channel() -> io::Result<(UnixStream, UnixStream)> {
+    let (keeper, program) = UnixStream::pair()?;
+    setsockopt(&keeper, PassCred, &true)?;
+    Ok((keeper, program))
+}
+
+/// Reads once: how much, and from which process. Descriptors that ride on it find no room, and are closed.
+fn hear(stream: &UnixStream, buffer: &mut [u8]) -> nix::Result<(usize, Option<i32>)> {
+    let mut space = nix::cmsg_space!(UnixCredentials);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<UnixAddr>(stream.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
+    let speaker = message.cmsgs().ok().and_then(|mut all| {
+        all.find_map(|one| match one {
+            ControlMessageOwned::ScmCredentials(who) => Some(who.pid()),
+            _ => None,
+        })
+    });
+    Ok((message.bytes, speaker))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn hear(chunks: &[&[u8]]) -> io::Result<(Guest, Vec<String>)> {
-        let (mut program, keeper) = UnixStream::pair()?;
+        let (keeper, mut program) = channel()?;
         let mut guest = Guest::new(keeper)?;
         let mut heard = Vec::new();
         let mut buffer = [0; 4096];
@@ -235,6 +301,19 @@ mod tests {
         );
         assert!(guest.last_beat_ms().is_some());
         assert_eq!(guest.dropped, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_kernel_names_who_speaks() -> io::Result<()> {
+        let (keeper, mut program) = channel()?;
+        program.write_all(b"x")?;
+        let (count, speaker) = super::hear(&keeper, &mut [0; 16])?;
+        assert_eq!(count, 1);
+        assert_eq!(
+            speaker.and_then(|pid| u32::try_from(pid).ok()),
+            Some(std::process::id())
+        );
         Ok(())
     }
 

@@ -33,7 +33,7 @@ use crate::record::{
     CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
 };
 use crate::sandbox::cable;
-use crate::spec::{InstanceSpec, Isolation, Network};
+use crate::spec::{InstanceSpec, Isolation};
 use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
 use crate::sys::descriptors::{close_from, take_standard_input};
@@ -46,6 +46,10 @@ const LAST_WORDS: usize = 4 * 1024 * 1024;
 
 /// How long the keeper outlives its instance for the sake of subscribers that read slowly.
 const LINGER: Duration = Duration::from_millis(500);
+
+/// What a person should know of a kernel that does not show what a program waits for.
+const BLIND: &str = "the kernel does not show when its event loop is idle, so it is asked every second, for a second of \
+                     processor time per hour (`redhold doctor` says why)";
 
 /// Leaves the starter, takes its order, and keeps the instance until it ends.
 pub(crate) fn run() -> ExitCode {
@@ -181,7 +185,7 @@ fn leases(spec: &InstanceSpec) -> Vec<Lease> {
 
 /// Without a root of its own, or a network of others, the instance sees the host's files or none.
 fn resolver(spec: &InstanceSpec) -> Result<Option<Resolver>, StepError> {
-    if spec.network != Network::Host || spec.isolation != Isolation::Namespaces {
+    if !spec.network.is_hosts() || spec.isolation != Isolation::Namespaces {
         return Ok(None);
     }
     let copy = spec.run_dir.join(RESOLVER_FILE);
@@ -320,9 +324,10 @@ impl Keeper {
             Source::Output => self.output_open = self.drain(Pipe::Output).is_some(),
             Source::Errors => self.errors_open = self.drain(Pipe::Errors).is_some(),
             Source::Guest => {
-                let clients = &mut self.clients;
-                self.guest
-                    .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
+                self.hear();
+                if self.guest.is_newly_blind() {
+                    self.log.note(BLIND);
+                }
             }
             Source::Resolver => {
                 if let Some(resolver) = &mut self.resolver {
@@ -351,6 +356,13 @@ impl Keeper {
             Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Some(0),
             Err(_) => None,
         }
+    }
+
+    /// Reads what the program says, once, and passes it on.
+    fn hear(&mut self) {
+        let clients = &mut self.clients;
+        self.guest
+            .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
     }
 
     fn serve_names(&mut self) {
@@ -407,12 +419,17 @@ impl Keeper {
                 if let Some(silent_ms) = guest.stuck_for() {
                     known.extend(line(&Event::Stuck { silent_ms })?);
                 }
+                guest.report_soon();
                 Ok(known)
             }
             Request::Collect => guest.collect().and_then(|()| line(&Reply::Done)),
             Request::Tell { message } => line(&message)
                 .and_then(|message| guest.tell(&message))
                 .and_then(|()| line(&Reply::Done)),
+            Request::Diagnose if guest.stack().is_some() => {
+                requests.push(request);
+                line(&Reply::Done)
+            }
             Request::Diagnose if guest.tells_its_stack() => {
                 pidfd::signal(instance.init.as_fd(), libc::SIGUSR1).and_then(|()| line(&Reply::Done))
             }
@@ -427,6 +444,11 @@ impl Keeper {
         for request in requests {
             match request {
                 Request::Stop { grace_ms } => self.stop(Duration::from_millis(grace_ms)),
+                Request::Diagnose => {
+                    if let Some(stack) = self.guest.stack() {
+                        self.clients.pass_on(&guest_line(stack));
+                    }
+                }
                 _ => self.kill(),
             }
         }
@@ -466,9 +488,7 @@ impl Keeper {
             }
         }
         while self.guest.source().is_some_and(has_more) {
-            let clients = &mut self.clients;
-            self.guest
-                .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
+            self.hear();
         }
         self.notice_oom();
         if self.guest.dropped > 0 {

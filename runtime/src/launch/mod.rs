@@ -12,7 +12,9 @@
 mod clients;
 mod clock;
 mod dns;
+mod effort;
 mod exit;
+mod eye;
 mod guest;
 mod holder;
 mod init;
@@ -22,6 +24,7 @@ mod log;
 mod message;
 mod names;
 mod program;
+mod pulse;
 mod resolver;
 mod start;
 

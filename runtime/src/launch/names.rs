@@ -3,8 +3,9 @@
 //!
 //! The socket stands inside, at 127.0.0.1:53, so that no rule of the host's can be in the way of it; the host's own
 //! servers are asked from outside, once per question. An address gets its door before the instance hears of it, and
-//! keeps it for as long as the answer is valid, a minute at least. IPv4 addresses are all that is told: there is no
-//! other way out, and other records would be a channel to whoever owns an allowed name.
+//! keeps it for as long as the answer is valid, a minute at least. Addresses are all that is told where destinations
+//! are named: other records would be a channel to whoever owns an allowed name. Where everything outside is reached,
+//! questions of other kinds are passed on as they are.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::dns::{Code, Question};
+use super::dns::{Code, Question, Wants};
 use super::resolver;
 use crate::error::{During, StepError};
 use crate::sandbox::cable::{self, Cable};
-use crate::sandbox::rules;
+use crate::sandbox::{rules, tools};
 use crate::spec::{InstanceSpec, Network};
-use crate::traffic::{Filtered, Protocol, Range, Target};
+use crate::traffic::{Allow, Filtered, Protocol, Range, Target};
 
 /// Questions that wait for a server at once; clients ask again.
 const MOST_ASKED: usize = 64;
@@ -32,8 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Servers that are asked, as in the C library.
 const MOST_SERVERS: usize = 3;
 
-/// Questions per second that are looked at: who asks more makes the keeper, which no limit binds, work for him.
-const MOST_PER_SECOND: u32 = 100;
+/// Questions per second that are looked at: who asks more makes the keeper, which no limit binds, work for him. Node.js
+/// remembers no name, so that each request of a flow asks twice.
+const MOST_PER_SECOND: u32 = 500;
 
 /// A door stays open at least this long, in seconds: clients keep addresses longer than they should.
 const LEAST: u32 = 60;
@@ -58,7 +60,7 @@ pub(crate) struct Names {
     ready: Epoll,
     asked: HashMap<u64, Asked>,
     last: u64,
-    doors: HashMap<(Ipv4Addr, Protocol, u16), Instant>,
+    doors: HashMap<(IpAddr, Protocol, u16), Instant>,
     /// When the questions were counted from, and how many came since.
     second: (Instant, u32),
     /// Questions wait in their socket.
@@ -70,6 +72,8 @@ struct Asked {
     question: Question,
     from: SocketAddr,
     id: u16,
+    /// The answer is passed on as it comes.
+    whole: bool,
     servers: Vec<SocketAddr>,
     /// A socket, and so a port, of its own: an answer of somebody else's would have to guess it.
     socket: UdpSocket,
@@ -186,26 +190,40 @@ impl Names {
             .network
             .allow
             .iter()
-            .any(|allow| allow.target.covers(&question.name))
+            .any(|allow| allow.covers(&question.name))
         {
             return self.tell(&question, from, Code::Refused, &[], 0);
         }
-        if !question.for_address {
+        let wanted = match question.wants {
+            Wants::V4 => true,
+            Wants::V6 => self.network.v6.is_some(),
+            Wants::Other if self.network.is_open() => {
+                return self.pass_on(&question, from, Some(&buffer[..count]));
+            }
+            Wants::Other => false,
+        };
+        if !wanted {
             return self.tell(&question, from, Code::Fine, &[], 0);
         }
-        let own = of_file(
+        let mut own = of_file(
             &fs::read_to_string("/etc/hosts").unwrap_or_default(),
             &question.name,
         );
+        own.retain(|address| question.wants.fits(*address));
         if !own.is_empty() {
             return self.give(&question, from, own, OF_FILE);
         }
-        if self.asked.len() < MOST_ASKED && self.ask(question.clone(), from).is_err() {
-            self.tell(&question, from, Code::Failed, &[], 0);
+        self.pass_on(&question, from, None);
+    }
+
+    /// Asks the host's servers: in words of our own, or in `whole`, whose answer is then passed on whole too.
+    fn pass_on(&mut self, question: &Question, from: SocketAddr, whole: Option<&[u8]>) {
+        if self.asked.len() < MOST_ASKED && self.ask(question.clone(), from, whole).is_err() {
+            self.tell(question, from, Code::Failed, &[], 0);
         }
     }
 
-    fn ask(&mut self, question: Question, from: SocketAddr) -> io::Result<()> {
+    fn ask(&mut self, question: Question, from: SocketAddr, whole: Option<&[u8]>) -> io::Result<()> {
         let text = fs::read_to_string(resolver::HOST)?;
         let servers = servers(&text);
         let any: SocketAddr = match servers.first() {
@@ -218,7 +236,10 @@ impl Names {
         let mut id = [0; 2];
         io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut id)?;
         let id = u16::from_ne_bytes(id);
-        let message = question.ask(id);
+        let message = match whole {
+            Some(whole) => [&id.to_be_bytes(), whole.get(2..).unwrap_or_default()].concat(),
+            None => question.ask(id),
+        };
         // All at once: the first that knows is believed. One that cannot be reached, or is of the other kind of
         // address, is none.
         let sent = servers
@@ -235,6 +256,7 @@ impl Names {
             question,
             from,
             id,
+            whole: whole.is_some(),
             servers,
             socket,
             until: Instant::now() + PATIENCE,
@@ -254,6 +276,15 @@ impl Names {
         let Some(place) = asked.servers.iter().position(|known| *known == server) else {
             return;
         };
+        if asked.whole {
+            if asked.question.is_answered_by(asked.id, &buffer[..count]) {
+                buffer[..2].copy_from_slice(&asked.question.id.to_be_bytes());
+                // Who does not listen any more asks again.
+                let _ = self.cable.questions.send_to(&buffer[..count], asked.from);
+                self.asked.remove(&number);
+            }
+            return;
+        }
         let Some(found) = asked.question.found(asked.id, &buffer[..count]) else {
             return;
         };
@@ -272,45 +303,52 @@ impl Names {
     }
 
     /// Opens the doors to what was found, then tells.
-    fn give(&mut self, question: &Question, to: SocketAddr, mut addresses: Vec<Ipv4Addr>, seconds: u32) {
+    fn give(&mut self, question: &Question, to: SocketAddr, mut addresses: Vec<IpAddr>, seconds: u32) {
         // Whoever owns an allowed name must not lead the instance to where no name may lead.
-        addresses.retain(|address| !self.network.pool.contains(*address) && !is_nowhere(*address));
+        addresses.retain(|address| question.wants.fits(*address) && !self.is_closed(*address));
         let code = match self.open(&question.name, &addresses, seconds) {
             Ok(()) => Code::Fine,
             Err(_) => Code::Failed,
         };
-        let told: &[Ipv4Addr] = if code == Code::Fine { &addresses } else { &[] };
+        let told: &[IpAddr] = if code == Code::Fine { &addresses } else { &[] };
         self.tell(question, to, code, told, seconds);
     }
 
-    fn open(&mut self, name: &str, addresses: &[Ipv4Addr], seconds: u32) -> io::Result<()> {
+    /// Whether no name may lead there.
+    fn is_closed(&self, address: IpAddr) -> bool {
+        let pool6 = self.network.v6.map(|ends| ends.pool);
+        let mut closed = self.network.deny.iter().chain([&self.network.pool]).chain(&pool6);
+        closed.any(|range| range.contains(address)) || is_nowhere(address)
+    }
+
+    fn open(&mut self, name: &str, addresses: &[IpAddr], seconds: u32) -> io::Result<()> {
         let seconds = seconds.clamp(LEAST, MOST);
         let now = Instant::now();
         let until = now + Duration::from_secs(seconds.into());
         self.doors.retain(|_, until| *until > now);
         // What may be reached wherever it is needs no door.
-        let named = self
-            .network
-            .allow
-            .iter()
-            .filter(|allow| matches!(allow.target, Target::Name(_)) && allow.target.covers(name));
-        let doors: Vec<(Ipv4Addr, Protocol, u16)> = named
-            .flat_map(|allow| {
-                addresses
-                    .iter()
-                    .map(|address| (*address, allow.protocol, allow.port))
-            })
+        let open = self.network.is_open();
+        let named = self.network.allow.iter().filter_map(|allow| match allow {
+            Allow::Port {
+                target: Target::Name(_),
+                port,
+                protocol,
+            } if !open && allow.covers(name) => Some((*protocol, *port)),
+            _ => None,
+        });
+        let doors: Vec<(IpAddr, Protocol, u16)> = named
+            .flat_map(|(protocol, port)| addresses.iter().map(move |address| (*address, protocol, port)))
             .filter(|door| self.doors.get(door).is_none_or(|open| *open + SLACK < until))
             .collect();
         if doors.is_empty() {
             return Ok(());
         }
-        cable::nft(&rules::open(self.network.number, &doors, seconds))?;
+        tools::nft(&rules::open(self.network.number, &doors, seconds))?;
         self.doors.extend(doors.into_iter().map(|door| (door, until)));
         Ok(())
     }
 
-    fn tell(&self, question: &Question, to: SocketAddr, code: Code, addresses: &[Ipv4Addr], seconds: u32) {
+    fn tell(&self, question: &Question, to: SocketAddr, code: Code, addresses: &[IpAddr], seconds: u32) {
         // Who does not listen any more asks again.
         let _ = self
             .cable
@@ -320,9 +358,10 @@ impl Names {
 }
 
 /// Where no name may lead.
-fn is_nowhere(address: Ipv4Addr) -> bool {
+fn is_nowhere(address: IpAddr) -> bool {
     rules::NOWHERE
         .iter()
+        .chain(&rules::NOWHERE6)
         .filter_map(|range| range.parse::<Range>().ok())
         .any(|range| range.contains(address))
 }
@@ -340,8 +379,8 @@ fn servers(text: &str) -> Vec<SocketAddr> {
         .collect()
 }
 
-/// The IPv4 addresses of a name in a file of names (`hosts(5)`).
-fn of_file(text: &str, name: &str) -> Vec<Ipv4Addr> {
+/// The addresses of a name in a file of names (`hosts(5)`).
+fn of_file(text: &str, name: &str) -> Vec<IpAddr> {
     text.lines()
         .filter_map(|line| {
             let line = line.split('#').next().unwrap_or_default();
@@ -367,9 +406,13 @@ mod tests {
             "127.0.0.1 localhost\n10.0.0.5\tBroker.local broker # the old one\n::1 broker\n10.0.0.6 broker\n";
         assert_eq!(
             of_file(text, "broker"),
-            [Ipv4Addr::new(10, 0, 0, 5), Ipv4Addr::new(10, 0, 0, 6)]
+            [
+                IpAddr::from([10, 0, 0, 5]),
+                Ipv6Addr::LOCALHOST.into(),
+                IpAddr::from([10, 0, 0, 6])
+            ]
         );
-        assert_eq!(of_file(text, "old"), [] as [Ipv4Addr; 0]);
+        assert_eq!(of_file(text, "old"), [] as [IpAddr; 0]);
     }
 
     #[test]
@@ -380,9 +423,16 @@ mod tests {
             "0.0.0.0",
             "192.0.0.192",
             "255.255.255.255",
+            "::1",
+            "::ffff:127.0.0.1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "64:ff9b::169.254.169.254",
         ] {
             assert!(is_nowhere(address.parse().expect("an address")), "{address}");
         }
-        assert!(!is_nowhere(Ipv4Addr::new(10, 0, 0, 1)));
+        for address in ["10.0.0.1", "2001:db8::1", "fd00::1"] {
+            assert!(!is_nowhere(address.parse().expect("an address")), "{address}");
+        }
     }
 }

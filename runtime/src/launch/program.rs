@@ -26,6 +26,7 @@ pub(crate) struct Inherited {
     pub(crate) errors: OwnedFd,
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) guest: OwnedFd,
+    pub(crate) input: Option<OwnedFd>,
     /// Closed by the execution of the program.
     pub(crate) report: OwnedFd,
 }
@@ -77,8 +78,8 @@ fn prepare(spec: &InstanceSpec, inherited: &Inherited) -> Result<StepError, Step
     }
 }
 
-/// 0 is `/dev/null`, 1 and 2 the log pipes, 3 the listener or closed, 4 the guest channel; everything else ends with
-/// the execution. Returns the report channel at its new number.
+/// 0 is `/dev/null`, 1 and 2 the log pipes, 3 the listener or closed, 4 the guest channel, 5 the input or closed; everything else
+/// ends with the execution. Returns the report channel at its new number.
 fn arrange(inherited: &Inherited) -> std::io::Result<OwnedFd> {
     let above = |from: BorrowedFd<'_>| duplicate_above(from, ABOVE);
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
@@ -91,6 +92,8 @@ fn arrange(inherited: &Inherited) -> std::io::Result<OwnedFd> {
         .map(|listener| above(listener.as_fd()))
         .transpose()?;
     let guest = above(inherited.guest.as_fd())?;
+    let input = inherited.input.as_ref().map(|input| above(input.as_fd()));
+    let input = input.transpose()?;
     let report = above(inherited.report.as_fd())?;
     close_on_exec_from(3)?;
     place(null.as_fd(), 0)?;
@@ -100,6 +103,9 @@ fn arrange(inherited: &Inherited) -> std::io::Result<OwnedFd> {
         place(listener.as_fd(), 3)?;
     }
     place(guest.as_fd(), 4)?;
+    if let Some(input) = input {
+        place(input.as_fd(), 5)?;
+    }
     Ok(report)
 }
 

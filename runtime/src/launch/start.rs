@@ -2,16 +2,19 @@
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2, setgroups, write};
 
 use super::clock;
 use super::exit::publish;
+use super::guest;
 use super::init::{self, Plan};
 use super::message::Report;
 use super::program::Inherited;
@@ -154,7 +157,8 @@ fn start_in(
     let (ended, ended_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (report, report_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (go_inside, go) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
-    let (guest, guest_inside) = UnixStream::pair().during(PIPES)?;
+    let (guest, guest_inside) = guest::channel().during(PIPES)?;
+    let input = spec.input.as_deref().map(in_memory).transpose().during(PIPES)?;
     for end in [&output, &errors, &ended] {
         fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(PIPES)?;
     }
@@ -170,6 +174,7 @@ fn start_in(
             errors: errors_inside,
             listener,
             guest: guest_inside.into(),
+            input,
             report: report_inside,
         },
     };
@@ -195,7 +200,7 @@ fn start_in(
         // Before anything runs inside: it never sees a network without its rules.
         let cable = match &spec.network {
             Network::Filtered(network) => Some(cable::connect(network, pid)?),
-            Network::Host | Network::Isolated => None,
+            _ => None,
         };
         let released = release(pid, identity, group, namespaces, &go, report);
         let levels = released.inspect_err(|_| unplug(spec))?;
@@ -223,6 +228,14 @@ fn start_in(
     })
 }
 
+/// A file that is in no folder and goes with its last descriptor. Unlike a pipe it takes any length at once.
+fn in_memory(text: &str) -> io::Result<OwnedFd> {
+    let file = std::fs::File::from(memfd_create(c"input", MFdFlags::MFD_CLOEXEC)?);
+    // The offset, which the program inherits, stays at the beginning.
+    file.write_all_at(text.as_bytes(), 0)?;
+    Ok(file.into())
+}
+
 /// Takes the network of an instance that may not stay away again. Why it may not is what counts.
 pub(crate) fn unplug(spec: &InstanceSpec) {
     if let Network::Filtered(network) = &spec.network {
@@ -248,7 +261,7 @@ fn describe(
         cgroups: group.paths(),
         network: match &spec.network {
             Network::Filtered(network) => Some(Box::new(network.clone())),
-            Network::Host | Network::Isolated => None,
+            _ => None,
         },
         levels: walls(spec, identity),
     })
@@ -263,7 +276,7 @@ fn flags(spec: &InstanceSpec) -> u64 {
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS;
-    if spec.network != Network::Host {
+    if !spec.network.is_hosts() {
         flags |= libc::CLONE_NEWNET;
     }
     flags as u64
@@ -332,6 +345,9 @@ fn listen(report: OwnedFd) -> Result<Vec<Level>, StepError> {
     Ok(levels)
 }
 
+/// What an instance has instead of a network of its own.
+const HOSTS: &str = "the host's: its loopback, its ports and its neighbours are within reach";
+
 /// The walls that are known from outside.
 fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
     let level = |name: &str, strength, detail: String| Level {
@@ -362,23 +378,15 @@ fn walls(spec: &InstanceSpec, identity: Identity) -> Vec<Level> {
         ),
     };
     let network = match (&spec.network, spec.isolation) {
-        (Network::Host, _) => level("network", Strength::Off, "the host's".to_owned()),
-        (Network::Isolated, Isolation::Namespaces) => level(
+        (Network::Host, _) => level("network", Strength::Off, HOSTS.to_owned()),
+        (Network::Lesser(why), _) => level("network", Strength::None, format!("{HOSTS}, because {why}")),
+        (Network::Loopback, Isolation::Namespaces) => level(
             "network",
             Strength::Hard,
             "a namespace of its own with only loopback".to_owned(),
         ),
-        (Network::Filtered(network), _) => level(
-            "network",
-            Strength::Hard,
-            format!(
-                "a namespace of its own at {}, with {} destinations allowed and {} ports published",
-                network.address,
-                network.allow.len(),
-                network.publish.len()
-            ),
-        ),
-        (Network::Isolated, Isolation::Landlock) => level(
+        (Network::Filtered(network), _) => level("network", Strength::Hard, network.to_string()),
+        (Network::Loopback, Isolation::Landlock) => level(
             "network",
             Strength::None,
             "the host's: without namespaces there is no other".to_owned(),

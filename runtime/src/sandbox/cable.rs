@@ -6,12 +6,11 @@
 //! together some milliseconds at a start, and no netlink code of our own that could be wrong.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::net::{SocketAddrV4, UdpSocket};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -20,20 +19,21 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
 };
 
-use super::rules;
+use super::tools::{find, ip, nft, run};
+use super::{forwarding, rules};
 use crate::error::{During, StepError};
 use crate::spec::{InstanceSpec, Isolation, Network};
 use crate::sys::network::{hold_port, loopback_up};
 use crate::traffic::{Filtered, Protocol, Publish};
 
-/// Where programs of the administrator are; the keeper has no `PATH`.
-const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"];
-
 /// Serializes those who may find the table unused, and remove it, with those who are about to use it.
 const LOCK: &str = "/run/redhold-network.lock";
 
+/// The switches of IPv6, where the kernel has it.
+pub(super) const IPV6: &str = "/proc/sys/net/ipv6";
+
 /// Inside, the C library asks here; the keeper answers.
-const NAMES: SocketAddrV4 = SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 53);
+const NAMES: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53);
 
 /// What the keeper holds of a cable.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) struct Cable {
 /// When this host, or this way of walling off, has no filtered network.
 pub(crate) fn check(spec: &InstanceSpec, privileged: bool) -> Result<(), StepError> {
     const STEP: &str = "give the instance a network of its own";
-    let Network::Filtered(_) = spec.network else {
+    let Network::Filtered(network) = &spec.network else {
         return Ok(());
     };
     let refuse = |why: &str| Err(StepError::new(STEP, "", io::Error::other(why.to_owned())));
@@ -74,12 +74,17 @@ pub(crate) fn check(spec: &InstanceSpec, privileged: bool) -> Result<(), StepErr
             ));
         }
     }
-    if !forwards() {
-        // Not ours to switch on: the host would pass on packets between its other networks too.
-        return refuse(
-            "this host passes no packets on: set net.ipv4.ip_forward=1 in /etc/sysctl.d, and see to it that its \
-             firewall forwards nothing else that it should not",
-        );
+    if let Some(lacks) = forwarding::lacks(network.v6.is_some()) {
+        return refuse(&format!(
+            "this host passes no packets on: set {lacks}=1 in /etc/sysctl.d, and see to it that its firewall \
+             forwards nothing else that it should not"
+        ));
+    }
+    let six = |publish: &&Publish| publish.address.is_some_and(|address| address.is_ipv6());
+    if let (None, Some(publish)) = (network.v6, network.publish.iter().find(six)) {
+        return refuse(&format!(
+            "port {publish} is an IPv6 one, and there is only IPv4 inside: this host has no IPv6 for instances"
+        ));
     }
     Ok(())
 }
@@ -89,7 +94,12 @@ pub(crate) fn check(spec: &InstanceSpec, privileged: bool) -> Result<(), StepErr
 /// # Errors
 /// The step that failed: `EPERM` without CAP_NET_ADMIN, a port that is in use, a number that another instance has.
 pub(crate) fn connect(network: &Filtered, pid: i32) -> Result<Cable, StepError> {
-    let ports = network.publish.iter().map(hold).collect::<Result<Vec<_>, _>>()?;
+    let mut ports = Vec::new();
+    for publish in &network.publish {
+        for address in addresses(publish, network) {
+            ports.push(hold(publish, address)?);
+        }
+    }
     // First, so that nothing that happens to the rules is missed.
     let changes = watch()?;
     {
@@ -114,31 +124,67 @@ fn plug(network: &Filtered, pid: i32) -> Result<UdpSocket, StepError> {
     const STEP: &str = "connect the network of the instance";
     let device = rules::device(network.number);
     let (gateway, address) = (network.gateway, network.address);
-    // No IPv6 address of its own on either end: there is no other traffic than IPv4.
+    // No IPv6 addresses but ours on either end. What the kernel would try out for a second (RFC 4862, 5.4) is ours alone.
+    let (outer, inner) = match network.v6 {
+        Some(ends) => (
+            format!(
+                "addr add {}/127 dev {device} nodad\naddr add {}/64 dev {device} nodad\n",
+                ends.gateway,
+                rules::GATEWAY_LINK6
+            ),
+            format!(
+                "addr add {}/127 dev eth0 nodad\naddr add {}/64 dev eth0 nodad\n",
+                ends.address,
+                rules::LINK6
+            ),
+        ),
+        None => Default::default(),
+    };
+    let way = network.v6.map_or_else(String::new, |ends| {
+        format!("route add default via {}\n", ends.gateway)
+    });
+    // A kernel may have been started without IPv6 at all, and then knows nothing of this.
+    let quiet = |device: &str| match Path::new(IPV6).exists() {
+        true => format!("link set {device} addrgenmode none\n"),
+        false => String::new(),
+    };
+    let (outer_quiet, inner_quiet) = (quiet(&device), quiet("eth0"));
     ip(&format!(
         "link add {device} type veth peer name eth0 netns {pid}\n\
-         link set {device} addrgenmode none\n\
+         {outer_quiet}\
          addr add {gateway}/31 dev {device}\n\
+         {outer}\
          link set {device} up\n"
     ))
     .during(STEP)?;
-    if !network.publish.is_empty() {
-        // Lets the host's programs reach a published port at 127.0.0.1. From inside nothing comes by this: the
-        // host's chain of the instance accepts answers only.
+    if network.v6.is_some() {
+        // The host learns no way from what is inside, whatever its devices do by default.
+        let switch = format!("{IPV6}/conf/{device}/accept_ra");
+        fs::write(&switch, "0").during_on("close the host to the instance's word", Path::new(&switch))?;
+    }
+    let loopback = rules::loopbacks(network).next().is_some();
+    if loopback || !network.publish.is_empty() {
+        // Lets the host's programs reach a published port at 127.0.0.1, and the instance what it named of that. From
+        // inside nothing else comes by this: the host's chain of the instance accepts what was named, and answers.
         let switch = format!("/proc/sys/net/ipv4/conf/{device}/route_localnet");
-        fs::write(&switch, "1")
-            .during_on("open the published ports to the host itself", Path::new(&switch))?;
+        fs::write(&switch, "1").during_on("join the loopback of the host", Path::new(&switch))?;
     }
     inside(pid, || {
         loopback_up()?;
         // All ports are its own there, those of Modbus and of the web included.
         fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
         ip(&format!(
-            "link set eth0 addrgenmode none\n\
+            "{inner_quiet}\
              addr add {address}/31 dev eth0\n\
+             {inner}\
              link set eth0 up\n\
-             route add default via {gateway}\n"
+             route add default via {gateway}\n\
+             {way}"
         ))?;
+        if loopback {
+            fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1")?;
+            nft(&rules::inside(network))?;
+        }
         let questions = UdpSocket::bind(NAMES)?;
         questions.set_nonblocking(true)?;
         Ok(questions)
@@ -259,7 +305,7 @@ fn linked(device: &str) -> bool {
     Path::new("/proc/sys/net/ipv4/conf").join(device).exists()
 }
 
-fn lock() -> Result<Flock<File>, StepError> {
+pub(super) fn lock() -> Result<Flock<File>, StepError> {
     const STEP: &str = "take the lock of the packet filter";
     let file = OpenOptions::new()
         .write(true)
@@ -274,66 +320,24 @@ fn lock() -> Result<Flock<File>, StepError> {
         .during_on(STEP, Path::new(LOCK))
 }
 
-fn hold(publish: &Publish) -> Result<OwnedFd, StepError> {
-    let at = SocketAddrV4::new(publish.address, publish.port);
-    let held = match publish.protocol {
-        Protocol::Tcp => hold_port(at),
-        Protocol::Udp => UdpSocket::bind(at).map(OwnedFd::from),
+/// Where a published port is held on the host.
+fn addresses(publish: &Publish, network: &Filtered) -> impl Iterator<Item = IpAddr> {
+    let everywhere = [
+        Some(Ipv4Addr::UNSPECIFIED.into()),
+        network.v6.map(|_| Ipv6Addr::UNSPECIFIED.into()),
+    ];
+    let one = publish.address.map(|address| [Some(address), None]);
+    one.unwrap_or(everywhere).into_iter().flatten()
+}
+
+fn hold(publish: &Publish, address: IpAddr) -> Result<OwnedFd, StepError> {
+    let at = SocketAddr::new(address, publish.port);
+    let kind = match publish.protocol {
+        Protocol::Tcp => SockType::Stream,
+        Protocol::Udp => SockType::Datagram,
     };
-    held.map_err(|error| {
+    hold_port(at, kind).map_err(|error| {
         let place = format!("{at}/{}", publish.protocol.as_str());
         StepError::new("publish the port of the instance", place, error)
     })
-}
-
-/// Feeds `nft` one transaction.
-///
-/// # Errors
-/// What it said.
-pub(crate) fn nft(text: &str) -> io::Result<()> {
-    run("nft", &["-f", "-"], text).map(drop)
-}
-
-fn ip(text: &str) -> io::Result<()> {
-    run("ip", &["-batch", "-"], text).map(drop)
-}
-
-/// Whether this host passes packets on at all.
-pub(crate) fn forwards() -> bool {
-    fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1")
-}
-
-/// The administrator's program of this name.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    FOLDERS
-        .iter()
-        .map(|folder| Path::new(folder).join(program))
-        .find(|path| path.is_file())
-}
-
-fn run(program: &str, args: &[&str], input: &str) -> io::Result<String> {
-    let path = find(program).ok_or(io::ErrorKind::NotFound)?;
-    let mut child = Command::new(path)
-        .args(args)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let sent = child
-        .stdin
-        .take()
-        .map_or(Ok(()), |mut to| to.write_all(input.as_bytes()));
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        sent?;
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    // The first line says it; the others repeat the rule.
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.lines().next().unwrap_or_default().trim();
-    Err(io::Error::other(format!(
-        "{program} ended with {}: {said}",
-        output.status
-    )))
 }

@@ -37,17 +37,33 @@ pub(crate) fn all(spec: &InstanceSpec) -> Vec<(PathBuf, String)> {
             "passwd: files\ngroup: files\nhosts: files dns\n".to_owned(),
         ),
     ];
-    match spec.network {
-        Network::Host => {}
+    match &spec.network {
+        Network::Host | Network::Lesser(_) => {}
         // No resolver is reachable: an empty list makes the C library give up at once instead of asking 127.0.0.1.
-        Network::Isolated => files.push(("resolv.conf", "options timeout:1 attempts:1\n".to_owned())),
+        Network::Loopback => files.push(("resolv.conf", "options timeout:1 attempts:1\n".to_owned())),
         // The keeper answers there, and knows the host's own file of names too.
-        Network::Filtered(_) => files.push(("resolv.conf", "nameserver 127.0.0.1\n".to_owned())),
+        Network::Filtered(network) => {
+            let mut text = "nameserver 127.0.0.1\n".to_owned();
+            // What a machine is called in short, where names are not counted one by one.
+            if network.is_open() {
+                let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+                text.extend(search(&host));
+            }
+            files.push(("resolv.conf", text));
+        }
     }
     files
         .into_iter()
         .map(|(name, text)| (PathBuf::from("/etc").join(name), text))
         .collect()
+}
+
+/// The lines of a resolver's configuration that say what a short name is the beginning of.
+fn search(text: &str) -> impl Iterator<Item = String> {
+    text.lines()
+        .filter(|line| line.starts_with("search ") || line.starts_with("domain "))
+        .take(1)
+        .map(|line| format!("{line}\n"))
 }
 
 /// The host's names are worth knowing where its network is reachable.
@@ -57,8 +73,8 @@ fn hosts(spec: &InstanceSpec) -> String {
         spec.hostname
     );
     match spec.network {
-        Network::Isolated | Network::Filtered(_) => own,
-        Network::Host => match fs::read_to_string("/etc/hosts") {
+        Network::Loopback | Network::Filtered(_) => own,
+        Network::Host | Network::Lesser(_) => match fs::read_to_string("/etc/hosts") {
             Ok(text) if text.len() <= LARGEST_COPY => own + &text,
             _ => own,
         },

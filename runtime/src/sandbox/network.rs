@@ -12,7 +12,7 @@ use crate::sys::network::loopback_up;
 pub(crate) fn prepare(network: &Network) -> Result<(), StepError> {
     match network {
         // The keeper has prepared the one with a cable.
-        Network::Host | Network::Filtered(_) => Ok(()),
-        Network::Isolated => loopback_up().during("switch on the loopback device of the instance"),
+        Network::Host | Network::Lesser(_) | Network::Filtered(_) => Ok(()),
+        Network::Loopback => loopback_up().during("switch on the loopback device of the instance"),
     }
 }

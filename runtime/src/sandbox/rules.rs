@@ -8,10 +8,11 @@
 //! Per instance: `out_<n>` (through the host), `host_<n>` (to the host itself), `in_<n>` (from elsewhere) and the
 //! set `names_<n>`, which the keeper fills with the addresses behind allowed names for as long as they are valid.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::traffic::{Filtered, Protocol, Publish, Target};
+use crate::traffic::{Allow, Filtered, Protocol, Publish, Target};
 
 /// The table.
 const TABLE: &str = "inet redhold";
@@ -26,6 +27,25 @@ pub(crate) const NOWHERE: [&str; 6] = [
     "240.0.0.0/4",
 ];
 
+/// The same of IPv6: none and loopback, IPv4 in disguise, a translator's way to links of IPv4, links, sites as they once
+/// were, groups, and where clouds keep what only the machine may ask (Amazon's, Google's).
+pub(crate) const NOWHERE6: [&str; 8] = [
+    "::/127",
+    "::ffff:0:0/96",
+    "64:ff9b::a9fe:0/112",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+    "fd00:ec2::/32",
+    "fd20:ce::254/128",
+];
+
+/// With what either end of a cable asks for the other's hardware address (RFC 4861) on behalf of an address that is not
+/// its own: the host's, and the instance's.
+pub(crate) const GATEWAY_LINK6: &str = "fe80::1";
+/// See [`GATEWAY_LINK6`].
+pub(crate) const LINK6: &str = "fe80::2";
+
 /// More addresses than any honest list of names has; a name's owner may answer with others each time.
 const MOST_NAMES: u32 = 4096;
 
@@ -36,8 +56,12 @@ add map inet redhold out { type ifname : verdict; }
 add map inet redhold host { type ifname : verdict; }
 add map inet redhold into { type ifname : verdict; }
 add set inet redhold addresses { type ipv4_addr; }
+add set inet redhold addresses6 { type ipv6_addr; }
 add map inet redhold published { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
 add map inet redhold published_everywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
+add map inet redhold published6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+add map inet redhold published6_everywhere { type inet_proto . inet_service : ipv6_addr . inet_service; }
+add map inet redhold loopback { type ifname . ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
 add chain inet redhold leave { type filter hook forward priority 0; policy accept; }
 add chain inet redhold enter { type filter hook forward priority 1; policy accept; }
 add chain inet redhold input { type filter hook input priority 0; policy accept; }
@@ -47,7 +71,8 @@ add chain inet redhold postrouting { type nat hook postrouting priority 100; pol
 ";
 
 /// The rules of the frame. Leaving and entering are two chains, because an instance that names a neighbour leaves
-/// its own cable and enters the other's: both must agree.
+/// its own cable and enters the other's: both must agree. The loopback address of IPv6 is left alone: nothing that
+/// comes from it may cross a device (there is no `route_localnet` of IPv6), so that a client would wait in vain.
 const FIXED: &str = "\
 flush chain inet redhold leave
 add rule inet redhold leave iifname vmap @out
@@ -59,14 +84,21 @@ flush chain inet redhold input
 add rule inet redhold input iifname vmap @host
 add rule inet redhold input iifname \"redhold*\" drop
 flush chain inet redhold prerouting
+add rule inet redhold prerouting dnat ip to iifname . ip daddr . meta l4proto . th dport map @loopback
 add rule inet redhold prerouting dnat ip to ip daddr . meta l4proto . th dport map @published
-add rule inet redhold prerouting fib daddr type local dnat ip to meta l4proto . th dport map @published_everywhere
+add rule inet redhold prerouting meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @published_everywhere
+add rule inet redhold prerouting dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
+add rule inet redhold prerouting meta nfproto ipv6 fib daddr type local dnat ip6 to meta l4proto . th dport map @published6_everywhere
 flush chain inet redhold output
+add rule inet redhold output ip6 daddr ::1 accept
 add rule inet redhold output dnat ip to ip daddr . meta l4proto . th dport map @published
-add rule inet redhold output fib daddr type local dnat ip to meta l4proto . th dport map @published_everywhere
+add rule inet redhold output meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @published_everywhere
+add rule inet redhold output dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6
+add rule inet redhold output meta nfproto ipv6 fib daddr type local dnat ip6 to meta l4proto . th dport map @published6_everywhere
 flush chain inet redhold postrouting
 add rule inet redhold postrouting ip saddr @addresses oifname != \"redhold*\" masquerade
 add rule inet redhold postrouting ip saddr 127.0.0.0/8 oifname \"redhold*\" masquerade
+add rule inet redhold postrouting ip6 saddr @addresses6 oifname != \"redhold*\" masquerade
 ";
 
 /// Name of the host's end of the cable. At most 15 bytes (`IFNAMSIZ`), which eight hexadecimal digits just fill.
@@ -77,71 +109,135 @@ pub(crate) fn device(number: u32) -> String {
 /// Everything of one instance, in one transaction that fails when another one has its number or a port of it.
 pub(crate) fn install(network: &Filtered) -> String {
     let n = network.number;
-    let mut text = format!("{FRAME}{FIXED}");
-    let mut line = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
-    line(format!(
-        "create set {TABLE} names_{n} {{ type ipv4_addr . inet_proto . inet_service; flags timeout; size {MOST_NAMES}; }}"
-    ));
-    for chain in ["out", "host", "in"] {
-        line(format!("create chain {TABLE} {chain}_{n}"));
+    let mut text = Text::beginning(&[FRAME, FIXED]);
+    for (set, kind) in names_sets(n) {
+        text.line(format!("create set {TABLE} {set} {}", names_set(kind)));
     }
-    let own = network.address;
+    for chain in ["out", "host", "in"] {
+        text.line(format!("create chain {TABLE} {chain}_{n}"));
+    }
     for chain in ["out", "host"] {
-        let mut rule = |rule: String| line(format!("add rule {TABLE} {chain}_{n} {rule}"));
-        rule("meta nfproto != ipv4 drop".to_owned());
-        rule(format!("ip saddr != {own} drop"));
-        rule("ct state established,related accept".to_owned());
-        // Only by its very address: a wider block that happens to hold the host's opens nothing there. What was
-        // named is what the instance asked for, before a published port turned it into a neighbour's.
-        for (address, port, protocol) in singles(network) {
-            let protocol = protocol.as_str();
-            rule(format!(
-                "meta l4proto {protocol} ct original ip daddr {address} ct original proto-dst {port} accept"
-            ));
-        }
+        begin(network, chain, &mut text);
         if chain == "out" {
-            rule(format!(
-                "ip daddr {{ {}, {} }} reject",
-                network.pool,
-                NOWHERE.join(", ")
+            open_outside(network, &mut text);
+        } else if network.v6.is_some() {
+            // How either end finds the other (RFC 4861), which no connection's state tells.
+            text.line(format!(
+                "add rule {TABLE} host_{n} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept"
             ));
-            for allow in &network.allow {
-                let (protocol, port) = (allow.protocol.as_str(), allow.port);
-                match &allow.target {
-                    Target::Anywhere => rule(format!("{protocol} dport {port} accept")),
-                    Target::Range(range) if range.single().is_none() => {
-                        rule(format!("ip daddr {range} {protocol} dport {port} accept"));
-                    }
-                    // The one stands above, the other in the set.
-                    Target::Range(_) | Target::Name(_) => {}
-                }
-            }
-            rule(format!("ip daddr . meta l4proto . th dport @names_{n} accept"));
         }
         // Told at once rather than after a time-out.
-        rule("meta l4proto tcp reject with tcp reset".to_owned());
-        rule("reject".to_owned());
+        text.line(format!(
+            "add rule {TABLE} {chain}_{n} meta l4proto tcp reject with tcp reset"
+        ));
+        text.line(format!("add rule {TABLE} {chain}_{n} reject"));
     }
-    let mut rule = |rule: String| line(format!("add rule {TABLE} in_{n} {rule}"));
-    rule("meta nfproto != ipv4 drop".to_owned());
+    let mut rule = |rule: String| text.line(format!("add rule {TABLE} in_{n} {rule}"));
+    if network.v6.is_none() {
+        rule("meta nfproto != ipv4 drop".to_owned());
+    }
     rule("ct state established,related accept".to_owned());
     for publish in &network.publish {
         let (protocol, to) = (publish.protocol.as_str(), publish.to);
         rule(format!("ct status dnat {protocol} dport {to} accept"));
     }
     rule("drop".to_owned());
-    for publish in &network.publish {
-        let (key, value) = published(publish, own);
-        line(format!("create element {TABLE} {key} : {value} }}"));
+    for element in network.publish.iter().flat_map(|one| published(one, network)) {
+        text.line(format!("create element {TABLE} {element}"));
     }
-    line(format!("add element {TABLE} addresses {{ {own} }}"));
+    for element in loopback_elements(network) {
+        text.line(format!("create element {TABLE} {element}"));
+    }
+    for element in own(network) {
+        text.line(format!("add element {TABLE} {element}"));
+    }
     for (map, chain) in MAPS {
-        line(element("create", network.number, map, chain));
+        text.line(element("create", network.number, map, chain));
     }
-    text
+    text.0
+}
+
+/// Lines for `nft`.
+struct Text(String);
+
+impl Text {
+    fn beginning(parts: &[&str]) -> Self {
+        Self(parts.concat())
+    }
+
+    fn line(&mut self, line: impl AsRef<str>) {
+        self.0.push_str(line.as_ref());
+        self.0.push('\n');
+    }
+}
+
+/// What holds for everything that comes from inside: whose it is, what was begun already, and what was named.
+fn begin(network: &Filtered, chain: &str, text: &mut Text) {
+    let n = network.number;
+    let mut rule = |rule: String| text.line(format!("add rule {TABLE} {chain}_{n} {rule}"));
+    rule(format!("ip saddr != {} drop", network.address));
+    match network.v6 {
+        Some(ends) if chain == "host" => {
+            rule(format!("ip6 saddr != {{ {}, {LINK6} }} drop", ends.address));
+        }
+        Some(ends) => rule(format!("ip6 saddr != {} drop", ends.address)),
+        None => rule("meta nfproto != ipv4 drop".to_owned()),
+    }
+    rule("ct state established,related accept".to_owned());
+    // Only by its very address: a wider block that happens to hold the host's opens nothing there. What was
+    // named is what the instance asked for, before a published port turned it into a neighbour's.
+    for (address, port, protocol) in singles(network) {
+        let (protocol, ip) = (protocol.as_str(), family(address));
+        // Where the way to the host's loopback begins.
+        let address = match address.is_loopback() {
+            true => network.gateway.into(),
+            false => address,
+        };
+        rule(format!(
+            "meta l4proto {protocol} ct original {ip} daddr {address} ct original proto-dst {port} accept"
+        ));
+    }
+}
+
+/// What an instance reaches through the host.
+fn open_outside(network: &Filtered, text: &mut Text) {
+    let n = network.number;
+    let mut rule = |rule: String| text.line(format!("add rule {TABLE} out_{n} {rule}"));
+    // One rule for each block: those of a person may overlap.
+    rule(format!("ip daddr {} reject", network.pool));
+    rule(format!("ip daddr {{ {} }} reject", NOWHERE.join(", ")));
+    if let Some(ends) = network.v6 {
+        rule(format!("ip6 daddr {} reject", ends.pool));
+        rule(format!("ip6 daddr {{ {} }} reject", NOWHERE6.join(", ")));
+    }
+    for range in &network.deny {
+        let ip = if range.is_v6() { "ip6" } else { "ip" };
+        rule(format!("{ip} daddr {range} reject"));
+    }
+    for allow in &network.allow {
+        let Allow::Port {
+            target,
+            port,
+            protocol,
+        } = allow
+        else {
+            rule("accept".to_owned());
+            continue;
+        };
+        let protocol = protocol.as_str();
+        match target {
+            Target::Anywhere => rule(format!("{protocol} dport {port} accept")),
+            Target::Range(range) if range.single().is_none() => {
+                let ip = if range.is_v6() { "ip6" } else { "ip" };
+                rule(format!("{ip} daddr {range} {protocol} dport {port} accept"));
+            }
+            // The one stands above, the other in the set.
+            Target::Range(_) | Target::Name(_) => {}
+        }
+    }
+    for ((set, _), ip) in names_sets(n).into_iter().zip(["ip", "ip6"]) {
+        rule(format!("{ip} daddr . meta l4proto . th dport @{set} accept"));
+    }
 }
 
 const MAPS: [(&str, &str); 3] = [("out", "out"), ("host", "host"), ("into", "in")];
@@ -151,48 +247,58 @@ fn element(verb: &str, number: u32, map: &str, chain: &str) -> String {
     format!("{verb} element {TABLE} {map} {{ \"{device}\" : jump {chain}_{number} }}")
 }
 
+/// The sets of addresses behind allowed names, with the kind of address.
+fn names_sets(number: u32) -> [(String, &'static str); 2] {
+    [
+        (format!("names_{number}"), "ipv4_addr"),
+        (format!("names6_{number}"), "ipv6_addr"),
+    ]
+}
+
+fn names_set(kind: &str) -> String {
+    format!("{{ type {kind} . inet_proto . inet_service; flags timeout; size {MOST_NAMES}; }}")
+}
+
 /// Everything of one instance taken away; whatever is gone already is added first, so that nothing fails for it.
 pub(crate) fn remove(network: &Filtered) -> String {
     let n = network.number;
-    let mut text = FRAME.to_owned();
-    let mut line = |line: String| {
-        text.push_str(&line);
-        text.push('\n');
-    };
+    let mut text = Text::beginning(&[FRAME]);
     for chain in ["out", "host", "in"] {
-        line(format!("add chain {TABLE} {chain}_{n}"));
+        text.line(format!("add chain {TABLE} {chain}_{n}"));
     }
-    line(format!(
-        "add set {TABLE} names_{n} {{ type ipv4_addr . inet_proto . inet_service; flags timeout; size {MOST_NAMES}; }}"
-    ));
+    for (set, kind) in names_sets(n) {
+        text.line(format!("add set {TABLE} {set} {}", names_set(kind)));
+    }
     for (map, chain) in MAPS {
-        line(element("add", n, map, chain));
-        line(element("delete", n, map, chain));
+        text.line(element("add", n, map, chain));
+        text.line(element("delete", n, map, chain));
     }
-    for publish in &network.publish {
-        let (key, value) = published(publish, network.address);
-        line(format!("add element {TABLE} {key} : {value} }}"));
-        line(format!("delete element {TABLE} {key} : {value} }}"));
-    }
-    let own = network.address;
-    for verb in ["add", "delete"] {
-        line(format!("{verb} element {TABLE} addresses {{ {own} }}"));
+    let published = network.publish.iter().flat_map(|one| published(one, network));
+    for element in published.chain(loopback_elements(network)).chain(own(network)) {
+        text.line(format!("add element {TABLE} {element}"));
+        text.line(format!("delete element {TABLE} {element}"));
     }
     for chain in ["out", "host", "in"] {
-        line(format!("flush chain {TABLE} {chain}_{n}"));
-        line(format!("delete chain {TABLE} {chain}_{n}"));
+        text.line(format!("flush chain {TABLE} {chain}_{n}"));
+        text.line(format!("delete chain {TABLE} {chain}_{n}"));
     }
-    line(format!("delete set {TABLE} names_{n}"));
-    text
+    for (set, _) in names_sets(n) {
+        text.line(format!("delete set {TABLE} {set}"));
+    }
+    text.0
 }
 
 /// Opens addresses behind a name for some seconds. Deleted in between, because adding what is there leaves its time
 /// as it was.
-pub(crate) fn open(number: u32, doors: &[(Ipv4Addr, Protocol, u16)], seconds: u32) -> String {
+pub(crate) fn open(number: u32, doors: &[(IpAddr, Protocol, u16)], seconds: u32) -> String {
     let mut text = String::new();
     for (address, protocol, port) in doors {
+        let set = match address {
+            IpAddr::V4(_) => "names",
+            IpAddr::V6(_) => "names6",
+        };
         let door = format!(
-            "{TABLE} names_{number} {{ {address} . {} . {port}",
+            "{TABLE} {set}_{number} {{ {address} . {} . {port}",
             protocol.as_str()
         );
         let _ = writeln!(text, "add element {door} }}");
@@ -221,22 +327,83 @@ pub(crate) fn has(listed: &str, number: u32) -> bool {
 }
 
 /// The list's single addresses.
-fn singles(network: &Filtered) -> impl Iterator<Item = (Ipv4Addr, u16, Protocol)> {
-    network.allow.iter().filter_map(|allow| match allow.target {
-        Target::Range(range) => Some((range.single()?, allow.port, allow.protocol)),
-        Target::Anywhere | Target::Name(_) => None,
+fn singles(network: &Filtered) -> impl Iterator<Item = (IpAddr, u16, Protocol)> {
+    network.allow.iter().filter_map(|allow| match allow {
+        Allow::Port {
+            target: Target::Range(range),
+            port,
+            protocol,
+        } => Some((range.single()?, *port, *protocol)),
+        _ => None,
     })
 }
 
-/// Map and opened key, and the value, of a published port.
-fn published(publish: &Publish, own: Ipv4Addr) -> (String, String) {
-    let (protocol, port) = (publish.protocol.as_str(), publish.port);
-    let key = if publish.address.is_unspecified() {
-        format!("published_everywhere {{ {protocol} . {port}")
-    } else {
-        format!("published {{ {} . {protocol} . {port}", publish.address)
-    };
-    (key, format!("{own} . {}", publish.to))
+/// What of the host's loopback was named.
+pub(crate) fn loopbacks(network: &Filtered) -> impl Iterator<Item = (u16, Protocol)> {
+    singles(network)
+        .filter(|(address, ..)| address.is_loopback())
+        .map(|(_, port, protocol)| (port, protocol))
+}
+
+/// The elements by which the host's end of the cable leads on to the host's loopback.
+fn loopback_elements(network: &Filtered) -> impl Iterator<Item = String> {
+    let (device, gateway) = (device(network.number), network.gateway);
+    let ports: BTreeSet<_> = loopbacks(network).collect();
+    ports.into_iter().map(move |(port, protocol)| {
+        let protocol = protocol.as_str();
+        format!("loopback {{ \"{device}\" . {gateway} . {protocol} . {port} : 127.0.0.1 . {port} }}")
+    })
+}
+
+/// The packet filter inside: by it the named ports of the instance's own loopback lead to the host's end of the cable.
+pub(crate) fn inside(network: &Filtered) -> String {
+    let mut text = "\
+        add table ip redhold\n\
+        add chain ip redhold output { type nat hook output priority -100; policy accept; }\n\
+        add chain ip redhold postrouting { type nat hook postrouting priority 100; policy accept; }\n\
+        add rule ip redhold postrouting ip saddr 127.0.0.0/8 oifname \"eth0\" masquerade\n"
+        .to_owned();
+    for (port, protocol) in loopbacks(network) {
+        let (protocol, gateway) = (protocol.as_str(), network.gateway);
+        let _ = writeln!(
+            text,
+            "add rule ip redhold output ip daddr 127.0.0.1 {protocol} dport {port} dnat to {gateway}:{port}"
+        );
+    }
+    text
+}
+
+const fn family(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "ip",
+        IpAddr::V6(_) => "ip6",
+    }
+}
+
+/// The elements of its own addresses.
+fn own(network: &Filtered) -> impl Iterator<Item = String> {
+    let v6 = network
+        .v6
+        .map(|ends| format!("addresses6 {{ {} }}", ends.address));
+    std::iter::once(format!("addresses {{ {} }}", network.address)).chain(v6)
+}
+
+/// The elements of a published port.
+fn published(publish: &Publish, network: &Filtered) -> impl Iterator<Item = String> {
+    let (protocol, port, to) = (publish.protocol.as_str(), publish.port, publish.to);
+    let address = publish.address;
+    let of = |v6: bool| address.is_none_or(|address| address.is_ipv6() == v6);
+    let key = address
+        .filter(|address| !address.is_unspecified())
+        .map(|address| format!("{address} . "));
+    let map = if key.is_some() { "" } else { "_everywhere" };
+    let key = key.unwrap_or_default();
+    let element =
+        |six: &str, own: IpAddr| format!("published{six}{map} {{ {key}{protocol} . {port} : {own} . {to} }}");
+    let four = of(false).then(|| element("", network.address.into()));
+    let inside: Option<Ipv6Addr> = network.v6.filter(|_| of(true)).map(|ends| ends.address);
+    let six = inside.map(|own| element("6", own.into()));
+    four.into_iter().chain(six)
 }
 
 #[cfg(test)]
@@ -246,9 +413,14 @@ mod tests {
     fn network() -> Filtered {
         let pool: crate::traffic::Range = "100.96.0.0/12".parse().expect("a block");
         let (gateway, address) = pool.pair(10).expect("a cable");
+        let pool6: crate::traffic::Range = "fd00:1::/64".parse().expect("a block");
+        let ends = pool6.pair6(10).expect("a cable");
         let allow = [
             "10.0.0.0/8:502",
             "192.0.2.7:161/udp",
+            "localhost:1884",
+            "[2001:db8::7]:161/udp",
+            "[2001:db8::/32]:502",
             "*:443",
             "broker.example.com:1883",
         ];
@@ -257,9 +429,15 @@ mod tests {
             gateway,
             address,
             pool,
+            v6: Some(crate::traffic::Ends6 {
+                gateway: ends.0,
+                address: ends.1,
+                pool: pool6,
+            }),
+            deny: vec!["10.9.0.0/16".parse().expect("a block")],
             allow: allow.map(|text| text.parse().expect("a destination")).to_vec(),
             publish: vec![Publish {
-                address: Ipv4Addr::UNSPECIFIED,
+                address: None,
                 port: 1883,
                 to: 1884,
                 protocol: Protocol::Tcp,
@@ -271,17 +449,47 @@ mod tests {
     fn what_is_nobody_s_is_refused_before_any_block_is_allowed() {
         let text = install(&network());
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no `{part}` in {text}"));
-        let refused = at("out_10 ip daddr { 100.96.0.0/12, ");
-        assert!(at("out_10 meta l4proto udp ct original ip daddr 192.0.2.7") < refused);
-        assert!(refused < at("out_10 ip daddr 10.0.0.0/8 tcp dport 502 accept"));
-        assert!(refused < at("out_10 tcp dport 443 accept"));
-        assert!(refused < at("@names_10 accept"));
-        // The host itself is reached by nothing but a single address.
+        let refused = [
+            "out_10 ip daddr 100.96.0.0/12 reject",
+            "out_10 ip daddr { 0.0.0.0/8, ",
+            "out_10 ip daddr 10.9.0.0/16 reject",
+            "out_10 ip6 daddr fd00:1::/64 reject",
+            "out_10 ip6 daddr { ::/127, ",
+        ];
+        let (first, last) = (
+            refused.iter().map(|part| at(part)).min(),
+            refused.iter().map(|part| at(part)).max(),
+        );
+        for single in ["ip daddr 192.0.2.7", "ip6 daddr 2001:db8::7"] {
+            assert!(Some(at(&format!("out_10 meta l4proto udp ct original {single}"))) < first);
+        }
+        for wide in [
+            "out_10 ip daddr 10.0.0.0/8 tcp dport 502 accept",
+            "out_10 ip6 daddr 2001:db8::/32 tcp dport 502 accept",
+            "out_10 tcp dport 443 accept",
+            "@names_10 accept",
+            "@names6_10 accept",
+        ] {
+            assert!(last < Some(at(wide)), "{wide}");
+        }
+        assert!(!text.contains("out_10 accept"));
+        // The host itself is reached by nothing but a single address; neighbours on a link find each other.
         let host: Vec<&str> = text
             .lines()
             .filter(|line| line.contains("host_10 ") && line.ends_with("accept"))
             .collect();
-        assert_eq!(host.len(), 2, "{host:?}");
+        assert_eq!(host.len(), 5, "{host:?}");
+    }
+
+    #[test]
+    fn everything_outside_comes_after_what_is_closed() {
+        let mut network = network();
+        network.allow = vec![Allow::Outside];
+        let text = install(&network);
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no `{part}` in {text}"));
+        assert!(at("out_10 ip6 daddr { ::/127, ") < at("out_10 ip daddr 10.9.0.0/16 reject"));
+        assert!(at("out_10 ip daddr 10.9.0.0/16 reject") < at("out_10 accept"));
+        assert!(!text.contains("host_10 accept"));
     }
 
     #[test]
@@ -293,6 +501,7 @@ mod tests {
             assert!(removed.contains(&gone), "{gone} in {removed}");
         }
         assert!(removed.contains("delete element inet redhold addresses { 100.96.0.21 }"));
+        assert!(removed.contains("delete element inet redhold addresses6 { fd00:1::15 }"));
         assert_eq!(device(u32::MAX).len(), 15);
     }
 }

@@ -18,7 +18,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use crate::error::{During, StepError};
 use crate::record::RESOLVER_FILE;
 use crate::sandbox::idmap::{self, Identity};
-use crate::spec::{Access, InstanceSpec, Mount, Network};
+use crate::spec::{Access, InstanceSpec, Mount};
 use crate::sys::clone::SingleThread;
 use crate::sys::mount::{Attributes, detached_tree, set_attributes};
 
@@ -53,7 +53,7 @@ pub(crate) fn open(
         sources.push(copy(&at, &path, path.clone(), flags, None)?);
     }
     let resolver = Path::new("/etc/resolv.conf");
-    if spec.network == Network::Host && !spec.mounts.iter().any(|mount| mount.target == resolver) {
+    if spec.network.is_hosts() && !spec.mounts.iter().any(|mount| mount.target == resolver) {
         let mount = Mount {
             source: spec.run_dir.join(RESOLVER_FILE),
             target: resolver.to_owned(),

@@ -1,10 +1,12 @@
 //! The loopback device of a new network namespace, and ports that are taken without anybody listening.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
+};
 
 use super::answer;
 
@@ -40,18 +42,20 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     answer(libc::c_long::from(value)).map(drop)
 }
 
-/// Takes a TCP port without listening on it, so that nobody else can.
+/// Takes a port without listening on it, so that nobody else can. One of IPv6 is of IPv6 only.
 ///
 /// # Errors
 /// The kernel's: `EADDRINUSE` when somebody has it, `EADDRNOTAVAIL` when the address is not this host's.
-pub(crate) fn hold_port(at: SocketAddrV4) -> io::Result<OwnedFd> {
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Stream,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+pub(crate) fn hold_port(at: SocketAddr, kind: SockType) -> io::Result<OwnedFd> {
+    let family = match at {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    if at.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
     // Without SO_REUSEADDR: a bind of somebody else's must fail, whatever that one asked for.
-    bind(socket.as_raw_fd(), &SockaddrIn::from(at))?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
     Ok(socket)
 }

@@ -1,4 +1,6 @@
-// The guest's side of the channel to its keeper, descriptor 4: JSON lines, and an empty line as heartbeat.
+// The guest's side of the channel to its keeper, descriptor 4: JSON lines, and an empty line as the proof that the event
+// loop turns. The keeper asks for that proof, and only when it cannot see it from outside: nothing here has a timer, so
+// that an idle Node-RED stays asleep.
 //
 // Nothing here may hold up or end Node-RED: a keeper that is gone or slow costs messages, never the instance.
 'use strict'
@@ -7,14 +9,14 @@ const fs = require('node:fs')
 const net = require('node:net')
 
 const DESCRIPTOR = 4
-const BEAT_MS = 1000
 // Beyond this many unsent bytes messages are dropped. The kernel's own buffer holds some 200 KiB before that.
 const BACKLOG = 64 * 1024
 
 let socket = null
 let state = null
 let stale = false
-const beats = []
+// Longest time in milliseconds for which the loop was seen to be held up, since that was last asked for.
+let delay = 0
 const requests = new Map()
 
 function open(nodeRed) {
@@ -34,8 +36,8 @@ function open(nodeRed) {
     socket.unref()
   }
   send({ type: 'hello', node: process.version, nodeRed })
-  // An interval of a second costs about a second of CPU per hour. The loop is proven to turn by its own timer.
-  setInterval(beat, BEAT_MS).unref()
+  requests.set('turn', turn)
+  send({ type: 'askable' })
   // An error that nobody caught ends red.js; this sees it first and changes nothing about it.
   process.on('uncaughtExceptionMonitor', (error) => failed(text(error)))
 }
@@ -45,9 +47,17 @@ function close() {
   socket = null
 }
 
-function beat() {
-  if (socket && socket.writableLength === 0) socket.write('\n')
-  for (const each of beats) each()
+// How late a question is read is how long the loop was held up; both sides read the same clock.
+function turn({ at }) {
+  socket?.write('\n')
+  const late = Number(process.hrtime.bigint() / 1000000n) - at
+  if (late > delay) delay = late
+}
+
+function takeDelay() {
+  const longest = delay
+  delay = 0
+  return longest
 }
 
 function send(message) {
@@ -113,8 +123,7 @@ module.exports = {
   announce,
   failed,
   text,
-  // Calls `each` with every heartbeat.
-  everyBeat: (each) => beats.push(each),
+  takeDelay,
   // Calls `then` when the keeper asks for `op`.
   on: (op, then) => requests.set(op, then),
 }

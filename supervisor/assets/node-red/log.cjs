@@ -84,4 +84,5 @@ function stack(msg) {
 module.exports = {
   handler: () => handle,
   fatal: (msg) => record({ level: 'fatal', msg }),
+  warn: (msg) => record({ level: 'warn', msg }),
 }

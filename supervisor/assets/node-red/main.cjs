@@ -7,6 +7,7 @@ const path = require('node:path')
 const Module = require('node:module')
 
 const values = require('./settings.json')
+require('./secrets.cjs')
 const channel = require('./channel.cjs')
 const levers = require('./levers.cjs')
 
@@ -25,7 +26,7 @@ require('./state.cjs').watch(values.modules, channel, () => {
   allLoaded()
   listen()
 })
-require('./memory.cjs').watch(channel)
+require('./memory.cjs').watch(channel, require('./figures.cjs').watch(values.modules, channel))
 require('./stack.cjs').watch(channel)
 if (values.warm) require('./warm.cjs').leaveWhenReady(values.modules, channel)
 

@@ -7,12 +7,19 @@ const childProcess = require('node:child_process')
 const { randomUUID } = require('node:crypto')
 const path = require('node:path')
 
+const log = require('./log.cjs')
+
 // A request is said again until it is answered: whoever works on it may be replaced meanwhile and begins anew.
 const AGAIN_MS = 3000
-// Without a word for so long nobody is there.
-const PATIENCE_MS = 45_000
+// Without a word for so long the supervisor is away: its log says so, and the request goes on waiting.
+const UNEASY_MS = 15_000
+// As long as the front waits for an answer. Nobody waits for this one any more then.
+const PATIENCE_MS = 15 * 60_000
 
-const NOBODY = 'the host does not answer, so npm was not started: try again in a moment'
+const AWAY = 'npm waits: the supervisor of this host is away. It is done as soon as that is back; whoever runs the host ' +
+  'sees why with `systemctl status redhold`'
+const NOBODY = 'the supervisor of this host was away for 15 minutes, so npm was not started and nothing was changed: ' +
+  'have it started again (systemctl start redhold), then do this once more'
 
 function handOver(modules, channel) {
   const npm = path.join(modules, 'npm/bin/npm-cli.js')
@@ -56,9 +63,13 @@ function asker(channel) {
     new Promise((resolve) => {
       const id = randomUUID()
       let silentSince = Date.now()
+      let uneasy = false
       const say = () => {
-        if (Date.now() - silentSince > PATIENCE_MS) end({ code: 1, stdout: '', stderr: NOBODY })
-        else channel.send({ type: 'npm', id, args })
+        const silent = Date.now() - silentSince
+        if (silent > PATIENCE_MS) return end({ code: 1, stdout: '', stderr: NOBODY })
+        if (silent > UNEASY_MS && !uneasy) log.warn(AWAY)
+        uneasy = silent > UNEASY_MS
+        channel.send({ type: 'npm', id, args })
       }
       const timer = setInterval(say, AGAIN_MS)
       function end(answer) {

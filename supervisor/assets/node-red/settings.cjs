@@ -1,12 +1,19 @@
 // Node-RED's settings. The values come from settings.json beside this file; nothing here is generated.
 'use strict'
 
+const path = require('node:path')
+
 const values = require('./settings.json')
+const secrets = require('./secrets.cjs')
 const log = require('./log.cjs')
 
 const NO_INSTALLS = { allowInstall: false, allowUpdate: false, allowUpload: false }
 
 const { editorTheme = {}, ...extra } = values.extra
+
+// Node-RED reads the icon of its page from a file.
+const favicon = editorTheme.page?.favicon
+if (typeof favicon === 'string') editorTheme.page.favicon = path.resolve(values.files, favicon)
 
 const settings = {
   // Settings of an imported project come first, so that none of them can undo what the host relies on.
@@ -37,15 +44,15 @@ const settings = {
   },
 }
 
-if (typeof values.credentialSecret === 'string') settings.credentialSecret = values.credentialSecret
+if (typeof secrets.credentialSecret === 'string') settings.credentialSecret = secrets.credentialSecret
 if (values.safeMode) settings.safeMode = true
 if (values.nodesExcludes.length > 0) settings.nodesExcludes = values.nodesExcludes
 
-if (typeof values.voucher === 'string') {
+if (typeof secrets.voucher === 'string') {
   // Whoever may edit was let in by the host's front, which says so with what only it and this instance know.
   const { createHash, timingSafeEqual } = require('node:crypto')
   const digest = (text) => createHash('sha256').update(String(text)).digest()
-  const expected = digest(values.voucher)
+  const expected = digest(secrets.voucher)
   const operator = { username: 'operator', permissions: '*' }
   settings.adminAuth = {
     tokenHeader: 'x-redhold-voucher',

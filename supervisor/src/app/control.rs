@@ -12,21 +12,25 @@ use tokio::sync::broadcast::error::RecvError;
 use tracing::warn;
 
 use crate::acme::Acme;
+use crate::alerts::Alerts;
 use crate::config::Config;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
-use crate::instances::model::Instance;
+use crate::instances::model::{EditorSettings, Instance};
+use crate::instances::networks::Networks;
 use crate::instances::queue::StartQueue;
+use crate::instances::tokens::EndpointToken;
 use crate::instances::{Instances, Shared};
+use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::proxy::Answers;
 use crate::proxy::access::Gate;
 use crate::proxy::table::{Entry, HostTable};
-use crate::secret::{HostKey, Secret};
+use crate::secret::HostKey;
 use crate::shutdown::Tasks;
 use crate::stacks::Stacks;
 use crate::store::Store;
-use crate::store::table::Table;
+use crate::store::table::{Table, Versioned};
 use crate::web::state::Addresses;
 use crate::web::switch::Switch;
 use crate::web::{self, AppState, local};
@@ -41,6 +45,7 @@ pub(super) struct Base {
     pub(super) stacks: Arc<Stacks>,
     pub(super) isolation: Isolation,
     pub(super) disks: Arc<Disks>,
+    pub(super) networks: Networks,
     pub(super) addresses: Addresses,
     pub(super) answers: Arc<OnceLock<Answers>>,
     pub(super) table: Arc<HostTable>,
@@ -75,17 +80,24 @@ impl Control {
             stacks: base.stacks.clone(),
             key: base.key.clone(),
             queue: StartQueue::new(base.config.starts_at_once),
-            // The program that runs, also after the file was replaced by a newer one.
-            executable: PathBuf::from(ground::EXECUTABLE),
+            executable: PathBuf::from(paths::EXECUTABLE),
             isolation: base.isolation,
             control_group: base.config.control_group.clone(),
             disks: base.disks.clone(),
             npm: ground::npm(&base.stacks),
-            pool: base.config.network_pool,
+            networks: base.networks.clone(),
         });
         let instances = Instances::open(shared).await?;
         let tasks = Tasks::default();
+        let alerts = Alerts::open(
+            store.clone(),
+            instances.clone(),
+            base.config.alerts.clone(),
+            base.config.domain.clone(),
+            base.addresses.of("{name}"),
+        );
         let state = AppState {
+            alerts: alerts.clone(),
             instances: instances.clone(),
             store: store.clone(),
             stacks: base.stacks.clone(),
@@ -94,6 +106,7 @@ impl Control {
             answers: base.answers.clone(),
             addresses: base.addresses.clone(),
             certificates: base.acme.as_ref().map(Acme::shelf),
+            networks: base.networks.view(),
         };
         let api = base
             .api
@@ -107,11 +120,13 @@ impl Control {
             names: base.acme.clone().zip(Some(base.config.domain.clone())),
         };
         filled.fill()?;
-        base.switch.on(web::router(state).0);
+        base.switch.on(web::router(state));
         // While nobody decides, who knocks waits in the socket's queue.
         let accepting = local::serve(api, base.desk.clone(), tasks.clone(), base.tasks.clone());
         tasks.spawn(accepting);
         tasks.spawn(filled.keep(store.clone(), tasks.clone()));
+        tasks.spawn(until_the_end(instances.clone(), tasks.clone()));
+        tasks.spawn(alerts.run(tasks.clone()));
         Ok(Self {
             store,
             instances,
@@ -121,8 +136,8 @@ impl Control {
 
     /// The file storages of all instances.
     pub(super) fn storages(&self) -> Result<Vec<PathBuf>, Problem> {
-        let views = self.instances.list()?.into_iter();
-        Ok(views.map(|view| self.instances.place(&view.id).files()).collect())
+        let files = |instance: Versioned<Instance>| self.instances.place(&instance.record.id).files();
+        Ok(self.instances.records()?.map(files).collect())
     }
 
     /// Ends everything but what the store itself needs: no request is taken, those under way have `grace`, and the
@@ -135,6 +150,25 @@ impl Control {
         self.store
     }
 }
+
+/// What is looked at from time to time, beside the actors.
+async fn until_the_end(instances: Arc<Instances>, tasks: Tasks) {
+    let uses = async {
+        loop {
+            tokio::time::sleep(USES).await;
+            instances.write_uses().await;
+        }
+    };
+    tokio::select! {
+        () = instances.watch_loads() => {}
+        () = instances.maintain() => {}
+        () = uses => {}
+        () = tasks.ending() => instances.write_uses().await,
+    }
+}
+
+/// How often is written when tokens were used.
+const USES: Duration = Duration::from_secs(60);
 
 /// The names of the host: where each leads, and whose certificates are wanted.
 struct Filled {
@@ -150,18 +184,17 @@ impl Filled {
     fn fill(&self) -> Result<(), Problem> {
         let mut entries = HashMap::new();
         let mut names = BTreeSet::new();
-        for view in self.instances.list()? {
-            let record = self.instances.record(&view.id)?.record;
-            if view.delete_at_ms.is_none() {
+        for Versioned { record, .. } in self.instances.records()? {
+            if record.delete_at_ms.is_none() {
                 names.insert(record.name.clone());
             }
-            let Some(upstream) = self.instances.upstream(&view.id) else {
+            let Some(upstream) = self.instances.upstream(&record.id) else {
                 continue;
             };
             let http = &record.settings.http;
             let password = http.password.as_ref().and_then(|hidden| {
-                let opened = self.key.open_sealed(&record.id, &hidden.sealed);
-                opened.map(|secret| Secret::new(secret.reveal().to_owned())).ok()
+                // One that does not open admits nobody.
+                self.key.open_sealed(&record.id, &hidden.sealed).ok()
             });
             let editor = &record.settings.editor;
             entries.insert(
@@ -173,6 +206,8 @@ impl Filled {
                     endpoints: http.access,
                     user: http.user.clone(),
                     password,
+                    tokens: self.instances.admissions(&record.id)?,
+                    unframed: unframed(editor),
                     shared: record.settings.shared.clone(),
                     storage: self.instances.place(&record.id).files(),
                 },
@@ -191,26 +226,36 @@ impl Filled {
     async fn keep(self, store: Store, tasks: Tasks) {
         let mut changes = store.watch();
         let mut begun = self.instances.begun();
-        let prefix = Table::<Instance>::key("");
+        let prefixes = [Table::<Instance>::key(""), Table::<EndpointToken>::key("")];
+        let ours = |key: &str| prefixes.iter().any(|prefix| key.starts_with(prefix));
         loop {
-            let ours = tokio::select! {
+            let changed = tokio::select! {
                 // A record is written before its actor is begun, so the one does not tell of the other.
                 told = begun.changed() => match told {
                     Ok(()) => true,
                     Err(_) => return,
                 },
                 changed = changes.recv() => match changed {
-                    Ok(commit) => commit.changes.iter().any(|change| change.key.starts_with(&prefix)),
+                    Ok(commit) => commit.changes.iter().any(|change| ours(&change.key)),
                     Err(RecvError::Lagged(_)) => true,
                     Err(RecvError::Closed) => return,
                 },
                 () = tasks.ending() => return,
             };
-            if ours && let Err(problem) = self.fill() {
+            if changed && let Err(problem) = self.fill() {
                 warn!(%problem, "the routes are as they were before the last change");
             }
         }
     }
+}
+
+/// Where dashboards are: the first one where its setting says, the second one where it is unless a flow says otherwise.
+fn unframed(editor: &EditorSettings) -> Vec<String> {
+    if editor.dashboard_frames {
+        return Vec::new();
+    }
+    let first = Some(editor.dashboard.clone()).filter(|path| !path.trim_matches('/').is_empty());
+    first.into_iter().chain(["/dashboard".to_owned()]).collect()
 }
 
 fn voucher(key: &HostKey, id: &str) -> Option<hyper::header::HeaderValue> {

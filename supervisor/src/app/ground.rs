@@ -9,11 +9,17 @@ use runtime::sandbox::probe::Host;
 use runtime::spec::Isolation;
 use tracing::warn;
 
+use crate::alerts::{Alert, Cursor, Troubles};
+use crate::config::NetworkConfig;
 use crate::instances::NpmSettings;
 use crate::instances::disk::Disks;
 use crate::instances::events::Event;
 use crate::instances::model::{Created, Instance, Kept, LastNumber, Named};
+use crate::instances::networks::Networks;
 use crate::instances::service::problems::stored;
+use crate::instances::tokens::{EndpointToken, TokenUse};
+use crate::instances::undo::Undo;
+use crate::instances::upkeep::Maintained;
 use crate::problem::{Code, Problem};
 use crate::stacks::Stacks;
 use crate::store::Store;
@@ -70,13 +76,20 @@ impl Folders {
 }
 
 /// The newest format of every table.
-const KNOWN: [Known; 7] = [
+const KNOWN: [Known; 14] = [
     known::<Instance>(),
     known::<Kept>(),
+    known::<Undo>(),
     known::<Named>(),
     known::<Created>(),
     known::<LastNumber>(),
     known::<Event>(),
+    known::<EndpointToken>(),
+    known::<TokenUse>(),
+    known::<Maintained>(),
+    known::<Alert>(),
+    known::<Troubles>(),
+    known::<Cursor>(),
     known::<audit::Entry>(),
 ];
 
@@ -115,21 +128,26 @@ fn unopened(error: crate::store::StoreError) -> Problem {
     }
 }
 
-/// The program that runs, also after its file was replaced by a newer one.
-pub(super) const EXECUTABLE: &str = "/proc/self/exe";
-
 /// How the disk space of instances can be bounded here.
 pub(super) async fn disks(data_dir: &Path) -> Result<Arc<Disks>, Problem> {
     let data_dir = data_dir.to_owned();
-    tokio::task::spawn_blocking(move || Disks::look(Path::new(EXECUTABLE), &data_dir))
+    tokio::task::spawn_blocking(move || Disks::look(Path::new(paths::EXECUTABLE), &data_dir))
         .await
         .map(Arc::new)
         .map_err(|error| Problem::new(Code::Failed, "the disk could not be tried").because(error))
 }
 
+/// What instances can be connected to here.
+pub(super) async fn networks(config: &NetworkConfig, isolation: Isolation) -> Result<Networks, Problem> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || Networks::look(&config, isolation))
+        .await
+        .map_err(|error| Problem::new(Code::Failed, "the network could not be tried").because(error))
+}
+
 /// The strongest walls of this host, and what it lacks.
 pub(super) fn walls() -> Result<(Isolation, Vec<String>), Problem> {
-    let host = Host::walls(Path::new("/proc/self/exe"));
+    let host = Host::walls(Path::new(paths::EXECUTABLE));
     let mut lesser = Vec::new();
     let isolation = host.isolation().map_err(|lacking| {
         let names: Vec<&str> = lacking.iter().map(|feature| feature.name.as_str()).collect();

@@ -22,6 +22,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 
+use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::proxy::activation::Given;
 use crate::proxy::{Door, Listening};
@@ -224,7 +225,7 @@ impl Successor {
         doors.send(&here, earlier).map_err(talk)?;
         here.set_nonblocking(true).map_err(talk)?;
         let mut way = tokio::net::UnixStream::from_std(here).map_err(talk)?;
-        let mut between = tokio::process::Command::new("/proc/self/exe")
+        let mut between = tokio::process::Command::new(paths::EXECUTABLE)
             .arg(SUCCESSOR)
             .arg(binary)
             .args(words)

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use self::control::{Base, Control};
-use self::ground::{Folders, disks, open_store, walls};
+use self::ground::{Folders, disks, networks, open_store, walls};
 use self::handover::{Doors, Predecessor};
 pub use self::handover::{Inherited, SUCCESSOR, successor};
 use self::signals::{End, Ends, say_to_systemd, watchdog, watched};
@@ -117,6 +117,8 @@ impl Running {
         let (isolation, mut lesser) = walls()?;
         let disks = disks(&config.data_dir).await?;
         lesser.extend(disks.lesser());
+        let networks = networks(&config.network, isolation).await?;
+        lesser.extend(networks.lesser());
         let ordering = Tasks::default();
         let certificates = Certificates::open(&config, &folders.keys, &ordering)?;
         let listeners = listeners(&config, given, &certificates)?;
@@ -143,6 +145,7 @@ impl Running {
             stacks: Arc::new(Stacks::new(&config.data_dir)),
             isolation,
             disks,
+            networks,
             addresses: addresses(&config),
             answers: Arc::new(OnceLock::new()),
             table: Arc::new(table.proving(certificates.acme().map(Acme::challenges))),
@@ -161,7 +164,7 @@ impl Running {
             listeners,
             base.table.clone(),
             Some(remote::router(base.desk.clone(), base.gate.clone())),
-            BOUNDS,
+            bounds(&base.config),
         )
         .map_err(|error| Problem::new(Code::Host, "cannot serve").because(error))?;
         // Set once, here.
@@ -235,13 +238,17 @@ impl Running {
 }
 
 /// A host serves many; each of them less patiently than a developer's machine serves one.
-const BOUNDS: Bounds = Bounds {
-    connections: 16_384,
-    head: Duration::from_secs(30),
-    upload_silence: Duration::from_secs(60),
-    starting: Duration::from_secs(20),
-    answer: Duration::from_secs(900),
-};
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections: 16_384,
+        per_client: config.connections_per_client,
+        proxies: config.proxies.clone(),
+        head: Duration::from_secs(30),
+        upload_silence: Duration::from_secs(60),
+        starting: Duration::from_secs(20),
+        answer: Duration::from_secs(900),
+    }
+}
 
 fn addresses(config: &Config) -> Addresses {
     let (scheme, listening, usual) = match config.https.first() {

@@ -23,6 +23,7 @@ use super::signals::{End, say_to_systemd};
 use super::{DRAIN, Running};
 use crate::audit;
 use crate::instances::service::problems::stored;
+use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::web::state::{Upgraded, Wish};
 
@@ -214,7 +215,7 @@ fn tell_systemd(pid: i32) {
 
 /// The file from which this program was started, by its name: another one may be there since.
 fn own_file() -> io::Result<PathBuf> {
-    let file = std::fs::read_link("/proc/self/exe")?;
+    let file = std::fs::read_link(paths::EXECUTABLE)?;
     Ok(still_named(&file))
 }
 

@@ -5,6 +5,7 @@
 //! fetched again. Whoever has the file has the host's secrets.
 
 mod restore;
+mod sparse;
 mod take;
 mod walk;
 
@@ -19,8 +20,8 @@ const MANIFEST: &str = "manifest.json";
 /// Name of the store's entry.
 const STORE: &str = "store.lines";
 
-/// Format of the archive.
-const FORMAT: u32 = 1;
+/// Format of the archive. Those of format 1 have no files with holes.
+const FORMAT: u32 = 2;
 
 /// What the archive must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tar::{Archive, Entry, EntryType};
 
-use super::{FORMAT, MANIFEST, Manifest, STORE};
+use super::{FORMAT, MANIFEST, Manifest, STORE, sparse};
 use crate::ids;
 use crate::problem::{Code, Problem};
 use crate::store::{Store, import};
@@ -202,16 +202,20 @@ impl Unpacking<'_> {
             .create_new(true)
             .mode(mode)
             .open(target)?;
+        let real_size = sparse::real_size(entry)?;
         let mut content = Hashed {
             from: entry,
             digest: &mut self.digest,
         };
-        io::copy(&mut content, &mut file)?;
+        match real_size {
+            Some(size) => sparse::unpack(content, &mut file, size)?,
+            None => drop(io::copy(&mut content, &mut file)?),
+        }
         file.sync_all()
     }
 
     fn end(self, manifest: Manifest) -> io::Result<Option<(Manifest, u64)>> {
-        let whole = manifest.format == FORMAT
+        let whole = (1..=FORMAT).contains(&manifest.format)
             && manifest.entries == self.entries
             && manifest.digest == ids::hexadecimal(&self.digest.finalize());
         if !whole {
@@ -249,8 +253,47 @@ impl<R: Read> Read for Hashed<'_, R> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
     use super::*;
     use crate::backup::take;
+
+    #[test]
+    fn files_with_holes_take_up_what_they_have() {
+        let place = tempfile::tempdir().expect("a folder");
+        let data_dir = place.path().join("host");
+        let data = data_dir.join("instances/a/data");
+        fs::create_dir_all(&data).expect("folders");
+        let size = 1 << 40;
+        // Its name does not fit the header, which puts another entry in between.
+        let long = "h".repeat(180);
+        for name in ["huge", &long] {
+            let file = File::create(data.join(name)).expect("a file");
+            file.set_len(size).expect("a size");
+            file.write_all_at(b"end", size - 3).expect("written");
+        }
+        fs::write(data.join("plain"), "plain").expect("a file");
+        let mut archive = Vec::new();
+        take(&data_dir, (0, b""), &["a".to_owned()], &mut archive).expect("taken");
+        assert!(archive.len() < 100_000, "{} bytes", archive.len());
+        let file = place.path().join("backup.tar");
+        fs::write(&file, archive).expect("a file");
+        let back = place.path().join("back");
+        unpack(&file, &back).expect("a whole backup");
+        for name in ["huge", &long] {
+            let file = File::open(back.join("instances/a/data").join(name)).expect("a file");
+            let about = file.metadata().expect("a file");
+            assert_eq!(about.len(), size);
+            assert!(about.blocks() < 100, "{} blocks", about.blocks());
+            let mut end = [0; 3];
+            file.read_exact_at(&mut end, size - 3).expect("read");
+            assert_eq!(&end, b"end");
+        }
+        assert_eq!(
+            fs::read(back.join("instances/a/data/plain")).expect("a file"),
+            b"plain"
+        );
+    }
 
     #[test]
     fn links_come_back_with_the_text_that_they_had() {

@@ -1,14 +1,16 @@
 //! Taking a backup, as a stream.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
+use tracing::warn;
 
 use super::walk::{Found, Kind, walk};
-use super::{FORMAT, MANIFEST, Manifest, STORE};
+use super::{FORMAT, MANIFEST, Manifest, STORE, sparse};
 use crate::instances::place::Place;
 use crate::{clock, ids};
 
@@ -111,7 +113,20 @@ impl Archive<'_> {
                 self.builder.append_link(&mut header, &path, &text)
             }
             Kind::File(file) => {
+                // Blocks of 512 bytes, whatever those of the file system are.
+                let has_holes = u64::try_from(about.st_blocks).unwrap_or(0) * 512 < size;
+                let parts = match has_holes.then(|| sparse::parts(&file, size)).transpose() {
+                    Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                        // One instance must not keep all others out of the backup.
+                        warn!(%error, "left out of the backup: {}", path.display());
+                        return Ok(());
+                    }
+                    parts => parts?.flatten(),
+                };
                 self.noted(&path, b"");
+                if let Some(parts) = parts {
+                    return self.sparse(header, &path, (&file, size, &parts));
+                }
                 let content = Exactly {
                     from: file,
                     left: size,
@@ -123,14 +138,36 @@ impl Archive<'_> {
     }
 }
 
+impl Archive<'_> {
+    fn sparse(
+        &mut self,
+        mut header: Header,
+        path: &Path,
+        (file, size, parts): (&File, u64, &[sparse::Part]),
+    ) -> io::Result<()> {
+        let records = sparse::records(path.as_os_str().as_bytes(), size);
+        let records = records.iter().map(|(key, value)| (*key, value.as_slice()));
+        self.builder.append_pax_extensions(records)?;
+        let map = sparse::map(parts);
+        let left = map.len() as u64 + sparse::stored(parts);
+        header.set_size(left);
+        let content = Exactly {
+            from: map.chain(sparse::Parts::of(file, parts)),
+            left,
+            digest: &mut self.digest,
+        };
+        self.builder.append_data(&mut header, path, content)
+    }
+}
+
 /// As many bytes as the header says: a file that grows is cut, one that shrinks is filled with zeros.
-struct Exactly<'a> {
-    from: std::fs::File,
+struct Exactly<'a, R> {
+    from: R,
     left: u64,
     digest: &'a mut Sha256,
 }
 
-impl Read for Exactly<'_> {
+impl<R: Read> Read for Exactly<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let buffer = &mut buffer[..room];

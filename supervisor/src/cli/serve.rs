@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::app::{self, Inherited, Ready};
 use crate::cli::Global;
@@ -12,6 +15,7 @@ use crate::config::{self, Config, Flags, LogFormat};
 use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::proxy::activation::Given;
+use crate::telemetry::journal::{Journal, leads_to_the_journal};
 
 /// Where the configuration is looked for when none is named.
 const CONFIG: &str = "/etc/redhold/redhold.toml";
@@ -27,13 +31,19 @@ over the environment, that over the file:
   control-group = \"/a.slice/b.service\"  # REDHOLD_CGROUP; where instances live, set by the systemd unit
   by-path = false                    # true: instances are also at /i/<name>/ of the domain, all one site to browsers
   starts-at-once = 4                 # two per core when it is left out
-  network-pool = \"100.96.0.0/12\"     # addresses of instances with a filtered network
+  connections-per-client = 2048      # at once, of one address (IPv6: one network of 64 bits)
+  proxies = [\"192.0.2.7\"]          # proxies before this host, addresses or networks; they are not bounded
   drain-minutes = 1440               # how long connections may outlive an upgrade in the process that began them
   log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
   [tls]
   mode = \"files\"                     # REDHOLD_TLS: local, files, acme or off
   certificate = \"/etc/ssl/mine.pem\"  # REDHOLD_CERTIFICATE
   key = \"/etc/ssl/mine.key\"          # REDHOLD_KEY
+  [network]
+  default = \"isolated\"               # REDHOLD_NETWORK; or host, or none; left out, isolated where this host can
+  deny = [\"10.0.0.0/8\"]              # what isolated instances reach only by naming the very address; usually nothing
+  forwarding = \"on\"                  # leave: never switch on what passes packets on
+  pool = \"100.96.0.0/12\"             # addresses of isolated instances, and pool6 = \"fd3e:9c57:a2b1::/64\"
 
 With mode = \"acme\" an authority gives a certificate for the domain and for each instance, over HTTP on port 80:
 
@@ -76,7 +86,7 @@ pub struct Serve {
     /// The certificate's private key, PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// How to log: text or json [default: text]
+    /// How to log: text, json, journald, or auto, which is journald under systemd and else text [default: auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
     /// Take over from the supervisor at the standard input, which systemd watches in this time, in microseconds
@@ -150,16 +160,34 @@ fn configuration(command: &Serve, global: &Global) -> Result<Config, Problem> {
 
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("REDHOLD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let said = std::env::var("JOURNAL_STREAM").ok();
+    let wanted = match format {
+        LogFormat::Auto => leads_to_the_journal(std::io::stderr(), said.as_deref()),
+        format => format == LogFormat::Journald,
+    };
+    let journal = wanted.then(Journal::open);
+    if let Some(Ok(journal)) = journal {
+        // Set once, before anything else: nobody else can have set it.
+        let _ = tracing_subscriber::registry()
+            .with(journal.with_filter(filter))
+            .try_init();
+        return;
+    }
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false);
-    // Set once, before anything else: nobody else can have set it.
+        .with_target(false)
+        // It would say on the standard error that it cannot write there, and panic when that fails: a full disk under
+        // the log must not end whoever has something to say.
+        .log_internal_errors(false);
     let _ = match format {
-        LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Auto | LogFormat::Text | LogFormat::Journald => lines.try_init(),
     };
+    if let Some(Err(error)) = journal {
+        warn!(%error, "systemd's journal does not listen here, so the log is written as text");
+    }
 }
 
 fn show(ready: &Ready, output: &Output) {

@@ -1,6 +1,8 @@
 //! The configuration of a host: file, environment and flags, resolved once into one complete value.
 
+mod alerts;
 mod file;
+mod network;
 mod resolve;
 mod tls;
 
@@ -8,8 +10,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use runtime::traffic::Range;
+use ipnet::IpNet;
 
+pub use self::alerts::{Alerts, Mail, Security, Webhook};
+pub use self::network::{DefaultNetwork, NetworkConfig};
 pub use self::resolve::{Flags, resolve};
 
 /// What a host runs with. Everything is decided.
@@ -33,10 +37,16 @@ pub struct Config {
     pub control_group: Option<PathBuf>,
     /// Instances that may start at the same time.
     pub starts_at_once: usize,
-    /// Where instances with a filtered network get their addresses from.
-    pub network_pool: Range,
+    /// What instances are connected to.
+    pub network: NetworkConfig,
+    /// Connections that one client may have open at once.
+    pub connections_per_client: usize,
+    /// Clients that speak for many, so that no bound holds for them.
+    pub proxies: Vec<IpNet>,
     /// How long connections may go on in a supervisor that was replaced.
     pub drain: Duration,
+    /// How the host reaches people.
+    pub alerts: Alerts,
     /// How the host logs.
     pub log: LogFormat,
 }
@@ -84,8 +94,12 @@ pub struct ExternalAccount {
 /// How the host logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
+    /// To the journal, where systemd has led the standard error there, else as text.
+    Auto,
     /// Lines for people.
     Text,
     /// An object per line for programs.
     Json,
+    /// Entries of systemd's journal, with fields.
+    Journald,
 }

@@ -1,20 +1,17 @@
 //! Pure: flags over environment over file over defaults; all mistakes at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use runtime::traffic::Range;
+use ipnet::IpNet;
 
 use super::file::File;
-use super::{Config, LogFormat, Tls, tls};
+use super::{Config, LogFormat, Tls, alerts, network, tls};
 use crate::problem::{Code, Problem};
 
-/// Addresses for instances with a filtered network. Of the space that is set apart for use behind a translation of
-/// addresses (RFC 6598), so that it hides no network of a company or a home, which are in 10/8, 172.16/12 and
-/// 192.168/16, as Docker's and Kubernetes' are; a part of it that overlay networks, which count from 100.64.0.0 on,
-/// rarely fill. Two for each of half a million instances.
-const POOL: &str = "100.96.0.0/12";
+/// Connections of one client: an eighth of what a host takes, and enough for an office behind one address.
+const PER_CLIENT: usize = 2048;
 /// A day.
 const DRAIN_MINUTES: u32 = 24 * 60;
 
@@ -127,16 +124,35 @@ pub fn resolve(
     }
     let log = flags.log.or_else(|| env("REDHOLD_LOG_FORMAT")).or(file.log);
     let log = match log.as_deref() {
-        None | Some("text") => LogFormat::Text,
+        None | Some("auto") => LogFormat::Auto,
+        Some("text") => LogFormat::Text,
         Some("json") => LogFormat::Json,
+        Some("journald") => LogFormat::Journald,
         Some(other) => {
-            wrong.push(format!("log: `{other}` is no format; choose text or json"));
-            LogFormat::Text
+            wrong.push(format!(
+                "log: `{other}` is no format; choose auto, text, json or journald"
+            ));
+            LogFormat::Auto
         }
     };
+    let alerts = alerts::resolve(file.alerts, &mut wrong);
     let starts_at_once = file.starts_at_once.unwrap_or(cores * 2);
     if starts_at_once == 0 {
         wrong.push("starts-at-once: nothing would ever start".to_owned());
+    }
+    let connections_per_client = file.connections_per_client.unwrap_or(PER_CLIENT);
+    if connections_per_client == 0 {
+        wrong.push("connections-per-client: nobody could ever connect".to_owned());
+    }
+    let mut proxies = Vec::new();
+    for text in file.proxies.unwrap_or_default() {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        match address.or_else(|_| text.parse::<IpNet>()) {
+            Ok(proxy) => proxies.push(proxy),
+            Err(_) => wrong.push(format!(
+                "proxies: `{text}` is no address and no network, such as 192.0.2.7 or 2001:db8::/64"
+            )),
+        }
     }
     let control_group = path("REDHOLD_CGROUP").or(file.control_group);
     if let Some(group) = control_group.as_deref().filter(|group| !is_group(group)) {
@@ -146,15 +162,9 @@ pub fn resolve(
             group.display()
         ));
     }
-    let pool = file.network_pool.as_deref().unwrap_or(POOL).parse::<Range>();
-    let network_pool = match pool {
-        Ok(pool) => Some(pool),
-        Err(error) => {
-            wrong.push(format!("network-pool: {error}"));
-            None
-        }
-    };
-    if let Some(network_pool) = network_pool
+    let mut table = file.network;
+    table.default = env("REDHOLD_NETWORK").or(table.default);
+    if let Some(network) = network::resolve(&table, &mut wrong)
         && wrong.is_empty()
     {
         Ok(Config {
@@ -165,9 +175,12 @@ pub fn resolve(
             tls,
             control_group,
             starts_at_once,
+            connections_per_client,
+            proxies,
             drain: Duration::from_secs(60 * u64::from(file.drain_minutes.unwrap_or(DRAIN_MINUTES))),
             by_path: file.by_path.unwrap_or(false),
-            network_pool,
+            network,
+            alerts,
             log,
         })
     } else {
@@ -236,12 +249,18 @@ mod tests {
             resolved(Flags::default(), &[], "").expect("fits").starts_at_once,
             4
         );
+        let text = "connections-per-client = 9\nproxies = ['192.0.2.7', '2001:db8::/64']";
+        let config = resolved(Flags::default(), &[], text).expect("fits");
+        assert_eq!(config.connections_per_client, 9);
+        let proxies = ["192.0.2.7/32", "2001:db8::/64"].map(|text| text.parse().expect("a network"));
+        assert_eq!(config.proxies, proxies);
     }
 
     #[test]
     fn all_mistakes_are_told_at_once() {
         let env = [("REDHOLD_LOG_FORMAT", "xml"), ("REDHOLD_TLS", "maybe")];
-        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\nnetwork-pool = '10.0.0.0/40'";
+        let text = "domain = 'a..b'\nhttp = ['x']\nstarts-at-once = 0\n\
+                    connections-per-client = 0\nproxies = ['10.0.0.0/33']\n[network]\npool = '10.0.0.0/40'";
         let said = resolved(Flags::default(), &env, text)
             .expect_err("wrong")
             .to_string();
@@ -251,7 +270,9 @@ mod tests {
             "`a..b`",
             "`x` is no address",
             "starts-at-once",
-            "network-pool: `10.0.0.0/40`",
+            "network: pool: `10.0.0.0/40`",
+            "connections-per-client",
+            "proxies: `10.0.0.0/33`",
         ] {
             assert!(said.contains(part), "{part} in {said}");
         }

@@ -41,6 +41,7 @@ use crate::dev::session::{Open, Session};
 use crate::dev::signals::Signals;
 use crate::dev::state::State;
 use crate::instances::{NpmSettings, Settings, WELCOME_FLOW};
+use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::proxy::{Bounds, Front, Listening, Single, Upstream};
 use crate::stacks::Stacks;
@@ -135,7 +136,7 @@ async fn work(
         cache: None,
         state: &state,
         folder: &project.path,
-        executable: PathBuf::from("/proc/self/exe"),
+        executable: PathBuf::from(paths::EXECUTABLE),
         isolation: isolation(screen.as_ref())?,
         limits: Limits {
             memory: Some(wish.memory),
@@ -229,7 +230,7 @@ fn variables(file: Option<&Path>) -> Result<Vec<(String, String)>, Problem> {
 
 /// The strongest walls that this machine gives; a lesser mode is named.
 fn isolation(screen: &dyn Screen) -> Result<Isolation, Problem> {
-    let host = Host::walls(Path::new("/proc/self/exe"));
+    let host = Host::walls(Path::new(paths::EXECUTABLE));
     match host.isolation() {
         Ok(Isolation::Namespaces) => Ok(Isolation::Namespaces),
         Ok(lesser) => {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::problem::{Code, Problem};
+use crate::removal;
 
 /// Format version in the name: an older binary never reads a newer one's records.
 const BUCKET: &str = "dev-v1";
@@ -132,7 +133,7 @@ impl State {
                 return Ok(());
             }
         }
-        or_absent(fs::remove_dir_all(&self.dir))
+        or_absent(removal::remove_all(&self.dir))
     }
 }
 

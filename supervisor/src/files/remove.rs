@@ -1,29 +1,23 @@
 //! Removing: a folder vanishes at one stroke, and what was in it is taken apart where nobody sees it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, renameat};
+use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::fstatat;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use tracing::warn;
 
-use super::tree::{Kind, beneath, duplicate, is_dots};
+use super::tree::{Kind, duplicate, is_dots};
 use super::upload::PREFIX;
 use super::{FileError, FilePath, Tree};
-use crate::ids;
-
-/// Folders inside each other that are entered; deeper ones are first moved up.
-const DEEPEST: usize = 48;
+use crate::{ids, removal};
 
 /// Entries that one removal takes away; a folder into which somebody keeps writing would never be done otherwise.
 const MOST: u64 = 10_000_000;
-
-/// Names that are read before any of them is removed.
-const BATCH: usize = 128;
 
 /// What the names of removed folders begin with.
 const GONE: &str = "gone-";
@@ -64,18 +58,15 @@ impl Tree {
             return Ok(());
         };
         let mut left = MOST;
-        let mut found = true;
-        // Deep folders are moved up here while others are emptied.
-        while found {
-            found = false;
-            for name in names(&own, usize::MAX).map_err(failed)? {
-                if name.starts_with(GONE.as_bytes()) {
-                    take_away(&own, &name, &own, 0, &mut left)?;
-                    found = true;
-                } else if name.starts_with(PREFIX.as_bytes()) && is_old(&own, &name) {
-                    // Whoever goes on with it now finds that it begins anew.
-                    let _ = unlinkat(&own, name.as_slice(), UnlinkatFlags::NoRemoveDir);
-                }
+        for name in names(&own).map_err(failed)? {
+            if name.starts_with(GONE.as_bytes()) {
+                removal::tree(&own, &name, &mut left).map_err(|stuck| match stuck.error {
+                    Some(error) => FileError::of("remove", &stuck.name, error),
+                    None => FileError::TooMany(stuck.name),
+                })?;
+            } else if name.starts_with(PREFIX.as_bytes()) && is_old(&own, &name) {
+                // Whoever goes on with it now finds that it begins anew.
+                let _ = unlinkat(&own, name.as_slice(), UnlinkatFlags::NoRemoveDir);
             }
         }
         Ok(())
@@ -97,59 +88,12 @@ pub async fn sweep(folders: Vec<PathBuf>) {
     }
 }
 
-/// Removes one entry, whatever it is; links are removed and never followed.
-fn take_away(
-    folder: &OwnedFd,
-    name: &[u8],
-    own: &OwnedFd,
-    depth: usize,
-    left: &mut u64,
-) -> Result<(), FileError> {
-    let shown = || String::from_utf8_lossy(name).escape_debug().to_string();
-    let failed = |error: Errno| FileError::of("remove", &shown(), error);
-    loop {
-        *left = left.checked_sub(1).ok_or_else(|| FileError::TooMany(shown()))?;
-        match unlinkat(folder, name, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::EISDIR | Errno::EPERM) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        match unlinkat(folder, name, UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        if depth >= DEEPEST {
-            return renameat(folder, name, own, fresh().as_str()).map_err(failed);
-        }
-        let inside = match open(folder, name) {
-            Ok(inside) => inside,
-            // Something else has its name now.
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        for name in names(&inside, BATCH).map_err(failed)? {
-            take_away(&inside, &name, own, depth + 1, left)?;
-        }
-    }
-}
-
-fn open(folder: &OwnedFd, name: &[u8]) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match std::str::from_utf8(name) {
-        Ok(name) => beneath(folder.as_fd(), name, flags),
-        // One name, no path: there is nothing on the way that could be a link.
-        Err(_) => nix::fcntl::openat(folder, name, flags, nix::sys::stat::Mode::empty()),
-    }
-}
-
-/// The names in a folder, at most `most` of them.
-fn names(folder: &OwnedFd, most: usize) -> nix::Result<Vec<Vec<u8>>> {
+/// The names in a folder.
+fn names(folder: &OwnedFd) -> nix::Result<Vec<Vec<u8>>> {
     let mut dir = Dir::from_fd(duplicate(folder)?)?;
     let names = dir.iter().map(|entry| Ok(entry?.file_name().to_bytes().to_vec()));
     names
         .filter(|name| !name.as_ref().is_ok_and(|name: &Vec<u8>| is_dots(name)))
-        .take(most)
         .collect()
 }
 

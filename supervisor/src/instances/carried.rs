@@ -111,7 +111,7 @@ pub(crate) fn read_settings(spec: &mut InstanceSpec, script: &Path) {
         mount.access = Access::ReadOnly;
     }
     if spec.isolation == Isolation::Namespaces {
-        spec.network = Network::Isolated;
+        spec.network = Network::Loopback;
     }
 }
 

@@ -2,12 +2,16 @@
 
 use runtime::traffic::{Allow, Publish};
 
-use super::model::{Access, NetworkMode, Settings, Variable};
+use super::model::{Access, NetworkMode, OUTSIDE, Settings, Variable};
 use super::spec::reserved;
 use super::wish;
+use crate::recipient::Recipient;
 
 /// Least memory with which Node-RED starts, in MiB.
 const LEAST_MEMORY: u32 = 96;
+
+/// Who can be told of one instance.
+const MOST_RECIPIENTS: usize = 20;
 
 /// Names that mean something else in an address.
 const TAKEN: [&str; 12] = [
@@ -102,11 +106,20 @@ pub(super) fn settings(settings: &Settings) -> Vec<String> {
     {
         say(
             "timeZone",
-            format!("`{zone}` is in no time zone database of this host"),
+            format!("this host knows no `{zone}`; its database is in the package `tzdata`"),
         );
     }
     editor(settings, &mut say);
     network(settings, &mut say);
+    alerts(settings, &mut say);
+    for (day, window) in &settings.maintenance {
+        if window.hour > 23 {
+            say(
+                &format!("maintenance.{day:?}").to_ascii_lowercase(),
+                "an hour is a number from 0 to 23".to_owned(),
+            );
+        }
+    }
     for name in settings.palette.packages.keys() {
         if let Err(error) = name.parse::<npm::PackageName>() {
             say(&format!("palette.packages.{name}"), error.to_string());
@@ -146,11 +159,7 @@ pub(super) fn settings(settings: &Settings) -> Vec<String> {
                 "an address path begins with / and has no empty, . or .. parts".to_owned(),
             );
         }
-        if shared
-            .folder
-            .split('/')
-            .any(|part| matches!(part, "" | "." | ".."))
-        {
+        if !is_inside(&shared.folder) {
             say(
                 &place,
                 "the folder is a path inside files/, without empty, . or .. parts".to_owned(),
@@ -173,22 +182,56 @@ fn editor(settings: &Settings, say: &mut impl FnMut(&str, String)) {
             );
         }
     }
-    let size = editor.api_max_length.to_ascii_lowercase();
-    let digits = size.strip_suffix("kb").or_else(|| size.strip_suffix("mb"));
-    if !digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())) {
+    if wish::bytes(&editor.api_max_length).is_none() {
         say(
             "editor.apiMaxLength",
             "is a number with kb or mb, for example 5mb".to_owned(),
         );
     }
+    if !editor.favicon.is_empty() && !is_inside(&editor.favicon) {
+        say(
+            "editor.favicon",
+            "is a picture in the file storage, by its path without empty, . or .. parts".to_owned(),
+        );
+    }
+}
+
+fn alerts(settings: &Settings, say: &mut impl FnMut(&str, String)) {
+    let alerts = &settings.alerts;
+    for (place, percent) in [
+        ("alerts.cpuPercent", alerts.cpu_percent),
+        ("alerts.memoryPercent", alerts.memory_percent),
+    ] {
+        if !(1..=100).contains(&percent) {
+            say(place, "is a percentage of the limit, from 1 to 100".to_owned());
+        }
+    }
+    for (place, seconds) in [
+        ("alerts.loadForS", alerts.load_for_s),
+        ("alerts.recoveredAfterS", alerts.recovered_after_s),
+    ] {
+        if !(10..=86_400).contains(&seconds) {
+            say(place, "is a number of seconds from 10 to 86400".to_owned());
+        }
+    }
+    if alerts.recipients.len() > MOST_RECIPIENTS {
+        say("alerts.recipients", format!("are at most {MOST_RECIPIENTS}"));
+    }
+    for (at, recipient) in alerts.recipients.iter().enumerate() {
+        if let Err(why) = recipient.parse::<Recipient>() {
+            say(&format!("alerts.recipients[{at}]"), why);
+        }
+    }
 }
 
 fn network(settings: &Settings, say: &mut impl FnMut(&str, String)) {
     let network = &settings.network;
-    if network.mode != NetworkMode::Filtered && !(network.allow.is_empty() && network.publish.is_empty()) {
+    // Who relies on a list must not end up without one on a host that cannot keep it.
+    let lists = network.allow != [OUTSIDE] || !network.publish.is_empty();
+    if network.mode != NetworkMode::Isolated && lists {
         say(
             "network",
-            "`allow` and `publish` need the mode `filtered`".to_owned(),
+            "`allow` and `publish` need the mode `isolated`: set network.mode=isolated with them".to_owned(),
         );
     }
     for (at, text) in network.allow.iter().enumerate() {
@@ -209,17 +252,16 @@ fn network(settings: &Settings, say: &mut impl FnMut(&str, String)) {
         if publish.port == 0 || publish.to == 0 {
             say(&place, "a port is a number from 1 to 65535".to_owned());
         }
-        let same = |other: &Publish| {
-            (other.port, other.protocol) == (publish.port, publish.protocol)
-                && (other.address == publish.address
-                    || other.address.is_unspecified()
-                    || publish.address.is_unspecified())
-        };
-        if taken.iter().any(same) {
+        if taken.iter().any(|other| other.meets(&publish)) {
             say(&place, format!("port {} is published twice", publish.port));
         }
         taken.push(publish);
     }
+}
+
+/// Whether this is a path inside a folder.
+fn is_inside(path: &str) -> bool {
+    !path.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
 fn is_path(path: &str) -> bool {
@@ -269,9 +311,9 @@ mod tests {
             "shared": { "/pub": { "folder": "../x" } },
             "health": { "hangAfterMs": 5 },
             "network": {
-                "mode": "filtered",
-                "allow": ["*:443", "broker", "a b:1"],
-                "publish": [{ "port": 1 }, { "port": 1, "address": "127.0.0.1" }, { "port": 2, "address": "::1" },
+                "mode": "isolated",
+                "allow": ["*", "broker", "a b:1"],
+                "publish": [{ "port": 1 }, { "port": 1, "address": "127.0.0.1" }, { "port": 2, "address": "x" },
                     { "port": 3, "to": 0 }, { "port": 1, "protocol": "udp" }]
             }
         }"#;
@@ -302,8 +344,13 @@ mod tests {
             );
         }
         assert_eq!(wrong.len(), places.len(), "{wrong:?}");
-        let text = r#"{ "network": { "allow": ["*:443"] } }"#;
-        let wrong = settings(&serde_json::from_str(text).expect("settings"));
-        assert!(wrong[0].starts_with("network: "), "{wrong:?}");
+        for text in [
+            r#"{ "network": { "allow": ["*:443"] } }"#,
+            r#"{ "network": { "mode": "host", "allow": [] } }"#,
+            r#"{ "network": { "publish": [{ "port": 1 }] } }"#,
+        ] {
+            let wrong = settings(&serde_json::from_str(text).expect("settings"));
+            assert!(wrong[0].starts_with("network: ") && wrong.len() == 1, "{wrong:?}");
+        }
     }
 }

@@ -12,8 +12,9 @@ use crate::clock;
 use crate::store::table::{Record, Table, Versioned};
 use crate::store::{Batch, Store, StoreError};
 
-/// Events that are kept per instance, and how many go at once when there are more.
-const KEPT: usize = 1000;
+/// Events that are kept per instance.
+pub const KEPT: usize = 1000;
+/// How many go at once when there are more.
 const GO: usize = 100;
 
 /// Something that happened.
@@ -81,8 +82,26 @@ pub enum Kind {
     InstallFailed,
     /// Its disk space is nearly or wholly used up.
     Disk,
+    /// It uses much of its processor limit, or no longer does.
+    Cpu,
+    /// It uses much of its memory limit, or no longer does.
+    Memory,
+    /// Something was done to it in a maintenance window, or could not be.
+    Maintenance,
     /// It will be deleted, or was brought back.
     Deletion,
+}
+
+impl Kind {
+    /// As the interface for programs calls it.
+    #[must_use]
+    pub fn name(self) -> String {
+        // A kind is a text there.
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|name| Some(name.as_str()?.to_owned()))
+            .unwrap_or_default()
+    }
 }
 
 impl Record for Event {
@@ -118,7 +137,7 @@ impl Events {
             text: text.into(),
             detail,
         };
-        info!(instance = id, ?kind, "{}", event.text);
+        info!(instance = id, event = kind.name(), "{}", event.text);
         let noted = match self.batch(id, &event) {
             Ok(batch) => self.store.commit(batch).await.map(drop),
             Err(error) => Err(error),
@@ -156,17 +175,24 @@ impl Events {
         Ok(batch)
     }
 
-    /// The events of an instance after number `after`, oldest first: number and event.
+    /// At most `limit` events of an instance, oldest first: number and event. Those after number `after`, and without
+    /// one the newest.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn list(&self, id: &str, after: u64) -> Result<Vec<(u64, Event)>, StoreError> {
-        let all = self.table.scan(&format!("{id}/"))?.into_iter();
+    pub fn list(&self, id: &str, after: Option<u64>, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+        let prefix = format!("{id}/");
+        let found = match after {
+            Some(after) => self
+                .table
+                .after(&prefix, &format!("{prefix}{after:016x}"), limit)?,
+            None => {
+                let mut all = self.table.scan(&prefix)?;
+                all.split_off(all.len().saturating_sub(limit))
+            }
+        };
         let numbered = |(name, event): (String, Versioned<Event>)| Some((number(&name)?, event.record));
-        Ok(all
-            .filter_map(numbered)
-            .filter(|(number, _)| *number > after)
-            .collect())
+        Ok(found.into_iter().filter_map(numbered).collect())
     }
 
     /// The batch that removes all events of an instance.
@@ -202,20 +228,25 @@ mod tests {
             events.note("a", Kind::Changed, number.to_string(), None).await;
         }
         events.note("b", Kind::Started, "other", None).await;
-        let kept = events.list("a", 0).expect("events");
+        let kept = events.list("a", Some(0), 2 * KEPT).expect("events");
         assert_eq!(kept.len(), KEPT + 5 - GO);
         assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert_eq!(kept.last().map(|(_, event)| event.text.as_str()), Some("1004"));
         // A new supervisor goes on behind them.
         let again = Events::of(&store);
         again.note("a", Kind::Adopted, "again", None).await;
-        let after = again.list("a", kept.last().expect("one").0).expect("events");
+        let last = Some(kept.last().expect("one").0);
+        let after = again.list("a", last, 10).expect("events");
         assert_eq!(after.len(), 1);
+        let newest = again.list("a", None, 3).expect("events");
+        assert_eq!(newest[..2], kept[kept.len() - 2..]);
+        assert_eq!(newest[2..], after[..]);
+        assert_eq!(events.list("a", Some(0), 3).expect("events"), kept[..3]);
         store
             .commit(again.forget("a").expect("a batch"))
             .await
             .expect("forgotten");
-        assert_eq!(again.list("a", 0).expect("events"), []);
-        assert_eq!(again.list("b", 0).expect("events").len(), 1);
+        assert_eq!(again.list("a", Some(0), 1).expect("events"), []);
+        assert_eq!(again.list("b", Some(0), 10).expect("events").len(), 1);
     }
 }

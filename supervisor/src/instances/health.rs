@@ -1,12 +1,16 @@
 //! Pure: what is known of a living instance, and when that is a reason to act.
 //!
-//! Four facts that are not the same. Alive is the kernel's word and the keeper's. Turning is a byte per second from
-//! the event loop: a loop that is blocked still has its connections accepted by the kernel and never hears SIGTERM.
+//! Four facts that are not the same. Alive is the kernel's word and the keeper's. Turning is what the keeper sees once
+//! per second: a loop that is blocked still has its connections accepted by the kernel and never hears SIGTERM.
 //! Serving is an answer to a request. Flows running is what Node-RED says itself.
 
 use std::time::Duration;
 
 use super::model::HealthSettings;
+
+/// How long before its end a loop that stands still is asked at the latest what holds it. The answer comes within
+/// milliseconds where there is processor time.
+pub const ANSWER: Duration = Duration::from_secs(2);
 
 /// Something to tell, or to act upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,8 @@ pub enum Alarm {
 pub struct Health {
     starting: Option<Duration>,
     silent: Option<Duration>,
-    told: bool,
+    /// When it was told that it is.
+    told: Option<Duration>,
     failures: u32,
     serving: Option<bool>,
 }
@@ -71,7 +76,9 @@ impl Health {
             }
             None => {
                 let since = self.silent.take()?;
-                std::mem::take(&mut self.told).then(|| Alarm::Unblocked(now.saturating_sub(since)))
+                self.told
+                    .take()
+                    .map(|_| Alarm::Unblocked(now.saturating_sub(since)))
             }
         }
     }
@@ -95,12 +102,15 @@ impl Health {
     pub fn due(&mut self, now: Duration, settings: &HealthSettings) -> Option<Alarm> {
         if let Some(since) = self.silent {
             let silent = now.saturating_sub(since);
-            if settings.hang_after_ms > 0 && silent >= ms(settings.hang_after_ms) {
-                return Some(Alarm::Hung(silent));
-            }
-            if !self.told && silent >= ms(settings.blocked_after_ms) {
-                self.told = true;
-                return Some(Alarm::Blocked(silent));
+            match self.told {
+                None if now >= blocked_at(since, settings) => {
+                    self.told = Some(now);
+                    return Some(Alarm::Blocked(silent));
+                }
+                Some(told) if hung_at(since, told, settings).is_some_and(|at| now >= at) => {
+                    return Some(Alarm::Hung(silent));
+                }
+                _ => {}
             }
         }
         let starting = now.saturating_sub(self.starting?);
@@ -110,14 +120,29 @@ impl Health {
     /// When something will be due, if nothing else happens.
     #[must_use]
     pub fn deadline(&self, settings: &HealthSettings) -> Option<Duration> {
-        let silent = self.silent.and_then(|since| {
-            let blocked = (!self.told).then(|| since + ms(settings.blocked_after_ms));
-            let hung = (settings.hang_after_ms > 0).then(|| since + ms(settings.hang_after_ms));
-            blocked.into_iter().chain(hung).min()
+        let silent = self.silent.and_then(|since| match self.told {
+            None => Some(blocked_at(since, settings)),
+            Some(told) => hung_at(since, told, settings),
         });
         let starting = self.starting.map(|since| since + ms(settings.start_timeout_ms));
         silent.into_iter().chain(starting).min()
     }
+}
+
+/// When a loop that is silent `since` then counts as blocked.
+fn blocked_at(since: Duration, settings: &HealthSettings) -> Duration {
+    let blocked = ms(settings.blocked_after_ms);
+    let hung = match settings.hang_after_ms {
+        0 => Duration::MAX,
+        after => ms(after).saturating_sub(ANSWER),
+    };
+    since + blocked.min(hung)
+}
+
+/// When it counts as hung, if ever. One that was found so by a new supervisor still has its time to answer.
+fn hung_at(since: Duration, told: Duration, settings: &HealthSettings) -> Option<Duration> {
+    let after = settings.hang_after_ms;
+    (after > 0).then(|| (since + ms(after)).max(told + ANSWER))
 }
 
 fn ms(milliseconds: u32) -> Duration {
@@ -151,6 +176,39 @@ mod tests {
         // Short ones are nobody's business.
         assert_eq!(health.beat(at(200), Some(at(5))), None);
         assert_eq!(health.beat(at(201), None), None);
+    }
+
+    #[test]
+    fn one_that_hangs_when_it_is_found_is_asked_first() {
+        let settings = HealthSettings::default();
+        let mut health = Health::default();
+        assert_eq!(health.beat(at(1000), Some(at(500))), None);
+        assert_eq!(health.due(at(1000), &settings), Some(Alarm::Blocked(at(500))));
+        assert_eq!(health.due(at(1001), &settings), None);
+        assert_eq!(health.deadline(&settings), Some(at(1002)));
+        assert_eq!(health.due(at(1002), &settings), Some(Alarm::Hung(at(502))));
+    }
+
+    #[test]
+    fn one_that_may_not_hang_for_long_is_asked_in_time() {
+        let settings = HealthSettings {
+            blocked_after_ms: 8000,
+            hang_after_ms: 6000,
+            ..HealthSettings::default()
+        };
+        let mut health = Health::default();
+        assert_eq!(health.beat(at(105), Some(at(5))), None);
+        assert_eq!(health.due(at(105), &settings), Some(Alarm::Blocked(at(5))));
+        assert_eq!(health.due(at(107), &settings), Some(Alarm::Hung(at(7))));
+        let never = HealthSettings {
+            hang_after_ms: 0,
+            ..settings
+        };
+        let mut health = Health::default();
+        assert_eq!(health.beat(at(105), Some(at(5))), None);
+        assert_eq!(health.due(at(107), &never), None);
+        assert_eq!(health.due(at(108), &never), Some(Alarm::Blocked(at(8))));
+        assert_eq!(health.deadline(&never), None);
     }
 
     #[test]

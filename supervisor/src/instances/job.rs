@@ -3,8 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use runtime::sandbox::quota::Usage;
 use runtime::store::Stack;
 use tracing::warn;
 
-use super::model::{Instance, NetworkMode};
+use super::model::Instance;
 use super::npm::{self, Errands};
 use super::place::Place;
 use super::{Shared, errand, queue, wish, world};
@@ -32,6 +31,9 @@ const STARTED_WITH: &str = "started.json";
 /// Until the remains of an instance that could not be removed are tried again.
 const END_AGAIN: Duration = Duration::from_secs(5);
 
+/// Processor time after which an instance that answered is asked again: two or three of its answers' worth.
+const WORKED_US: u64 = 5000;
+
 /// How a job went.
 pub(super) enum Done {
     /// With the place among those that start, which it keeps until its flows run.
@@ -40,7 +42,7 @@ pub(super) enum Done {
     Ended(Option<ExitRecord>),
     /// It lives; only the connection to its keeper broke.
     Lives(Listening),
-    Probed(bool),
+    Probed(Served),
     /// The program was interrupted, or why not.
     Diagnosed(Result<(), String>),
     Limited(Result<Vec<Level>, String>),
@@ -51,6 +53,18 @@ pub(super) enum Done {
     Asked(Result<(), String>),
     /// npm has done what the editor asked for.
     Npm(npm::Answer),
+}
+
+/// Whether an instance answers requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It does; how much processor time it had used by then, in microseconds, where that is counted.
+    Answers(Option<u64>),
+    /// It did not in time.
+    Silent,
+    /// It answered before and has done nothing since: what it would answer now is known, and waking it to hear that is
+    /// most of what an idle instance would do.
+    Sleeps,
 }
 
 /// A living instance and the connection that carries its events.
@@ -78,17 +92,6 @@ impl Listening {
     }
 }
 
-/// Makes the socket on which requests wait for the instance.
-pub(super) fn listen(place: &Place) -> io::Result<OwnedFd> {
-    let path = place.socket();
-    let temporary = place.run().join("front.new");
-    let _ = fs::remove_file(&temporary);
-    let listener = UnixListener::bind(&temporary)?;
-    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))?;
-    fs::rename(&temporary, &path)?;
-    Ok(listener.into())
-}
-
 /// Starts an instance, fetching its stack and its packages when they are not here.
 pub(super) async fn start(
     shared: Arc<Shared>,
@@ -98,9 +101,9 @@ pub(super) async fn start(
     errands: Errands,
     place: Option<queue::Place>,
 ) -> Done {
-    let stack = match stack(&shared, &instance).await {
-        Ok(stack) => Arc::new(stack),
-        Err(problem) => return Done::Spawned(Err(problem), place),
+    let (stack, place) = match fetched(&shared, &instance, &errands, place).await {
+        (Ok(stack), place) => (Arc::new(stack), place),
+        (Err(problem), place) => return Done::Spawned(Err(problem), place),
     };
     // Nothing else writes to its folders while it starts.
     let turn = errands.turn().await;
@@ -114,8 +117,7 @@ pub(super) async fn start(
     };
     let place = npm::before(&shared, &instance, &stack, &errands, place).await;
     if errands.stopped() {
-        let stopped = Problem::new(Code::Interrupted, "it was stopped before Node-RED ran");
-        return Done::Spawned(Err(stopped), place);
+        return Done::Spawned(Err(stopped()), place);
     }
     let started = tokio::task::spawn_blocking(move || spawn(&shared, &instance, safe, &stack, &listener));
     let started = started
@@ -136,6 +138,34 @@ fn broke_off(error: tokio::task::JoinError) -> Problem {
 pub(super) async fn stack(shared: &Shared, instance: &Instance) -> Result<Stack, Problem> {
     let lock = shared.stacks.resolve(Some(&instance.stack))?;
     shared.stacks.ensure(&lock, &runtime::store::Silent).await
+}
+
+/// The stack, and the place among those that start: whoever has to fetch a hundred megabytes first stands in nobody's
+/// way meanwhile.
+async fn fetched(
+    shared: &Shared,
+    instance: &Instance,
+    errands: &Errands,
+    place: Option<queue::Place>,
+) -> (Result<Stack, Problem>, Option<queue::Place>) {
+    let here = shared
+        .stacks
+        .resolve(Some(&instance.stack))
+        .and_then(|lock| shared.stacks.find(&lock));
+    match here {
+        Ok(Some(stack)) => return (Ok(stack), place),
+        Ok(None) => drop(place),
+        Err(problem) => return (Err(problem), place),
+    }
+    match errands.unless_stopped(stack(shared, instance)).await {
+        Some(Ok(stack)) => (Ok(stack), errands.place(shared, instance).await),
+        Some(Err(problem)) => (Err(problem), None),
+        None => (Err(stopped()), None),
+    }
+}
+
+fn stopped() -> Problem {
+    Problem::new(Code::Interrupted, "it was stopped before Node-RED ran")
 }
 
 /// Its folders, and what bounds them.
@@ -175,9 +205,9 @@ fn spawn(
         listener: Some(listener.try_clone().map_err(cannot)?),
     };
     let running = process::spawn(&shared.executable, &spec, descriptors).map_err(|error| {
-        // Only there is a filtered network's refusal not a matter of this machine's walls.
-        let hint = if instance.settings.network.mode == NetworkMode::Filtered {
-            "`redhold doctor` says what this machine lacks; with the network modes `host` and `none` it needs no packet filter"
+        // Only there is a refusal not a matter of this machine's walls.
+        let hint = if matches!(spec.network, runtime::spec::Network::Filtered(_)) {
+            "`redhold doctor` says what this machine lacks; with network.mode=host or none it needs no network of its own"
         } else {
             "`redhold doctor` says what this machine lacks"
         };
@@ -286,7 +316,20 @@ pub(super) async fn erase(shared: Arc<Shared>, place: Place, errands: Errands) -
 }
 
 /// Asks for the head of the editor's page, or of whatever is served there: any answer is one.
-pub(super) async fn probe(socket: PathBuf, path: String, patience: Duration) -> Done {
+/// It is not asked when it has answered with `before` on its account and has hardly used more since.
+pub(super) async fn probe(
+    running: Running,
+    socket: PathBuf,
+    path: String,
+    patience: Duration,
+    before: Option<u64>,
+) -> Done {
+    let used = || running.stats().ok()?.cpu_us;
+    if let Some((before, now)) = before.zip(used())
+        && now.saturating_sub(before) < WORKED_US
+    {
+        return Done::Probed(Served::Sleeps);
+    }
     let asked = async {
         let stream = tokio::net::UnixStream::connect(socket).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -311,5 +354,8 @@ pub(super) async fn probe(socket: PathBuf, path: String, patience: Duration) -> 
         }
     };
     let answered = tokio::time::timeout(patience, asked).await;
-    Done::Probed(matches!(answered, Ok(Some(()))))
+    Done::Probed(match answered {
+        Ok(Some(())) => Served::Answers(used()),
+        _ => Served::Silent,
+    })
 }

@@ -1,7 +1,7 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
 //! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
-//! `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
+//! `figures`, `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `networks` (what it is connected to), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
@@ -11,11 +11,15 @@ pub(crate) mod disk;
 pub(crate) mod ending;
 pub(crate) mod errand;
 pub mod events;
+pub mod figures;
 pub mod health;
 mod job;
+mod lists;
+mod load;
 pub mod machine;
 pub(crate) mod messages;
 pub mod model;
+pub mod networks;
 mod npm;
 pub mod observed;
 pub(crate) mod packages;
@@ -26,7 +30,10 @@ pub mod restart;
 pub mod service;
 pub mod spec;
 mod stack;
+pub mod tokens;
+pub(crate) mod undo;
 mod unpack;
+pub mod upkeep;
 mod wish;
 mod world;
 
@@ -34,11 +41,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use runtime::spec::Isolation;
-use runtime::traffic::Range;
 
 use self::disk::Disks;
 use self::events::Events;
 use self::model::Named;
+use self::networks::Networks;
 use self::queue::StartQueue;
 use crate::secret::HostKey;
 use crate::stacks::Stacks;
@@ -74,8 +81,8 @@ pub struct Shared {
     pub disks: Arc<Disks>,
     /// How npm reaches its registry.
     pub npm: NpmSettings,
-    /// Where instances with a filtered network get their addresses from.
-    pub pool: Range,
+    /// What they are connected to.
+    pub networks: Networks,
 }
 
 /// Key of the record that says who has a name.

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::errand::{self, Outcome};
 use super::events::Kind;
-use super::model::Instance;
+use super::lists;
+use super::model::{Instance, PaletteSettings};
 use super::packages::{Missing, error_lines, npm_program};
 use super::place::Place;
 use super::{Shared, job, queue, world};
@@ -48,6 +49,20 @@ impl Errands {
     /// Whether it was broken off.
     pub(super) fn stopped(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// What comes of `work`; nothing when it was broken off, by dropping it.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// A place among those that start, for one that gave its own back; none when it was broken off.
+    pub(super) async fn place(&self, shared: &Shared, instance: &Instance) -> Option<queue::Place> {
+        let mut ticket = shared.queue.join(&instance.id);
+        self.unless_stopped(ticket.place()).await.flatten()
     }
 
     async fn run(
@@ -106,11 +121,7 @@ pub(super) async fn before(
     let names = missing.names.join(", ");
     let outcome = errands.run(shared, instance, stack, missing.arguments()).await;
     tell(shared, instance, "install", &names, &outcome, errands.stopped()).await;
-    let mut ticket = shared.queue.join(&instance.id);
-    tokio::select! {
-        place = ticket.place() => place,
-        () = errands.stop.cancelled() => None,
-    }
+    errands.place(shared, instance).await
 }
 
 /// Notes how it went; `what` was done to `names`.
@@ -224,10 +235,20 @@ impl Request {
         self.arguments.first().map_or("install", String::as_str)
     }
 
-    fn names(&self) -> String {
+    /// What it is about, as npm is told it.
+    pub(super) fn specs(&self) -> impl Iterator<Item = &str> {
         let after = self.arguments.iter().skip_while(|word| *word != "--").skip(1);
-        let names: Vec<&str> = after.map(String::as_str).collect();
-        names.join(", ")
+        after.map(String::as_str)
+    }
+
+    /// Whether it is granted to an instance with these settings.
+    pub(super) fn is_granted(&self, palette: &PaletteSettings) -> bool {
+        let any = palette.allow_install || palette.allow_modules;
+        any && (self.verb() != "install" || self.specs().all(|spec| lists::allows(palette, spec)))
+    }
+
+    fn names(&self) -> String {
+        self.specs().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -238,7 +259,8 @@ pub(super) fn refusal(message: &Value) -> Value {
         &cut(id, 64),
         None,
         "",
-        "npm error the host does not do this for an instance",
+        "npm error the settings of this instance do not allow it (palette.allowInstall, allowList, denyList); whoever runs \
+         this host can change them",
     )
 }
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use runtime::record::Level;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::figures::Figures;
 use super::machine::Phase as State;
 
 /// An instance as it is now.
@@ -38,36 +38,13 @@ pub struct Observed {
     pub walls: Vec<Level>,
     /// Starts since the supervisor's own.
     pub starts: u64,
-    /// What it says about itself, once a minute.
+    /// Starts since the supervisor's own that followed a crash, a hang or a lack of memory.
+    pub restarts: u64,
+    /// What it says about itself, every ten seconds while it works.
     pub figures: Option<Figures>,
     /// Its control groups.
     #[serde(skip)]
     pub groups: Vec<String>,
-}
-
-/// What Node-RED says about itself; taken for what it is, a stranger's word.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Figures {
-    /// JavaScript objects, in bytes.
-    pub heap_bytes: u64,
-    /// Longest delay of the event loop in the last minute, in milliseconds.
-    pub delay_ms: u32,
-    /// Share of time in which the event loop worked, in the last minute.
-    pub utilization: f64,
-}
-
-impl Figures {
-    /// From a message of kind `memory`.
-    #[must_use]
-    pub fn read(message: &Value) -> Option<Self> {
-        let delay = message["delayMs"].as_u64().unwrap_or(0);
-        Some(Self {
-            heap_bytes: message["heapUsed"].as_u64()?,
-            delay_ms: u32::try_from(delay).unwrap_or(u32::MAX),
-            utilization: message["utilization"].as_f64().unwrap_or(0.0).clamp(0.0, 1.0),
-        })
-    }
 }
 
 /// Where an instance's requests go now.
@@ -141,6 +118,7 @@ impl Observed {
             restart_needed: false,
             walls: Vec::new(),
             starts: 0,
+            restarts: 0,
             figures: None,
             groups: Vec::new(),
         }

@@ -2,12 +2,16 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use runtime::error::or_absent;
 use runtime::sandbox::quota::image;
 use runtime::spec::Owner;
+
+use crate::paths;
+use crate::removal;
 
 /// The folder of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,12 @@ impl Place {
         self.0.join("job")
     }
 
+    /// The digest of the `.npmrc` that its settings put into `data/`.
+    #[must_use]
+    pub fn npmrc_digest(&self) -> PathBuf {
+        self.0.join("npmrc.sha256")
+    }
+
     /// Its logs.
     #[must_use]
     pub fn logs(&self) -> PathBuf {
@@ -73,6 +83,14 @@ impl Place {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.run().join("front.sock")
+    }
+
+    /// Makes that socket; requests wait in it for the instance.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn listen(&self) -> io::Result<OwnedFd> {
+        paths::listen(&self.socket(), 0o600).map(OwnedFd::from)
     }
 
     /// The image of its own that holds `data/` and `files/`, where disk space is bounded by one. Beside its folder,
@@ -174,7 +192,7 @@ impl Place {
         }
         or_absent(fs::remove_file(before.image()))?;
         or_absent(fs::remove_file(before.new_image()))?;
-        or_absent(fs::remove_dir_all(&self.0))
+        or_absent(removal::remove_all(&self.0))
     }
 }
 

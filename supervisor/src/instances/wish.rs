@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use runtime::spec::{Limits, Network};
-use runtime::traffic::{Allow, Filtered, Publish, Range};
+use runtime::traffic::{Allow, Ends6, Filtered, Publish, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,7 @@ use super::disk;
 use super::model::{
     CodeEditor, Hidden, Instance, LogLevel, NetworkMode, PublishSettings, Settings, Variable,
 };
+use super::networks::Networks;
 use super::place::Place;
 use super::spec::{self, NpmSettings};
 use crate::secret::{HostKey, SealError, Secret};
@@ -42,33 +43,53 @@ fn mib(number: u32) -> Option<Bytes> {
     (number > 0).then(|| Bytes::mib(number.into()))
 }
 
-/// Which network it sees.
+/// Which network it sees, or what runs beside it does (`errand`), which publishes nothing.
 ///
 /// # Errors
 /// In words, when the host's pool has no addresses for it, or its settings are of another version.
-pub(super) fn network(instance: &Instance, pool: Range, npm: &NpmSettings) -> Result<Network, String> {
+pub(super) fn network(
+    instance: &Instance,
+    networks: &Networks,
+    npm: &NpmSettings,
+    errand: bool,
+) -> Result<Network, String> {
     let settings = &instance.settings.network;
-    match settings.mode {
-        NetworkMode::Host => return Ok(Network::Host),
-        NetworkMode::None => return Ok(Network::Isolated),
-        NetworkMode::Filtered => {}
+    match networks.mode(settings.mode) {
+        (NetworkMode::None, _) => return Ok(Network::Loopback),
+        (NetworkMode::Host, Some(why)) => return Ok(Network::Lesser(why.to_owned())),
+        (NetworkMode::Host, None) => return Ok(Network::Host),
+        (NetworkMode::Isolated | NetworkMode::Default, _) => {}
     }
-    let number = instance.number;
-    let (gateway, address) = pool
-        .pair(number)
-        .ok_or_else(|| format!("{pool} has no addresses for instance number {number}"))?;
+    // Two cables for each instance: one for what runs beside it.
+    let full = |pool: Range| format!("{pool} has no addresses for instance number {}", instance.number);
+    let number = instance
+        .number
+        .checked_mul(2)
+        .ok_or_else(|| full(networks.pool))?
+        + u32::from(errand);
+    let (gateway, address) = networks.pool.pair(number).ok_or_else(|| full(networks.pool))?;
+    let v6 = networks.pool6.map(|pool| {
+        let (gateway, address) = pool.pair6(number).ok_or_else(|| full(pool))?;
+        Ok::<_, String>(Ends6 {
+            gateway,
+            address,
+            pool,
+        })
+    });
     let mut allow = Vec::new();
     for text in &settings.allow {
         allow.push(text.parse::<Allow>().map_err(|error| error.to_string())?);
     }
     allow.extend(registry(npm));
-    let publish = settings.publish.iter().map(publish);
+    let publish = settings.publish.iter().filter(|_| !errand).map(publish);
     Ok(Network::Filtered(Filtered {
         number,
         gateway,
         address,
-        pool,
+        pool: networks.pool,
+        v6: v6.transpose()?,
         allow,
+        deny: networks.deny.clone(),
         publish: publish.collect::<Result<_, _>>()?,
     }))
 }
@@ -78,11 +99,12 @@ pub(super) fn network(instance: &Instance, pool: Range, npm: &NpmSettings) -> Re
 /// # Errors
 /// In words, when its address is none.
 pub(super) fn publish(settings: &PublishSettings) -> Result<Publish, String> {
-    let address = &settings.address;
+    let address = settings.address.as_deref().map(|text| {
+        text.parse()
+            .map_err(|_| format!("`{text}` is no address of IPv4 or IPv6"))
+    });
     Ok(Publish {
-        address: address
-            .parse()
-            .map_err(|_| format!("`{address}` is no IPv4 address"))?,
+        address: address.transpose()?,
         port: settings.port,
         to: settings.to.unwrap_or(settings.port),
         protocol: settings.protocol,
@@ -134,6 +156,19 @@ pub(super) fn open(id: &str, hidden: &Hidden, key: &HostKey) -> Result<String, S
     Ok(key.open_sealed(id, &hidden.sealed)?.reveal().to_owned())
 }
 
+/// Everything hidden in its settings, in clear; what cannot be opened is left out.
+pub(super) fn secrets(instance: &Instance, key: &HostKey) -> Vec<String> {
+    let settings = &instance.settings;
+    let variables = settings.env.values().filter_map(|variable| match variable {
+        Variable::Hidden(hidden) => Some(hidden),
+        Variable::Plain(_) => None,
+    });
+    let others = [&settings.http.password, &instance.credential_secret];
+    let all = variables.chain(others.into_iter().flatten());
+    all.filter_map(|hidden| open(&instance.id, hidden, key).ok())
+        .collect()
+}
+
 /// Node-RED's settings.
 pub(super) fn node_red(
     instance: &Instance,
@@ -182,6 +217,11 @@ fn extra(instance: &Instance) -> Map<String, Value> {
     }
     set("ui", json!({ "path": editor.dashboard.trim_matches('/') }));
     set("apiMaxLength", json!(editor.api_max_length));
+    // The second dashboard's socket has a bound of its own.
+    set(
+        "dashboard",
+        json!({ "maxHttpBufferSize": bytes(&editor.api_max_length) }),
+    );
     set("debugMaxLength", json!(editor.debug_max_length));
     set("functionExternalModules", json!(palette.allow_modules));
     set(
@@ -190,11 +230,13 @@ fn extra(instance: &Instance) -> Map<String, Value> {
             "palette": {
                 "allowInstall": palette.allow_install,
                 "allowUpload": false,
-                "denyList": palette.deny_list,
+                "allowList": or_all(&palette.allow_list),
+                "denyList": denied(&palette.allow_list, &palette.deny_list),
             },
             "modules": {
                 "allowInstall": palette.allow_modules,
-                "denyList": palette.modules_deny_list,
+                "allowList": or_all(&palette.modules_allow_list),
+                "denyList": denied(&palette.modules_allow_list, &palette.modules_deny_list),
             },
         }),
     );
@@ -211,12 +253,39 @@ fn extra(instance: &Instance) -> Map<String, Value> {
             "httpNodeCors",
             json!({
                 "origin": settings.http.cors_origins,
-                "methods": "GET,PUT,POST,PATCH,HEAD,DELETE",
+                "methods": settings.http.cors_methods,
             }),
         );
     }
     set("editorTheme", theme(instance));
     all
+}
+
+/// A list of what is allowed, as Node-RED reads it: there an empty one allows nothing.
+fn or_all(list: &[String]) -> Value {
+    if list.is_empty() {
+        json!(["*"])
+    } else {
+        json!(list)
+    }
+}
+
+/// A list of what is not: Node-RED allows what no list names, unless all is denied that is not allowed by name.
+fn denied(allow: &[String], deny: &[String]) -> Vec<String> {
+    let rest = (!allow.is_empty()).then(|| "*".to_owned());
+    deny.iter().cloned().chain(rest).collect()
+}
+
+/// A size such as `5mb`, in bytes.
+pub(super) fn bytes(size: &str) -> Option<u64> {
+    let size = size.to_ascii_lowercase();
+    let (digits, unit) = match (size.strip_suffix("kb"), size.strip_suffix("mb")) {
+        (Some(digits), _) => (digits, 1 << 10),
+        (_, Some(digits)) => (digits, 1 << 20),
+        _ => return None,
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|_| plain)?.checked_mul(unit)
 }
 
 /// Settings that came with an import below those of the host; only where its context is kept is the import's.

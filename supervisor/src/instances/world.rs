@@ -2,19 +2,22 @@
 //! same one; only npm's memory limit is another, and it is told no secret of Node-RED's.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use runtime::error::or_absent;
 use runtime::spec::{
     InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Network, Owner,
 };
 use runtime::store::Stack;
 use runtime::units;
+use sha2::{Digest, Sha256};
 
 use super::model::Instance;
 use super::place::Place;
 use super::spec::{self, Wanted};
-use super::{Shared, cache, carried, wish};
+use super::{Shared, cache, carried, packages, wish};
+use crate::ids;
 use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::secret::SealError;
@@ -82,6 +85,7 @@ fn wanted<'a>(
     stack: &'a Stack,
     folders: &'a Folders,
     limits: Limits,
+    errand: bool,
 ) -> Result<Wanted<'a>, Problem> {
     Ok(Wanted {
         id: folders.id.clone(),
@@ -95,10 +99,10 @@ fn wanted<'a>(
         limits,
         isolation: shared.isolation,
         owner: owner(instance.number),
-        network: wish::network(instance, shared.pool, &shared.npm).map_err(|why| {
+        network: wish::network(instance, &shared.networks, &shared.npm, errand).map_err(|why| {
             Problem::new(Code::Failed, "cannot prepare the network of the instance")
                 .because(why)
-                .hint("set a larger `network-pool` in the host's redhold.toml, or another network mode")
+                .hint("set a larger `pool` for [network] in the host's redhold.toml, or another network mode")
         })?,
         env: wish::environment(instance, &shared.key).map_err(sealed)?,
         npm: shared.npm.clone(),
@@ -111,20 +115,50 @@ fn sealed(error: SealError) -> Problem {
     Problem::new(Code::Failed, "cannot prepare the environment").because(error)
 }
 
-/// The person's `.npmrc`, where npm looks for it.
+/// The person's `.npmrc`, where npm looks for it. One that was written here goes with its setting; one that came
+/// from elsewhere stays.
 fn npmrc(shared: &Shared, instance: &Instance, place: &Place, owner: Owner) -> Result<(), Problem> {
+    let cannot = |error| Problem::io("cannot write the .npmrc", error);
+    let path = place.data().join(NPMRC);
     let Some(hidden) = &instance.settings.palette.npmrc else {
-        return Ok(());
+        return withdraw(place).map_err(cannot);
     };
     let text = wish::open(&instance.id, hidden, &shared.key)
         .map_err(|error| Problem::new(Code::Failed, "cannot write the .npmrc").because(error))?;
-    let path = place.data().join(".npmrc");
-    paths::write_private(&path, text.as_bytes())
+    // Noted first: after a crash between the two, the file of before is somebody else's or the same.
+    paths::write_private(&place.npmrc_digest(), digest(text.as_bytes()).as_bytes())
+        .and_then(|()| paths::write_private(&path, text.as_bytes()))
         .and_then(|()| match owner {
             Owner::Own { uid, gid } => std::os::unix::fs::lchown(&path, Some(uid), Some(gid)),
             _ => Ok(()),
         })
-        .map_err(|error| Problem::io("cannot write the .npmrc", error))
+        .map_err(cannot)
+}
+
+/// Where npm looks for a project's configuration.
+const NPMRC: &str = ".npmrc";
+
+/// A longer one was not written here, in bytes.
+const LONGEST_NPMRC: u64 = 1 << 20;
+
+/// Removes the `.npmrc` that was written here, when it still is that one.
+fn withdraw(place: &Place) -> io::Result<()> {
+    let noted = place.npmrc_digest();
+    let Ok(written) = fs::read_to_string(&noted) else {
+        return Ok(());
+    };
+    let mut text = Vec::new();
+    // The folder is a stranger's: a link, a pipe or nothing at all is not what was written.
+    let read = packages::inside(&place.data(), Path::new(NPMRC))
+        .and_then(|file| file.take(LONGEST_NPMRC).read_to_end(&mut text));
+    if read.is_ok() && digest(&text) == written {
+        or_absent(fs::remove_file(place.data().join(NPMRC)))?;
+    }
+    or_absent(fs::remove_file(noted))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    ids::hexadecimal(&Sha256::digest(bytes))
 }
 
 /// Node-RED itself, with its settings.
@@ -167,7 +201,7 @@ pub(super) fn serve(
     let wanted = Wanted {
         cache: cache.as_deref(),
         settings,
-        ..wanted(shared, instance, stack, &folders, limits)?
+        ..wanted(shared, instance, stack, &folders, limits, false)?
     };
     prepare(shared, &wanted, "Node-RED")
 }
@@ -183,6 +217,9 @@ fn prepare(shared: &Shared, wanted: &Wanted<'_>, what: &str) -> Result<InstanceS
     let mut spec = spec::prepare(wanted)
         .map_err(|error| Problem::new(Code::Failed, format!("cannot prepare {what}")).because(error))?;
     spec.control_group.clone_from(&shared.control_group);
+    if matches!(spec.network, Network::Filtered(_)) {
+        shared.networks.prepare()?;
+    }
     Ok(spec)
 }
 
@@ -203,7 +240,7 @@ pub(super) fn errand(
         ..wish::limits(&instance.settings)
     };
     let folders = Folders::of(shared, instance, true)?;
-    let wanted = wanted(shared, instance, stack, &folders, limits)?;
+    let wanted = wanted(shared, instance, stack, &folders, limits, true)?;
     let mut spec = prepare(shared, &wanted, "npm")?;
     spec.program.args = arguments;
     Ok(spec)
@@ -244,7 +281,7 @@ pub(super) fn look(
         limits: wish::limits(&instance.settings),
         isolation: shared.isolation,
         owner,
-        network: Network::Isolated,
+        network: Network::Loopback,
         env: Vec::new(),
         npm: spec::NpmSettings::default(),
         host_tools: false,

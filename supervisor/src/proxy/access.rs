@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,6 +12,7 @@ use ring::hmac;
 
 use crate::clock;
 use crate::ids;
+use crate::instances::tokens::PREFIX;
 use crate::paths;
 
 /// How long a browser stays signed in, in milliseconds.
@@ -54,22 +56,14 @@ impl Gate {
         hmac::verify(&self.key, token.trim().as_bytes(), self.token.as_ref()).is_ok()
     }
 
-    /// Whether a request carries the token, or a cookie for this host.
-    #[must_use]
-    pub fn knows(&self, headers: &HeaderMap, host: &str) -> bool {
-        self.bears_token(headers) || self.signed_in(headers, host)
-    }
-
     /// Whether a request carries the token.
     #[must_use]
     pub fn bears_token(&self, headers: &HeaderMap) -> bool {
-        let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        value
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .is_some_and(|token| self.admits(token))
+        bearer(headers).is_some_and(|token| self.admits(token))
     }
 
-    fn signed_in(&self, headers: &HeaderMap, host: &str) -> bool {
+    /// Whether a request carries a cookie for this host.
+    pub(super) fn signed_in(&self, headers: &HeaderMap, host: &str) -> bool {
         let pairs = headers
             .get_all(COOKIE)
             .iter()
@@ -131,6 +125,19 @@ fn read_or_make(path: &Path) -> io::Result<(String, bool)> {
     }
 }
 
+/// The token of `Authorization: Bearer`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// An access token of an instance's endpoints; whether it is one that was given is not known here.
+#[must_use]
+pub fn endpoint_token(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).filter(|token| token.starts_with(PREFIX))
+}
+
 /// The name and password of `basic` access.
 #[must_use]
 pub fn basic(headers: &HeaderMap) -> Option<(String, String)> {
@@ -141,14 +148,17 @@ pub fn basic(headers: &HeaderMap) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
-/// Compares without telling by its time where the two differ.
+/// Compares without telling by its time where the two differ, nor how long they are.
 #[must_use]
 pub fn same(one: &str, other: &str) -> bool {
-    let mut secret = [0; 32];
-    ids::random(&mut secret);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-    let tag = hmac::sign(&key, one.as_bytes());
-    hmac::verify(&key, other.as_bytes(), tag.as_ref()).is_ok()
+    /// Known to nobody, and gone with the process.
+    static KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
+        let mut secret = [0; 32];
+        ids::random(&mut secret);
+        hmac::Key::new(hmac::HMAC_SHA256, &secret)
+    });
+    let tag = hmac::sign(&KEY, one.as_bytes());
+    hmac::verify(&KEY, other.as_bytes(), tag.as_ref()).is_ok()
 }
 
 #[cfg(test)]
@@ -179,14 +189,12 @@ mod tests {
         let cookie = gate.cookie("a.localhost", true);
         let pair = cookie.split(';').next().expect("a pair");
         let headers = with(COOKIE, &format!("x=1; {pair}"));
-        assert!(again.knows(&headers, "a.localhost"));
-        assert!(!again.knows(&headers, "b.localhost"));
+        assert!(again.signed_in(&headers, "a.localhost"));
+        assert!(!again.signed_in(&headers, "b.localhost"));
         let (until, rest) = pair.split_once('.').expect("two parts");
-        assert!(!again.knows(&with(COOKIE, &format!("{until}0.{rest}")), "a.localhost"));
-        assert!(again.knows(
-            &with(AUTHORIZATION, &format!("Bearer {}", token.trim())),
-            "b.localhost"
-        ));
+        assert!(!again.signed_in(&with(COOKIE, &format!("{until}0.{rest}")), "a.localhost"));
+        let bearer = with(AUTHORIZATION, &format!("Bearer {}", token.trim()));
+        assert!(again.bears_token(&bearer) && !again.signed_in(&bearer, "b.localhost"));
         assert_eq!(
             basic(&with(AUTHORIZATION, "Basic YTpiOmM=")),
             Some(("a".to_owned(), "b:c".to_owned()))

@@ -4,23 +4,29 @@ use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, EXPECT, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
 
+use crate::proxy::accept::Place;
 use crate::proxy::page::{self, Body, Page, whole};
 use crate::proxy::route::{Asked, Route, Target};
 use crate::proxy::serve::{From, Shared};
-use crate::proxy::upload::Upload;
+use crate::proxy::table::without_port;
+use crate::proxy::upload::{Progress, Upload};
 use crate::proxy::way::{Download, Way};
 use crate::proxy::{Upstream, access, guard, headers, shared};
 
@@ -35,6 +41,7 @@ pub(super) struct Client {
     pub(super) front: Arc<Shared>,
     /// The instances' sides of this connection that are between two requests, by their sockets.
     pub(super) idle: Mutex<Vec<Way>>,
+    pub(super) place: Place,
 }
 
 /// Why an exchange has no answer.
@@ -57,7 +64,7 @@ impl Client {
         let version = request.version();
         let mut response = self.answered(request).await;
         // A connection that changes its protocol lives on; HTTP/2 says it in a frame of its own.
-        if self.front.leaves()
+        if (self.front.leaves() || self.place.is_refused())
             && version <= Version::HTTP_11
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
         {
@@ -73,6 +80,9 @@ impl Client {
 
     async fn answered(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let wants_page = page::wants_page(request.method(), request.headers());
+        if self.place.is_refused() {
+            return self.too_many(wants_page);
+        }
         let host = match guard::judge(&request) {
             Ok(host) => host,
             Err(refusal) => return not_allowed(&refusal, wants_page),
@@ -86,7 +96,7 @@ impl Client {
         match self.front.routes.find(&asked) {
             Route::To(target) => self.to(target, request, host.as_deref(), wants_page).await,
             Route::Shared(file) => shared::answer(file, request.method(), request.headers()).await,
-            Route::Local => self.local(request).await,
+            Route::Local => self.local(request, host).await,
             Route::Redirect(to) => see_other(&to),
             Route::Proof(text) => Response::new(whole(text)),
             Route::Secure => redirect(host.as_deref(), request.uri(), self.front.secure_port),
@@ -112,9 +122,24 @@ impl Client {
         }
     }
 
-    async fn local(&self, mut request: Request<Incoming>) -> Response<Body> {
+    fn too_many(&self, wants_page: bool) -> Response<Body> {
+        let detail = format!(
+            "From {} there are {} connections to this host, and one client may have no more. Close some of them; whoever \
+             runs the host can raise `connections-per-client`, or name a proxy in `proxies`.",
+            self.address, self.front.bounds.per_client
+        );
+        let page = Page {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            title: "Too many connections",
+            detail: &detail,
+            retry: Some(10),
+        };
+        page.answer(wants_page)
+    }
+
+    async fn local(&self, mut request: Request<Incoming>, host: Option<String>) -> Response<Body> {
         request.extensions_mut().insert(From {
-            address: self.address,
+            host,
             secure: self.secure,
         });
         let Some(mut router) = self.front.local.clone() else {
@@ -220,6 +245,11 @@ impl Client {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (mut head, body) = response.into_parts();
             headers::strip(&mut head.headers, None);
+            headers::keep_cookies_apart(&mut head.headers, &access::COOKIES);
+            if let Some(policy) = &target.frames {
+                // Beside what the instance says itself: browsers hold to both.
+                head.headers.append(CONTENT_SECURITY_POLICY, policy.clone());
+            }
             head.version = Version::HTTP_11;
             let body = Download::new(body, way, self.clone()).await.boxed_unsync();
             return Ok(Response::from_parts(head, body));
@@ -254,14 +284,17 @@ impl Client {
 
     /// Ties the two sides together until either ends.
     fn joined(
-        &self,
+        self: &Arc<Self>,
         way: Way,
         mut response: Response<Incoming>,
         client_side: hyper::upgrade::OnUpgrade,
         protocol: HeaderValue,
     ) -> Response<Body> {
         let instance_side = hyper::upgrade::on(&mut response);
+        let connection = self.clone();
         self.front.tasks.spawn(async move {
+            // It takes its place until it ends.
+            let _connection = connection;
             way.finish().await;
             let (Ok(client), Ok(instance)) = (client_side.await, instance_side.await) else {
                 return;
@@ -275,6 +308,7 @@ impl Client {
         });
         let (mut head, _) = response.into_parts();
         headers::strip(&mut head.headers, Some(protocol));
+        headers::keep_cookies_apart(&mut head.headers, &access::COOKIES);
         Response::from_parts(head, whole(String::new()))
     }
 
@@ -299,8 +333,11 @@ impl Client {
         // This front has answered it already, by reading the body.
         head.headers.remove(EXPECT);
         head.version = Version::HTTP_11;
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        head.uri = path.parse().unwrap_or_else(|_| Uri::from_static("/"));
+        head.uri = head
+            .uri
+            .into_parts()
+            .path_and_query
+            .map_or_else(Uri::default, Uri::from);
         head.extensions.clear();
         Request::from_parts(head, Upload::new(body, self.front.bounds.upload_silence))
     }
@@ -310,8 +347,10 @@ impl Client {
         mut request: Request<Upload>,
         socket: &Path,
     ) -> Result<(Way, Response<Incoming>), ExchangeError> {
+        let progress = request.body_mut().progress();
+        let progress = progress.as_ref();
         if let Some(mut way) = self.parked(socket).await {
-            match self.timed(way.send(request)).await? {
+            match self.timed(progress, way.send(request)).await? {
                 Ok(response) => return Ok((way, response)),
                 // The instance closed the idle connection before it saw anything: the request is whole, so it
                 // may go again on a new one.
@@ -322,16 +361,30 @@ impl Client {
             }
         }
         let mut way = Way::open(socket).await?;
-        let response = self.timed(way.send(request)).await?;
+        let response = self.timed(progress, way.send(request)).await?;
         response
             .map(|response| (way, response))
             .map_err(|failed| ExchangeError::Broken(failed.into_error()))
     }
 
-    async fn timed<T>(&self, answer: impl Future<Output = T>) -> Result<T, ExchangeError> {
-        tokio::time::timeout(self.front.bounds.answer, answer)
-            .await
-            .map_err(|_| ExchangeError::Silent(self.front.bounds.answer))
+    /// Waits for as long as an answer may take, from the last piece of the upload on where there is one.
+    async fn timed<T>(
+        &self,
+        upload: Option<&Progress>,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, ExchangeError> {
+        let limit = self.front.bounds.answer;
+        let mut answer = pin!(answer);
+        let mut until = Instant::now() + limit;
+        loop {
+            if let Ok(answer) = tokio::time::timeout_at(until, answer.as_mut()).await {
+                return Ok(answer);
+            }
+            let later = upload.map(|progress| progress.last() + limit);
+            until = later
+                .filter(|later| *later > until)
+                .ok_or(ExchangeError::Silent(limit))?;
+        }
     }
 }
 
@@ -357,10 +410,7 @@ fn see_other(to: &str) -> Response<Body> {
 
 /// To the same address with TLS; the method stays (RFC 9110, 15.4.9).
 fn redirect(host: Option<&str>, uri: &Uri, port: Option<u16>) -> Response<Body> {
-    let name = host.map_or("localhost", |host| match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
-        _ => host,
-    });
+    let name = host.map_or("localhost", without_port);
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut response = Response::new(whole(String::new()));

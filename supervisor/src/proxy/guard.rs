@@ -1,18 +1,18 @@
 //! Pure: may this request pass? Keeps web pages of strangers away from editors.
 //!
 //! Two attacks are shut out. *DNS rebinding*: a stranger's name that resolves to 127.0.0.1 makes the browser send
-//! that name as `Host`, so an editor without a sign-in answers to loopback names only ([`loopback`]). The port is not compared, because a forwarded port
-//! (`ssh -L 8080:localhost:1880`) is a common and harmless difference. *Cross-site requests*: a page elsewhere
-//! may post to, or open a WebSocket on, the editor's API; the browser then sends an `Origin` that differs from
-//! `Host`. Endpoints that a flow makes itself stay open to other origins, as in any Node-RED.
+//! that name as `Host`, so an editor without a sign-in answers to loopback names only ([`loopback`]). The port is not
+//! compared, because a forwarded port (`ssh -L 8080:localhost:1880`) is a common and harmless difference. *Cross-site
+//! requests*: a page elsewhere may post to, or open a WebSocket on, the editor's API; the browser then sends an `Origin`
+//! that differs from `Host`. Endpoints that a flow makes itself stay open to other origins, as in any Node-RED.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use hyper::header::{HeaderMap, HeaderValue, ORIGIN};
+use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN, UPGRADE};
 use hyper::{Method, Request, StatusCode, Uri};
 
 /// First path segments of the editor's API in Node-RED 4 and 5.
-pub(crate) const EDITOR_API: [&str; 24] = [
+const EDITOR_API: [&str; 24] = [
     "auth",
     "comms",
     "context",
@@ -112,7 +112,7 @@ fn host(headers: &HeaderMap, uri: &Uri, version: hyper::Version) -> Result<Optio
         status: StatusCode::BAD_REQUEST,
         reason: reason.to_owned(),
     };
-    let mut all = headers.get_all(hyper::header::HOST).iter();
+    let mut all = headers.get_all(HOST).iter();
     let header = match (all.next(), all.next()) {
         (Some(_), Some(_)) => return Err(bad("more than one Host header")),
         (Some(one), None) => Some(one.to_str().map_err(|_| bad("a Host header that is not text"))?),
@@ -157,15 +157,18 @@ fn is_port(text: &str) -> bool {
 
 /// Whether the origin matters: anything that changes something in the editor's API, and its live channel.
 fn guards_origin(method: &Method, path: &str, headers: &HeaderMap) -> bool {
-    // Express ignores letter case and doubled slashes are not collapsed there, so only case is folded here.
-    let first = path
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or("")
-        .to_ascii_lowercase();
-    let editor = EDITOR_API.contains(&first.as_str());
-    editor && (!method.is_safe() || headers.contains_key(hyper::header::UPGRADE))
+    (!method.is_safe() || headers.contains_key(UPGRADE)) && is_editor_api(first_segment(path))
+}
+
+/// What stands first in a path. Express does not fold doubled slashes; those at the front are taken for one, to be sure.
+pub(super) fn first_segment(path: &str) -> &str {
+    let inside = path.trim_start_matches('/');
+    inside.split_once('/').map_or(inside, |(first, _)| first)
+}
+
+/// Whether a path that begins with this is the editor's API; Express ignores letter case.
+pub(super) fn is_editor_api(first: &str) -> bool {
+    EDITOR_API.iter().any(|name| name.eq_ignore_ascii_case(first))
 }
 
 /// Whether a page of `origin` is a page of `host`. The scheme is not compared: something in front may add TLS.

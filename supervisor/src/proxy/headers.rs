@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Request, Uri};
@@ -134,6 +134,42 @@ pub(super) fn without_cookies(headers: &mut HeaderMap, names: &[&str]) {
     }
 }
 
+/// Lets an instance set cookies for its own host only, and none of these names, which are the front's. With a `Domain`
+/// its cookie would be sent to its neighbours and to the host itself, which share the domain above it.
+pub(super) fn keep_cookies_apart(headers: &mut HeaderMap, names: &[&str]) {
+    if !headers.contains_key(SET_COOKIE) {
+        return;
+    }
+    let name = |part: &[u8]| {
+        // A browser sends a value without a name as it is, so that `=a=b` comes back as `a=b`.
+        let at = part
+            .iter()
+            .position(|c| !b"= \t".contains(c))
+            .unwrap_or(part.len());
+        let name = part[at..].split(|c| *c == b'=').next().unwrap_or_default();
+        name.trim_ascii().to_ascii_lowercase()
+    };
+    let left: Vec<HeaderValue> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter_map(|value| {
+            let mut parts = value.as_bytes().split(|c| *c == b';');
+            let cookie = parts.next()?;
+            let own = name(cookie);
+            if names.iter().any(|name| own.eq_ignore_ascii_case(name.as_bytes())) {
+                return None;
+            }
+            let attributes = parts.filter(|part| name(part) != b"domain");
+            let parts: Vec<&[u8]> = std::iter::once(cookie).chain(attributes).collect();
+            HeaderValue::from_bytes(&parts.join(&b';')).ok()
+        })
+        .collect();
+    headers.remove(SET_COOKIE);
+    for value in left {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
 /// The tokens of `Connection`.
 fn listed(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
@@ -187,6 +223,28 @@ mod tests {
         assert_eq!(left, ["a=1; redhold2=b=c"]);
         without_cookies(&mut map, &["a", "redhold2"]);
         assert!(!map.contains_key(COOKIE));
+    }
+
+    #[test]
+    fn an_instance_sets_cookies_for_itself_only() {
+        for (set, left) in [
+            ("a=1; Path=/; HttpOnly", Some("a=1; Path=/; HttpOnly")),
+            ("a=domain; Domain=example.org; Secure", Some("a=domain; Secure")),
+            ("a=1;DOMAIN = .example.org;domain;\tdomain\t=x", Some("a=1")),
+            ("domain=x; path=/", Some("domain=x; path=/")),
+            ("a", Some("a")),
+            ("redhold=x; Path=/", None),
+            (" =redhold=x", None),
+            ("REDHOLD =x", None),
+            ("redhold2=x", Some("redhold2=x")),
+        ] {
+            let mut map = headers(&[("set-cookie", set)]);
+            map.append(SET_COOKIE, HeaderValue::from_static("b=2; domain=org"));
+            keep_cookies_apart(&mut map, &["redhold"]);
+            let kept: Vec<_> = map.get_all(SET_COOKIE).iter().collect();
+            let expected: Vec<_> = left.into_iter().chain(["b=2"]).collect();
+            assert_eq!(kept, expected, "{set}");
+        }
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! request reaches an instance as it came. A client connection's way to an instance is its own, never shared, so one
 //! client can neither block nor see another.
 
+mod accept;
 pub mod access;
 pub mod activation;
 pub mod certificates;
+mod clients;
 mod exchange;
 mod guard;
 mod headers;
@@ -25,5 +27,6 @@ mod way;
 pub use self::listener::{Door, Listening};
 pub use self::route::{Asked, Route, Routes, SharedFile, Single, Target};
 pub use self::serve::{Answers, Bounds, From, Front};
+pub use self::upload::Upload;
 
 pub use crate::instances::observed::Upstream;

@@ -64,8 +64,10 @@ pub struct Target {
     pub voucher: Option<HeaderValue>,
     /// What the instance does not see of the path, for one that is addressed by a path.
     pub prefix: Option<String>,
-    /// `Authorization` carries the host's own token, which is nothing for an instance.
+    /// `Authorization` carries a token of the host or of an instance's endpoints, which is nothing for flows.
     pub token: bool,
+    /// The policy that says whose pages may show the answer in a frame.
+    pub frames: Option<HeaderValue>,
 }
 
 /// A file in the storage of an instance.
@@ -91,6 +93,7 @@ impl Routes for Single {
                 voucher: None,
                 prefix: None,
                 token: false,
+                frames: None,
             }),
             Err(refusal) => Route::Refused {
                 status: refusal.status,

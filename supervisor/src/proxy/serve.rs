@@ -1,60 +1,40 @@
-//! The listener: accepts within bounds, gives each connection a task, and drains them all.
+//! A front: what all of its connections share, and how it ends.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use hyper::header::HeaderValue;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use nix::sys::socket::{setsockopt, sockopt};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tracing::debug;
+use ipnet::IpNet;
+use tokio::sync::watch;
 
 use crate::ids;
-use crate::proxy::exchange::Client;
+use crate::proxy::accept::{Accepting, Places};
 use crate::proxy::headers;
 use crate::proxy::listener::{Door, Listening};
 use crate::proxy::route::Routes;
-
-/// Time for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(15);
-
-/// Requests that one HTTP/2 connection may have under way.
-const STREAMS: u32 = 128;
-
-/// How long a client may leave alone what was sent to it, in milliseconds.
-const TAKES: u32 = 180_000;
-
-/// Without a new request for so long, an HTTP/2 connection is told to end; its requests under way go on.
-const QUIET: Duration = Duration::from_secs(120);
-
-/// Largest head of a request, in bytes. Node.js itself stops at 16 KiB.
-const HEAD: usize = 64 * 1024;
+use crate::shutdown::Tasks;
 
 /// How much, and how long, a client may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Connections at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Connections at once of one client: an IPv4 address, or the 64 first bits of an IPv6 address. On a loopback
+    /// address nobody is counted: only this machine connects there, mostly a proxy.
+    pub per_client: usize,
+    /// Clients that speak for many, and are not counted.
+    pub proxies: Vec<IpNet>,
     /// Until the head of a request is complete, idle time before it included.
     pub head: Duration,
     /// Silence in the middle of an upload.
     pub upload_silence: Duration,
     /// How long a request waits for an instance that is starting.
     pub starting: Duration,
-    /// Until the instance begins its answer. Long polls are normal, a day is not.
+    /// From the last piece of the request until the instance begins its answer. Long polls are normal, a day is not.
     pub answer: Duration,
 }
 
@@ -62,6 +42,8 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 1024,
+            per_client: 1024,
+            proxies: Vec::new(),
             head: Duration::from_secs(60),
             upload_silence: Duration::from_secs(120),
             starting: Duration::from_secs(15),
@@ -85,7 +67,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub struct Front {
     stage: watch::Sender<Stage>,
-    tasks: Arc<Tasks>,
+    tasks: Tasks,
     shared: Arc<Shared>,
 }
 
@@ -107,17 +89,13 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Every task of a front: none outlives it, none is forgotten.
-#[derive(Debug, Default)]
-pub(super) struct Tasks(Mutex<JoinSet<()>>);
-
 /// What all connections of a front share.
 pub(super) struct Shared {
     pub(super) routes: Arc<dyn Routes>,
     /// The host's own service.
     pub(super) local: Option<Router>,
     pub(super) bounds: Bounds,
-    pub(super) tasks: Arc<Tasks>,
+    pub(super) tasks: Tasks,
     stage: watch::Receiver<Stage>,
     /// The port of TLS, where it is not the usual one.
     pub(super) secure_port: Option<u16>,
@@ -127,11 +105,11 @@ pub(super) struct Shared {
     next: AtomicU64,
 }
 
-/// From where a request to the host's own service came.
-#[derive(Clone, Copy, Debug)]
+/// How a request came to the host's own service.
+#[derive(Clone, Debug)]
 pub struct From {
-    /// The client.
-    pub address: IpAddr,
+    /// The one host that it names, in lower case and perhaps with a port.
+    pub host: Option<String>,
     /// Whether it came over TLS.
     pub secure: bool,
 }
@@ -177,8 +155,8 @@ impl Front {
         bounds: Bounds,
     ) -> io::Result<Self> {
         let (stage, stages) = watch::channel(Stage::Serves);
-        let tasks = Arc::new(Tasks::default());
-        let places = Arc::new(Semaphore::new(bounds.connections));
+        let tasks = Tasks::default();
+        let places = Arc::new(Places::of(&bounds));
         let secure = listeners
             .iter()
             .find(|listening| matches!(listening.door, Door::Tls(_)))
@@ -197,15 +175,8 @@ impl Front {
             begun: u32::from_be_bytes(begun),
             next: AtomicU64::new(0),
         });
-        for Listening { listener, door } in listeners {
-            listener.set_nonblocking(true)?;
-            let accepting = Accepting {
-                listener: TcpListener::from_std(listener)?,
-                door,
-                places: places.clone(),
-                stages: stages.clone(),
-                shared: shared.clone(),
-            };
+        for listening in listeners {
+            let accepting = Accepting::on(listening, places.clone(), stages.clone(), shared.clone())?;
             tasks.spawn(accepting.run());
         }
         Ok(Self { stage, tasks, shared })
@@ -220,7 +191,7 @@ impl Front {
     /// Accepts no more, lets requests in progress end, and breaks off what is left after `grace`.
     pub async fn drain(self, grace: Duration) {
         self.stage.send_replace(Stage::Stops);
-        self.finish(grace, std::future::pending()).await;
+        self.tasks.end(tokio::time::sleep(grace)).await;
     }
 
     /// Accepts no more, because another process accepts on the same sockets. What is under way goes on for up to
@@ -229,228 +200,18 @@ impl Front {
     /// to go elsewhere (GOAWAY) and ends its streams. When `stopped` is over, all of it has `grace` left.
     pub async fn leave(self, bound: Duration, stopped: impl Future<Output = ()>, grace: Duration) {
         self.stage.send_replace(Stage::Leaves);
-        let told = async {
-            stopped.await;
-            self.stage.send_replace(Stage::Stops);
-            tokio::time::sleep(grace).await;
-        };
-        self.finish(bound, told).await;
-    }
-
-    /// Waits for every task, also for those that tasks start; breaks off what is left after `bound` or `enough`.
-    async fn finish(&self, bound: Duration, enough: impl Future<Output = ()>) {
-        let all = async {
-            loop {
-                let mut left = self.tasks.take();
-                if left.is_empty() {
-                    return;
-                }
-                while left.join_next().await.is_some() {}
+        let enough = async {
+            if tokio::time::timeout(bound, stopped).await.is_ok() {
+                self.stage.send_replace(Stage::Stops);
+                tokio::time::sleep(grace).await;
             }
         };
-        // A set of tasks that is dropped ends them.
-        tokio::select! {
-            () = all => {}
-            () = enough => {}
-            () = tokio::time::sleep(bound) => {}
-        }
-        self.tasks.take().shutdown().await;
+        self.tasks.end(enough).await;
     }
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
-        self.tasks.take().abort_all();
+        self.tasks.abort();
     }
-}
-
-impl Tasks {
-    /// Starts a task and forgets those that have ended.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while set.try_join_next().is_some() {}
-        set.spawn(task);
-    }
-
-    fn take(&self) -> JoinSet<()> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// One listener and what its connections need.
-struct Accepting {
-    listener: TcpListener,
-    door: Door,
-    places: Arc<Semaphore>,
-    stages: watch::Receiver<Stage>,
-    shared: Arc<Shared>,
-}
-
-impl Accepting {
-    async fn run(self) {
-        loop {
-            let accept = async {
-                let place = self.places.clone().acquire_owned().await;
-                (place, self.listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                accepted = accept => accepted,
-                () = told(self.stages.clone(), Stage::Leaves) => return,
-            };
-            match accepted {
-                Ok((stream, address)) => {
-                    let connection = self.connection(stream, address);
-                    self.shared.tasks.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    // Out of descriptors, mostly: the connection stays in the queue, so asking at once would spin.
-                    debug!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
-    }
-
-    fn connection(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let client = Arc::new(Client {
-            address: address.ip().to_canonical(),
-            secure: matches!(self.door, Door::Tls(_)),
-            front: self.shared.clone(),
-            idle: Mutex::default(),
-        });
-        let stages = self.stages.clone();
-        let door = self.door.clone();
-        let head = self.shared.bounds.head;
-        async move {
-            // Editor traffic is many small messages; waiting to fill segments only adds delay.
-            let _ = stream.set_nodelay(true);
-            watch_over(&stream);
-            let ended = match door {
-                Door::Plain => first(stream, client, stages).await,
-                Door::Tls(config) => {
-                    let accepting = TlsAcceptor::from(config).accept(stream);
-                    match tokio::time::timeout(head.min(HANDSHAKE), accepting).await {
-                        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                            second(stream, client, stages).await
-                        }
-                        Ok(Ok(stream)) => first(stream, client, stages).await,
-                        Ok(Err(error)) => {
-                            debug!(%error, %address, "no TLS came about");
-                            return;
-                        }
-                        Err(_) => return,
-                    }
-                }
-            };
-            if let Err(error) = ended {
-                debug!(%error, %address, "a connection broke");
-            }
-        }
-    }
-}
-
-/// Has the kernel find out about clients that are gone without a word, and about those that do not take what was sent
-/// to them (`tcp(7)`). A kernel that refuses leaves a connection open for longer, no more.
-fn watch_over(stream: &TcpStream) {
-    let _ = setsockopt(stream, sockopt::KeepAlive, &true);
-    let _ = setsockopt(stream, sockopt::TcpKeepIdle, &60);
-    let _ = setsockopt(stream, sockopt::TcpKeepInterval, &20);
-    let _ = setsockopt(stream, sockopt::TcpUserTimeout, &TAKES);
-}
-
-/// HTTP/1.1 until it ends.
-async fn first<S>(stream: S, client: Arc<Client>, stages: watch::Receiver<Stage>) -> Result<(), hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let head = client.front.bounds.head;
-    let service = service_fn(move |request| {
-        let client = client.clone();
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = &mut connection => ended,
-        () = told(stages, Stage::Stops) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    }
-}
-
-/// HTTP/2 until it ends.
-async fn second<S>(stream: S, client: Arc<Client>, stages: watch::Receiver<Stage>) -> Result<(), hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let streams = Streams(client.front.tasks.clone());
-    let head = client.front.bounds.head;
-    let (begun, mut requests) = watch::channel(());
-    let service = service_fn(move |request| {
-        let client = client.clone();
-        begun.send_replace(());
-        async move { Ok::<_, Infallible>(client.answer(request).await) }
-    });
-    let connection = http2::Builder::new(streams)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD as u32)
-        // One that is gone without a word is found out.
-        .keep_alive_interval(Some(Duration::from_secs(30)))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = &mut connection => return ended,
-        // One that has never asked for anything may not even speak the protocol, and would hear no farewell.
-        () = tokio::time::sleep(head) => return Ok(()),
-        _ = requests.changed() => {}
-        () = told(stages.clone(), Stage::Leaves) => {}
-    }
-    tokio::select! {
-        ended = &mut connection => return ended,
-        () = silence(&mut requests, QUIET) => {}
-        () = told(stages, Stage::Leaves) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
-}
-
-/// Returns when there was no new request for so long.
-async fn silence(requests: &mut watch::Receiver<()>, long: Duration) {
-    while let Ok(Ok(())) = tokio::time::timeout(long, requests.changed()).await {}
-}
-
-/// Runs the streams of HTTP/2 as tasks of the front.
-#[derive(Clone, Debug)]
-struct Streams(Arc<Tasks>);
-
-impl<F> hyper::rt::Executor<F> for Streams
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, stream: F) {
-        self.0.spawn(async move {
-            let _ = stream.await;
-        });
-    }
-}
-
-/// Returns when the front is that far, or is gone.
-async fn told(mut stages: watch::Receiver<Stage>, stage: Stage) {
-    let _ = stages.wait_for(|now| *now == stage || *now == Stage::Stops).await;
 }

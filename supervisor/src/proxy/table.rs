@@ -10,11 +10,13 @@ use hyper::header::HeaderValue;
 use tokio::sync::watch;
 
 use super::access::{self, Gate};
-use super::guard::{self, EDITOR_API};
+use super::guard;
 use super::route::{Asked, Route, Routes, SharedFile, Target};
 use crate::acme::Challenges;
+use crate::clock;
 use crate::instances::model::{Access, Shared};
 use crate::instances::observed::Upstream;
+use crate::instances::tokens::{self, Admission};
 use crate::secret::Secret;
 
 /// Paths of the front itself, on every host name.
@@ -22,6 +24,9 @@ pub const OWN: &str = "/.redhold/";
 
 /// Asks a browser for a name and a password.
 const BASIC: &str = "Basic realm=\"Node-RED\", charset=\"UTF-8\"";
+
+/// Asks a program for a token; a browser asks nobody for it.
+const TOKEN: &str = "Bearer realm=\"Node-RED\"";
 
 /// Before the name of an instance that is addressed by a path.
 const BY_PATH: &str = "/i/";
@@ -41,6 +46,10 @@ pub struct Entry {
     pub user: String,
     /// Password for `basic`.
     pub password: Option<Secret>,
+    /// Access tokens, by their digests.
+    pub tokens: HashMap<String, Admission>,
+    /// Paths of dashboards that pages of other sites may not show in a frame.
+    pub unframed: Vec<String>,
     /// Folders that the front serves itself, by their address paths.
     pub shared: BTreeMap<String, Shared>,
     /// Where those folders are.
@@ -48,11 +57,34 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether a request carries the name and the password.
-    fn admits(&self, asked: &Asked<'_>) -> bool {
-        access::basic(asked.headers).is_some_and(|(name, given)| {
-            let password = self.password.as_ref().map_or("", Secret::reveal);
-            access::same(&name, &self.user) & access::same(&given, password)
+    /// Whether a request carries what this access needs.
+    fn admits(&self, access: Access, asked: &Asked<'_>) -> bool {
+        match access {
+            Access::Open => true,
+            Access::Basic => self.bears_token(asked) || self.knows_password(asked),
+            Access::Tokens => self.bears_token(asked),
+        }
+    }
+
+    /// Whether a request carries the name and the password; without a password nobody does.
+    fn knows_password(&self, asked: &Asked<'_>) -> bool {
+        let given = access::basic(asked.headers).zip(self.password.as_ref());
+        given.is_some_and(|((name, given), password)| {
+            access::same(&name, &self.user) & access::same(&given, password.reveal())
+        })
+    }
+
+    fn bears_token(&self, asked: &Asked<'_>) -> bool {
+        access::endpoint_token(asked.headers)
+            .and_then(|token| self.tokens.get(&tokens::digest(token)))
+            .is_some_and(|admission| admission.holds(clock::now_ms()))
+    }
+
+    /// Whether a path is of a dashboard that other sites may not show in a frame.
+    fn is_unframed(&self, path: &str) -> bool {
+        self.unframed.iter().any(|prefix| {
+            let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 
@@ -124,7 +156,7 @@ impl HostTable {
         let token = self.gate.bears_token(asked.headers);
         // A browser sends its cookie along for pages of other instances too: they are neighbours by name.
         let known =
-            token || self.gate.knows(asked.headers, host) && guard::own_page(asked.headers, asked.host);
+            token || guard::own_page(asked.headers, asked.host) && self.gate.signed_in(asked.headers, host);
         let editor = entry.editor.as_deref();
         let is_editor =
             editor.is_some_and(|root| asked.path.trim_end_matches('/') == root.trim_end_matches('/'));
@@ -133,8 +165,8 @@ impl HostTable {
             return Route::Redirect(format!("{OWN}sign-in?to={back}"));
         }
         if let Some((shared, rest)) = entry.shares(asked.path) {
-            if !known && shared.access == Access::Basic && !entry.admits(asked) {
-                return challenged(BASIC);
+            if !known && !entry.admits(shared.access, asked) {
+                return challenged(shared.access);
             }
             return Route::Shared(SharedFile {
                 storage: entry.storage.clone(),
@@ -142,23 +174,39 @@ impl HostTable {
                 path: rest.to_owned(),
             });
         }
-        if !known && entry.endpoints == Access::Basic && !entry.admits(asked) {
-            // An editor whose sign-in is over must not make the browser ask for this password.
+        if !known && !entry.admits(entry.endpoints, asked) {
+            // An editor whose sign-in is over must not make the browser ask for a password.
             return challenged(match editor {
-                Some(root) if is_editors(asked.path, root) => "Bearer",
-                _ => BASIC,
+                Some(root) if is_editors(asked.path, root) => Access::Tokens,
+                _ => entry.endpoints,
             });
         }
         Route::To(Target {
             upstream: entry.upstream.clone(),
             voucher: entry.voucher.clone().filter(|_| known),
             prefix: prefix.map(str::to_owned),
-            token,
+            // Flows could use what they see, here or where it opens something else.
+            token: token || access::endpoint_token(asked.headers).is_some(),
+            frames: (is_editor || entry.is_unframed(asked.path))
+                .then(|| self.frames(asked))
+                .flatten(),
         })
     }
 }
 
 impl HostTable {
+    /// Says to a browser that only pages of the instance and of this host may show an answer in a frame: a page of
+    /// another site could put it below the visitor's mouse.
+    fn frames(&self, asked: &Asked<'_>) -> Option<HeaderValue> {
+        let scheme = if asked.secure { "https" } else { "http" };
+        let port = asked
+            .host?
+            .strip_prefix(without_port(asked.host?))
+            .unwrap_or_default();
+        let policy = format!("frame-ancestors 'self' {scheme}://{}{port}", self.domain);
+        HeaderValue::from_str(&policy).ok()
+    }
+
     /// What is asked of the host's own name.
     fn own(&self, asked: &Asked<'_>, host: &str) -> Route {
         let Some(rest) = asked.path.strip_prefix(BY_PATH).filter(|_| self.by_path) else {
@@ -176,12 +224,19 @@ impl HostTable {
     }
 }
 
-/// Asks for the name and the password of `basic` access.
-fn challenged(challenge: &'static str) -> Route {
+/// Asks for what this access needs.
+fn challenged(access: Access) -> Route {
+    let (challenge, detail) = match access {
+        Access::Tokens => (
+            TOKEN,
+            "This needs an access token, as `Authorization: Bearer rht_...`.",
+        ),
+        Access::Open | Access::Basic => (BASIC, "This needs a name and a password."),
+    };
     Route::Refused {
         status: StatusCode::UNAUTHORIZED,
         title: "Who are you?",
-        detail: "This needs a name and a password.".to_owned(),
+        detail: detail.to_owned(),
         challenge: Some(challenge),
     }
 }
@@ -192,9 +247,9 @@ fn is_editors(path: &str, root: &str) -> bool {
     let Some(inside) = inside.filter(|inside| inside.starts_with('/')) else {
         return false;
     };
-    let first = inside.trim_start_matches('/').split('/').next().unwrap_or("");
-    let first = first.to_ascii_lowercase();
-    EDITOR_API.contains(&first.as_str()) || ["red", "vendor", "core", "favicon.ico"].contains(&first.as_str())
+    let first = guard::first_segment(inside);
+    let page = ["red", "vendor", "core", "favicon.ico"];
+    guard::is_editor_api(first) || page.iter().any(|name| name.eq_ignore_ascii_case(first))
 }
 
 impl Routes for HostTable {
@@ -243,6 +298,7 @@ mod tests {
     use hyper::HeaderMap;
 
     use super::*;
+    use crate::instances::tokens::EndpointToken;
 
     fn find(table: &HostTable, host: &str, path: &str, headers: &HeaderMap) -> String {
         let asked = Asked {
@@ -253,6 +309,8 @@ mod tests {
         };
         match table.find(&asked) {
             Route::To(target) if target.voucher.is_some() => "vouched".to_owned(),
+            Route::To(target) if target.token => "to, stripped".to_owned(),
+            Route::To(target) if target.frames.is_some() => "to, unframed".to_owned(),
             Route::To(_) => "to".to_owned(),
             Route::Shared(file) => format!("{}:{}", file.folder, file.path),
             Route::Local => "local".to_owned(),
@@ -269,6 +327,19 @@ mod tests {
         let gate = Arc::new(Gate::open(folder.path()).expect("a gate").0);
         let table = HostTable::new("h.example", gate.clone(), true, true);
         let (_sender, upstream) = watch::channel(Upstream::Starting);
+        let uses = tokens::Uses::default();
+        let given = |end| EndpointToken {
+            digest: String::new(),
+            created_ms: 0,
+            expires_ms: end,
+        };
+        let admissions = HashMap::from([
+            (tokens::digest("rht_good"), uses.admission("i/good", &given(None))),
+            (
+                tokens::digest("rht_old"),
+                uses.admission("i/old", &given(Some(1))),
+            ),
+        ]);
         let entry = |endpoints| Entry {
             upstream: upstream.clone(),
             voucher: Some(HeaderValue::from_static("v")),
@@ -276,6 +347,8 @@ mod tests {
             endpoints,
             user: "u".to_owned(),
             password: Some(Secret::new("p".to_owned())),
+            tokens: admissions.clone(),
+            unframed: vec!["/ui".to_owned()],
             shared: [("/pub", Access::Open), ("/pub/in", Access::Basic)]
                 .map(|(path, access)| {
                     let folder = path.trim_start_matches('/').replace('/', "-");
@@ -284,9 +357,15 @@ mod tests {
                 .into(),
             storage: PathBuf::from("/nowhere"),
         };
+        let locked = Entry {
+            password: None,
+            ..entry(Access::Basic)
+        };
         table.replace(HashMap::from([
             ("open".to_owned(), entry(Access::Open)),
             ("basic".to_owned(), entry(Access::Basic)),
+            ("locked".to_owned(), locked),
+            ("tokens".to_owned(), entry(Access::Tokens)),
         ]));
         let nobody = HeaderMap::new();
         let mut admin = HeaderMap::new();
@@ -305,7 +384,26 @@ mod tests {
         neighbour.insert("origin", elsewhere);
         let mut user = HeaderMap::new();
         user.insert("authorization", "Basic dTpw".parse().expect("a header"));
+        let mut empty = HeaderMap::new();
+        empty.insert("authorization", "Basic dTo=".parse().expect("a header"));
+        let bearing = |token: &str| {
+            let value = format!("bearer {token}").parse().expect("a header");
+            HeaderMap::from_iter([(hyper::header::AUTHORIZATION, value)])
+        };
+        let (good, old, wrong) = (bearing("rht_good"), bearing("rht_old"), bearing("rht_x"));
         for (host, path, headers, expected) in [
+            ("tokens.h.example", "/hello", &nobody, "401"),
+            ("tokens.h.example", "/hello", &user, "401"),
+            ("tokens.h.example", "/hello", &good, "to, stripped"),
+            ("tokens.h.example", "/hello", &old, "401"),
+            ("tokens.h.example", "/hello", &wrong, "401"),
+            ("basic.h.example", "/hello", &good, "to, stripped"),
+            ("basic.h.example", "/pub/in/x", &old, "401"),
+            ("basic.h.example", "/pub/in/x", &good, "pub-in:/x"),
+            // A token of another instance is not shown to this one's flows either.
+            ("open.h.example", "/hello", &wrong, "to, stripped"),
+            ("open.h.example", "/ui/x", &nobody, "to, unframed"),
+            ("open.h.example", "/uix", &nobody, "to"),
             ("h.example", "/", &nobody, "local"),
             ("10.0.0.1:8443", "/", &nobody, "local"),
             ("[::1]:8443", "/", &nobody, "local"),
@@ -338,6 +436,8 @@ mod tests {
             ("basic.h.example", "/hello", &nobody, "401"),
             ("basic.h.example", "/hello", &admin, "401"),
             ("basic.h.example", "/hello", &user, "to"),
+            ("basic.h.example", "/hello", &empty, "401"),
+            ("locked.h.example", "/hello", &empty, "401"),
             ("basic.h.example", "/flows", &nobody, "401"),
             ("basic.h.example", "/flows", &user, "to"),
         ] {

@@ -1,33 +1,58 @@
-//! A request's body on its way to an instance.
+//! A request's body on its way to whoever takes it.
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
-use tokio::time::Sleep;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep};
 
-/// A request's body on its way to the instance; a client that falls silent in the middle is given up.
-pub(super) struct Upload {
+/// A request's body; a client that falls silent in the middle is given up.
+#[derive(Debug)]
+pub struct Upload {
     body: Incoming,
     limit: Duration,
     /// Only while it is waited for: most requests have no body.
     timer: Option<Pin<Box<Sleep>>>,
+    progress: Option<Progress>,
+}
+
+/// When the last piece of a body was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<Mutex<Instant>>);
+
+impl Progress {
+    pub(super) fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Upload {
-    pub(super) fn new(body: Incoming, limit: Duration) -> Self {
+    /// A body that breaks off after `limit` without a piece from the client, while one is waited for.
+    #[must_use]
+    pub fn new(body: Incoming, limit: Duration) -> Self {
         Self {
             body,
             limit,
             timer: None,
+            progress: None,
         }
+    }
+
+    /// Tells from now on when the last piece was taken; nothing where there is nothing to send.
+    pub(super) fn progress(&mut self) -> Option<Progress> {
+        if self.body.is_end_stream() {
+            return None;
+        }
+        self.progress = Some(Progress(Arc::new(Mutex::new(Instant::now()))));
+        self.progress.clone()
     }
 }
 
-impl hyper::body::Body for Upload {
+impl Body for Upload {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
@@ -37,6 +62,9 @@ impl hyper::body::Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.timer = None;
+            if let Some(Progress(last)) = &self.progress {
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let limit = self.limit;

@@ -1,4 +1,4 @@
-//! The one door to what the control plane remembers: get, scan, compare-and-swap batches, watch.
+//! The one door to what the control plane remembers: get, scan, pages, compare-and-swap batches, watch.
 //!
 //! The truth is an fsynced, checksummed journal of plain records (`journal`); sled is an index over it that is made
 //! again when it is damaged (`index`). One thread writes (`writer`), so conditions of batches need no locks; reads go
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 pub use self::batch::{Batch, Change, Commit, Entry};
@@ -77,6 +77,14 @@ impl Store {
         Ok(self.index.scan(prefix)?.into_iter().collect())
     }
 
+    /// The first `limit` of the records whose key begins with `prefix` and comes after `after`, in order of their keys.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn after(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Entry)>, StoreError> {
+        Ok(self.index.after(prefix, after, limit)?.into_iter().collect())
+    }
+
     /// Writes a batch; its number when it is on the disk. Dropping the future does not take the batch back.
     ///
     /// # Errors
@@ -122,6 +130,12 @@ impl Store {
         self.changes.subscribe()
     }
 
+    /// Why changes are refused, live: the disk failed, and is tried again with each change. `None` while they are taken.
+    #[must_use]
+    pub fn refusing(&self) -> watch::Receiver<Option<String>> {
+        self.writer.refusing()
+    }
+
     /// Makes a checkpoint, so that the next opening reads little; the number of the last change in it.
     ///
     /// # Errors
@@ -134,3 +148,9 @@ impl Store {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod damage;
+
+#[cfg(test)]
+mod killed;

@@ -8,7 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::batch::Digest;
 use super::error::StoreError;
-use super::index::{Index, State};
+use super::index::{Index, State, in_memory};
 use super::journal::Journal;
 use super::journal::checkpoint::{self, Records};
 use super::journal::files::{Files, set_aside};
@@ -49,14 +49,12 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
 
     let files = Files::list(&journals)?;
     let base = newest_checkpoint(&files, &mut findings)?;
-    let (since, base_digest) = base
-        .as_ref()
-        .map(|(at, digest, _)| (*at, *digest))
-        .unwrap_or_default();
-    let mut history = history(&files, since, &mut findings)?;
+    let from_nothing = base.is_none() && files.segments.is_empty();
+    let base = base.unwrap_or_default();
+    let (since, base_digest) = (base.0, base.1);
+    let mut history = history(&files, base, &mut findings)?;
     if let Some((_, path)) = files.checkpoints.last()
-        && base.is_none()
-        && files.segments.is_empty()
+        && from_nothing
     {
         let hole = Hole {
             path: path.clone(),
@@ -66,21 +64,21 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
         history.hole = Some((hole, Vec::new()));
     }
     // A journal that is gone is not a store that never was: the index may have everything.
-    let fresh = base.is_none() && files.segments.is_empty() && !index_folder.exists();
+    let fresh = from_nothing && !index_folder.exists();
 
     if fresh {
         // Before the index: from now on an index without a journal is one whose journal was lost.
         Journal::resume(&journals, None, 1)?;
     }
     let (index, state) = match Index::open(&index_folder) {
-        _ if fresh => (Index::create(&index_folder)?, None),
+        _ if fresh => (Index::create(&index_folder, &mut findings), None),
         Ok((index, state)) => (index, Some(state)),
         Err(error) => {
             if let Some((hole, _)) = history.hole {
                 // What is left of the index may be the only other copy: it stays for a person to look at.
                 return Err(damaged(hole));
             }
-            if base.is_none() && files.segments.is_empty() {
+            if from_nothing {
                 // There is nothing to make it from: it stays for a person to look at.
                 return Err(error);
             }
@@ -88,7 +86,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
                 path: index_folder.clone(),
                 what: format!("{error}; it was made again from the journal"),
             });
-            (Index::create(&index_folder)?, None)
+            (Index::create(&index_folder, &mut findings), None)
         }
     };
     let mended = mend(&journals, &index, state, since, &mut history, &mut findings)?;
@@ -98,13 +96,13 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
         let (index, state) = catch_up(
             &index_folder,
             (index, state),
-            &base.map(|(_, _, records)| records).unwrap_or_default(),
             State {
                 applied: since,
                 digest: base_digest,
             },
-            &history.before,
-        )?;
+            &history,
+            &mut findings,
+        );
         (index, state, history.last)
     };
     let journal = Journal::resume(&journals, last, state.applied + 1)?;
@@ -234,37 +232,50 @@ fn mend(
 fn catch_up(
     folder: &Path,
     (mut index, found): (Index, Option<State>),
-    base: &Records,
     begin: State,
-    changes: &[Written],
-) -> Result<(Index, State), StoreError> {
-    let on_path = |state: &State| {
-        *state == begin
-            || changes
-                .iter()
-                .any(|written| written.commit.sequence == state.applied && written.digest == state.digest)
-    };
-    let mut state = match found {
-        Some(state) if on_path(&state) => state,
+    history: &History,
+    findings: &mut Vec<Finding>,
+) -> (Index, State) {
+    let states = || std::iter::once(begin).chain(history.before.iter().map(Written::state));
+    let end = history.before.last().map_or(begin, Written::state);
+    let caught_up = match found {
+        Some(found) if states().any(|state| state == found) => history
+            .before
+            .iter()
+            .filter(|written| written.commit.sequence > found.applied)
+            .try_for_each(|written| index.apply(&written.commit, written.digest)),
         found => {
             if found.is_some() {
                 drop(index);
-                index = Index::create(folder)?;
+                index = Index::create(folder, findings);
             }
-            index.fill(base, begin)?;
-            begin
+            index.fill(&history.records, end)
         }
     };
-    for written in changes {
-        if written.commit.sequence > state.applied {
-            index.apply(&written.commit, written.digest)?;
-            state = State {
-                applied: written.commit.sequence,
-                digest: written.digest,
-            };
-        }
+    if let Err(error) = caught_up {
+        findings.push(in_memory(folder, error));
+        index.stand_in(end.applied, history.records.clone());
     }
-    Ok((index, state))
+    (index, end)
+}
+
+/// Reads the journal in `journals` once more while it is open; the records after its last change.
+pub(super) fn read_again(journals: &Path) -> Result<(State, Records), StoreError> {
+    let mut findings = Vec::new();
+    let files = Files::list(journals)?;
+    let base = newest_checkpoint(&files, &mut findings)?.unwrap_or_default();
+    let begin = State {
+        applied: base.0,
+        digest: base.1,
+    };
+    let history = history(&files, base, &mut findings)?;
+    match history.hole {
+        Some((hole, _)) => Err(damaged(hole)),
+        None => Ok((
+            history.before.last().map_or(begin, Written::state),
+            history.records,
+        )),
+    }
 }
 
 /// Whether a folder holds a store.

@@ -75,13 +75,20 @@ impl<R: Record> Table<R> {
     /// # Errors
     /// As [`Table::get`].
     pub fn scan(&self, prefix: &str) -> Result<Vec<(String, Versioned<R>)>, StoreError> {
-        let own = Self::key("");
-        let entries = self.store.scan(&Self::key(prefix))?;
-        let named = |(key, entry): (String, Entry)| {
-            let record = decode(&key, &entry)?;
-            Ok((key.strip_prefix(&own).unwrap_or(&key).to_owned(), record))
-        };
-        entries.into_iter().map(named).collect()
+        named(self.store.scan(&Self::key(prefix))?)
+    }
+
+    /// A page: the first `limit` of the records whose name begins with `prefix` and comes after `name`, by name.
+    ///
+    /// # Errors
+    /// As [`Table::get`].
+    pub fn after(
+        &self,
+        prefix: &str,
+        name: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Versioned<R>)>, StoreError> {
+        named(self.store.after(&Self::key(prefix), &Self::key(name), limit)?)
     }
 
     /// A batch that puts a record where `revision` is the one it replaces, 0 for none.
@@ -110,6 +117,16 @@ impl<R: Record> Table<R> {
         let key = Self::key(name);
         Batch::default().when(key.clone(), revision).remove(key)
     }
+}
+
+/// Records with their names, which are their keys without the table.
+fn named<R: Record>(entries: Vec<(String, Entry)>) -> Result<Vec<(String, Versioned<R>)>, StoreError> {
+    let own = Table::<R>::key("");
+    let named = |(key, entry): (String, Entry)| {
+        let record = decode(&key, &entry)?;
+        Ok((key.strip_prefix(&own).unwrap_or(&key).to_owned(), record))
+    };
+    entries.into_iter().map(named).collect()
 }
 
 fn encode<R: Record>(key: &str, record: &R) -> Result<Box<RawValue>, StoreError> {

@@ -69,6 +69,26 @@ fn flip(path: &Path, at: usize) {
 }
 
 #[test]
+fn a_page_stays_in_its_part_and_ends_after_its_limit() {
+    let (_place, folder) = filled(5);
+    let (store, _) = open(&folder);
+    let neighbours = Batch::default()
+        .put("s/9".to_owned(), value(8))
+        .put("t0/1".to_owned(), value(9));
+    store.commit_now(neighbours).expect("a commit");
+    let page = |after: &str, limit| {
+        let page = store.after("t/", after, limit).expect("a page").into_iter();
+        page.map(|(key, _)| key).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(page("", 2), "t/000001 t/000002");
+    assert_eq!(page("t/000002", 2), "t/000003 t/000004");
+    assert_eq!(page("t/0000025", 1), "t/000003", "one that is not there");
+    assert_eq!(page("t/000004", 9), "t/000005", "nothing of a neighbour");
+    assert_eq!(page("t/000005", 9), "");
+    assert_eq!(page("z", 9), "");
+}
+
+#[test]
 fn one_door_for_one_process() {
     let (_place, folder) = filled(3);
     let (store, findings) = open(&folder);

@@ -1,25 +1,33 @@
 //! The one thread that writes: judges conditions, makes groups of changes durable, then applies and announces them.
+//!
+//! After a write of which nobody knows what is on the disk, nothing is promised until everything was written once
+//! more, elsewhere: a checkpoint of what was acknowledged, and a new segment behind it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, oneshot};
-use tracing::{error, warn};
+use tokio::sync::{broadcast, oneshot, watch};
+use tracing::{error, info, warn};
 
 use super::batch::{Batch, Change, Commit, Digest, Line};
 use super::error::StoreError;
-use super::index::{Index, State};
+use super::index::{Index, State, in_memory};
 use super::journal::checkpoint::{self, Records};
 use super::journal::frame;
-use super::open::Opened;
+use super::open::{Opened, read_again};
+use crate::problem::{Code, Problem};
 
 /// Size of a segment, in bytes, after which a checkpoint is made and the next one begins.
 const SEGMENT: u64 = 16 << 20;
 
 /// Changes that are made durable together at most.
 const GROUP: usize = 512;
+
+/// Least time between two tries to get over a disk that failed.
+const AGAIN: Duration = Duration::from_secs(1);
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -37,15 +45,18 @@ pub(super) enum Order {
 pub(super) struct Writer {
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
+    refusing: watch::Receiver<Option<String>>,
 }
 
 impl Writer {
     pub(super) fn start(opened: Opened, changes: broadcast::Sender<Arc<Commit>>) -> Result<Self, StoreError> {
         let (orders, received) = channel();
+        let (refused, refusing) = watch::channel(None);
         let work = Work {
             opened,
             changes,
             failed: None,
+            refused,
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
@@ -54,7 +65,13 @@ impl Writer {
         Ok(Self {
             orders: Some(orders),
             thread: Some(thread),
+            refusing,
         })
+    }
+
+    /// Why changes are refused, live; `None` while they are taken.
+    pub(super) fn refusing(&self) -> watch::Receiver<Option<String>> {
+        self.refusing.clone()
     }
 
     pub(super) fn ask<T>(
@@ -83,8 +100,10 @@ impl Drop for Writer {
 struct Work {
     opened: Opened,
     changes: broadcast::Sender<Arc<Commit>>,
-    /// Why nothing is written any more.
-    failed: Option<String>,
+    /// Why nothing is written, and when that was last to be mended.
+    failed: Option<(String, Instant)>,
+    /// The same, for whoever wants to know.
+    refused: watch::Sender<Option<String>>,
 }
 
 /// Changes on their way to the disk together.
@@ -100,6 +119,7 @@ impl Work {
     fn run(mut self, orders: &Receiver<Order>) {
         let mut next = orders.recv().ok();
         while let Some(order) = next.take() {
+            self.recover();
             let mut group = Group::default();
             let mut after = self.take(order, &mut group);
             while after.is_none() && group.commits.len() < GROUP {
@@ -113,19 +133,65 @@ impl Work {
             self.roll();
             next = orders.recv().ok();
         }
-        if self.failed.is_none()
-            && let Err(error) = self.opened.index.flush()
-        {
+        if let Err(error) = self.opened.index.flush() {
             warn!(%error, "the store's index was not written out; it is made again at the next start");
         }
     }
 
+    /// From now on nothing is promised.
+    fn fail(&mut self, why: String) {
+        self.refused.send_replace(Some(why.clone()));
+        self.failed = Some((why, Instant::now()));
+    }
+
+    /// After a failed write: everything that was acknowledged once more, where nothing has failed yet.
+    fn recover(&mut self) {
+        if !matches!(&self.failed, Some((_, at)) if at.elapsed() >= AGAIN) {
+            return;
+        }
+        match self.checkpoint() {
+            Ok(applied) => {
+                info!(
+                    applied,
+                    "the disk takes writes again: the store has written everything anew and goes on"
+                );
+                self.failed = None;
+                self.refused.send_replace(None);
+            }
+            Err(error) => self.fail(cause(error)),
+        }
+    }
+
+    /// When the index fails: from now on memory answers, with what the journal has.
+    ///
+    /// # Errors
+    /// When the journal does not give back what was written.
+    fn stand_in(&mut self, error: StoreError) -> Result<(), StoreError> {
+        let finding = in_memory(&self.opened.folder.with_file_name("index-v1"), error);
+        warn!("{}: {}", finding.path.display(), finding.what);
+        let (state, records) = read_again(&self.opened.folder)?;
+        self.opened.index.stand_in(state.applied, records);
+        Ok(())
+    }
+
     /// Takes a change into the group; anything else is given back, to be done after it.
-    fn take(&self, order: Order, group: &mut Group) -> Option<Order> {
+    fn take(&mut self, order: Order, group: &mut Group) -> Option<Order> {
         match order {
             Order::Commit(batch, answer) => {
-                match self.judge(batch, group) {
-                    Ok((commit, digest)) => group.commits.push((commit, digest, answer)),
+                let judged = match self.judge(&batch, group) {
+                    Err(error @ StoreError::Index(_)) => {
+                        self.stand_in(error).and_then(|()| self.judge(&batch, group))
+                    }
+                    judged => judged,
+                };
+                match judged {
+                    Ok(digest) => {
+                        let commit = Commit {
+                            sequence: self.next(group),
+                            changes: batch.changes,
+                        };
+                        group.commits.push((commit, digest, answer));
+                    }
                     // Nobody may be waiting any more.
                     Err(error) => drop(answer.send(Err(error))),
                 }
@@ -136,8 +202,8 @@ impl Work {
     }
 
     /// Checks the conditions of a batch and writes its line into the group.
-    fn judge(&self, batch: Batch, group: &mut Group) -> Result<(Commit, Digest), StoreError> {
-        if let Some(why) = &self.failed {
+    fn judge(&self, batch: &Batch, group: &mut Group) -> Result<Digest, StoreError> {
+        if let Some((why, _)) = &self.failed {
             return Err(StoreError::Failed(why.clone()));
         }
         for (key, revision) in &batch.conditions {
@@ -149,11 +215,11 @@ impl Work {
                 });
             }
         }
-        let (last, mut digest) = group.commits.last().map_or(
-            (self.opened.state.applied, self.opened.state.digest),
-            |(commit, digest, _)| (commit.sequence, *digest),
-        );
-        let sequence = last + 1;
+        let mut digest = group
+            .commits
+            .last()
+            .map_or(self.opened.state.digest, |(_, digest, _)| *digest);
+        let sequence = self.next(group);
         let mut pending: HashMap<String, Option<(u64, String)>> = HashMap::new();
         for Change { key, value } in &batch.changes {
             let before = match pending.get(key) {
@@ -190,11 +256,12 @@ impl Work {
         }
         frame::write(&mut group.lines, sequence, &payload);
         group.pending.extend(pending);
-        let commit = Commit {
-            sequence,
-            changes: batch.changes,
-        };
-        Ok((commit, digest))
+        Ok(digest)
+    }
+
+    /// Number of the change after those in the group.
+    fn next(&self, group: &Group) -> u64 {
+        self.opened.state.applied + group.commits.len() as u64 + 1
     }
 
     fn current(&self, group: &Group, key: &str) -> Result<Option<(u64, String)>, StoreError> {
@@ -211,9 +278,12 @@ impl Work {
             return;
         }
         if let Err(error) = self.opened.journal.append(&group.lines) {
-            error!(%error, "the store could not write");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "the store could not write"
+            );
             if let StoreError::Failed(why) = &error {
-                self.failed = Some(why.clone());
+                self.fail(why.clone());
             }
             let why = error.to_string();
             let mut first = Some(error);
@@ -228,11 +298,11 @@ impl Work {
                 applied: commit.sequence,
                 digest,
             };
-            if self.failed.is_none()
-                && let Err(error) = self.opened.index.apply(&commit, digest)
+            if let Err(error) = self.opened.index.apply(&commit, digest)
+                && let Err(error) = self.stand_in(error)
             {
-                error!(%error, "the store's index failed; the journal has everything");
-                self.failed = Some(error.to_string());
+                error!(%error, "the store's index failed, and the journal cannot be read");
+                self.fail(cause(error));
             }
             let sequence = commit.sequence;
             let _ = self.changes.send(Arc::new(commit));
@@ -247,7 +317,14 @@ impl Work {
                 let records = self.opened.index.scan("");
                 let _ = answer.send(records.map(|records| (self.opened.state.applied, records)));
             }
-            Order::Checkpoint(answer) => drop(answer.send(self.checkpoint())),
+            Order::Checkpoint(answer) => {
+                let outcome = match &self.failed {
+                    Some((why, _)) => Err(StoreError::Failed(why.clone())),
+                    None => self.checkpoint(),
+                };
+                // Nobody may be waiting any more.
+                drop(answer.send(outcome));
+            }
         }
     }
 
@@ -261,22 +338,43 @@ impl Work {
         }
     }
 
+    /// Writes everything that was acknowledged into a file of its own, and begins a new segment behind it.
     fn checkpoint(&mut self) -> Result<u64, StoreError> {
-        if let Some(why) = &self.failed {
-            return Err(StoreError::Failed(why.clone()));
-        }
         let State { applied, digest } = self.opened.state;
-        let records = self.opened.index.scan("")?;
-        if Digest::of(&records) != digest {
-            // The journal has what was written, and is needed to make the index again: it must not go.
-            let error = StoreError::Index("its records are not those that were written".to_owned());
-            self.failed = Some(error.to_string());
-            return Err(error);
-        }
+        let records = self.records(digest)?;
         checkpoint::write(&self.opened.folder, applied, digest, &records)?;
-        self.opened.index.flush()?;
+        if let Err(error) = self.opened.index.flush() {
+            self.stand_in(error)?;
+        }
         self.opened.journal.roll(applied)?;
         Ok(applied)
+    }
+
+    /// All records, proven; from the journal when the index has other ones.
+    fn records(&mut self, digest: Digest) -> Result<Records, StoreError> {
+        let proven = |records: &Records| Digest::of(records) == digest;
+        if let Ok(records) = self.opened.index.scan("")
+            && proven(&records)
+        {
+            return Ok(records);
+        }
+        let other = || StoreError::Index("its records are not those that were written".to_owned());
+        self.stand_in(other())?;
+        // The journal has what was written, and is needed to make the index again: it must not go.
+        self.opened
+            .index
+            .scan("")
+            .and_then(|records| proven(&records).then_some(records).ok_or_else(other))
+    }
+}
+
+/// What is behind a failure, in a line.
+fn cause(error: StoreError) -> String {
+    match error {
+        StoreError::Failed(why) => why,
+        error => Problem::new(Code::Failed, "it cannot write everything anew")
+            .because(error)
+            .to_string(),
     }
 }
 

@@ -22,10 +22,15 @@ use tracing::debug;
 use super::errors;
 use super::state::Asker;
 use crate::audit::By;
+use crate::paths;
+use crate::proxy::Upload;
 use crate::shutdown::Tasks;
 
 /// Until the head of a request is complete.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// How long a client may send nothing in the middle of an upload, as at the front.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Connections of those who are refused: they get the reason, and no more descriptors than these.
 const STRANGERS: usize = 16;
@@ -35,14 +40,9 @@ const STRANGERS: usize = 16;
 /// # Errors
 /// The kernel's.
 pub fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
-    let temporary = path.with_extension("new");
-    let _ = std::fs::remove_file(&temporary);
-    let listener = std::os::unix::net::UnixListener::bind(&temporary)?;
-    listener.set_nonblocking(true)?;
     // Everybody may knock; who they are is asked of the kernel, and the answer explains itself.
-    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o666))?;
-    std::fs::rename(&temporary, path)?;
+    let listener = paths::listen(path, 0o666)?;
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
@@ -91,7 +91,8 @@ async fn connection(stream: UnixStream, asker: Option<Asker>, router: Router, ta
                 return Ok(refused());
             };
             request.extensions_mut().insert(asker);
-            router.call(request.map(Body::new)).await
+            let request = request.map(|body| Body::new(Upload::new(body, SILENCE)));
+            router.call(request).await
         }
     });
     let connection = http1::Builder::new()

@@ -15,14 +15,19 @@ pub mod remote;
 pub mod state;
 pub mod switch;
 
+use std::future::ready;
+use std::sync::Arc;
+
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
 pub use self::state::AppState;
 
 use self::state::Upgrades;
 use self::switch::Switch;
-
-use axum::Router;
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 
 /// What the description of the interface says about itself.
 #[derive(OpenApi)]
@@ -34,7 +39,7 @@ use utoipa_axum::router::OpenApiRouter;
 struct Document;
 
 /// Every route that needs a store, and the description of all routes.
-pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
+pub fn router(state: AppState) -> Router {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", api::router())
         .split_for_parts();
@@ -44,16 +49,13 @@ pub fn router(state: AppState) -> (Router, utoipa::openapi::OpenApi) {
     document.paths.paths = paths
         .map(|(path, item)| (path.replace("{*", "{"), item))
         .collect();
-    let described = document.clone();
-    let router = router
-        .route(
-            "/api/v1/openapi.json",
-            axum::routing::get(move || async move { axum::Json(described) }),
-        )
-        .route("/metrics", axum::routing::get(metrics::metrics))
+    let document = Arc::new(document);
+    let described = move || ready(Json(&*document).into_response());
+    router
+        .route("/api/v1/openapi.json", get(described))
+        .route("/metrics", get(metrics::metrics))
         .fallback(errors::no_such_path)
-        .with_state(state);
-    (router, document)
+        .with_state(state)
 }
 
 /// Where requests to the interface come in: what is always there, and behind the switch what [`router`] made.

@@ -89,16 +89,8 @@ struct SignIn {
 async fn sign_in(
     State(gate): State<Arc<Gate>>,
     Extension(from): Extension<From>,
-    headers: axum::http::HeaderMap,
-    uri: axum::http::Uri,
     Form(form): Form<SignIn>,
 ) -> Response {
-    let host = uri
-        .authority()
-        .map(|authority| authority.as_str().to_owned())
-        .or_else(|| Some(headers.get(header::HOST)?.to_str().ok()?.to_owned()))
-        .unwrap_or_default()
-        .to_ascii_lowercase();
     if !gate.admits(&form.token) {
         // Guessing 24 random bytes is hopeless at any speed; this only keeps a mistyped one from being hammered.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
@@ -108,7 +100,8 @@ async fn sign_in(
         )
             .into_response();
     }
-    let cookie = gate.cookie(without_port(&host), from.secure);
+    let host = from.host.as_deref().unwrap_or_default();
+    let cookie = gate.cookie(without_port(host), from.secure);
     (
         [(header::SET_COOKIE, cookie)],
         Redirect::to(back(form.to.as_deref())),

@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use utoipa::ToSchema;
 
 use crate::acme::Shelf;
+use crate::alerts::Alerts;
 use crate::audit::By;
 use crate::instances::Instances;
+use crate::instances::networks::NetworksView;
 use crate::problem::{Code, Problem};
 use crate::proxy::Answers;
 use crate::shutdown::Tasks;
@@ -33,8 +35,12 @@ pub struct AppState {
     pub answers: Arc<OnceLock<Answers>>,
     /// How instances are addressed.
     pub addresses: Addresses,
+    /// Who is told of what happens to instances.
+    pub alerts: Arc<Alerts>,
     /// Certificates of an authority that speaks ACME, where the host has one.
     pub certificates: Option<Arc<Shelf>>,
+    /// What instances are connected to.
+    pub networks: NetworksView,
 }
 
 /// How instances are addressed from outside.
@@ -70,6 +76,15 @@ impl AppState {
             Err(Problem::new(Code::Busy, "this host is stopping").hint("try again when it is back"))
         })
     }
+}
+
+/// Runs what reads files, or the store at length, where it holds nobody up.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Problem::new(Code::Failed, "a task of the host broke off").because(error))
 }
 
 /// Who asks, as the listener found out; every request carries one.

@@ -114,6 +114,113 @@ fn endpoints_can_have_a_password() {
 }
 
 #[test]
+fn endpoints_can_have_tokens() {
+    let mut host = Host::start();
+    let code = "msg.payload = JSON.stringify(msg.req.headers); return msg";
+    host.create(
+        "pump",
+        &super::endpoint(code),
+        &json!({ "http": { "access": "tokens" } }),
+    );
+    let get = |host: &Host, token: &str| {
+        let value = format!("Bearer {token}");
+        host.call("pump", "GET", "/run", &[("authorization", &value)], Vec::new())
+            .expect("an answer")
+    };
+    let refused = host.get("pump", "/run").expect("an answer");
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused.header("www-authenticate"),
+        Some("Bearer realm=\"Node-RED\"")
+    );
+    let token = host.does(&["instance", "token", "create", "pump", "ci", "--days", "1"]);
+    let token = token.trim();
+    assert!(token.starts_with("rht_"), "{token}");
+    let taken = host.cli(&["instance", "token", "create", "pump", "ci"]);
+    assert_ne!(taken.status.code(), Some(0));
+    eventually("it is taken", SOON, || match get(&host, token).status {
+        200 => Ok(()),
+        status => Err(status),
+    });
+    assert!(!get(&host, token).text().contains("rht_"), "flows do not see it");
+    assert_eq!(get(&host, "rht_x").status, 401);
+    // It opens no editor.
+    let value = format!("Bearer {token}");
+    let flows = host.call("pump", "GET", "/flows", &[("authorization", &value)], Vec::new());
+    assert_eq!(flows.expect("an answer").status, 401);
+    let list = |host: &Host| {
+        let all = host.ask("GET", "/instances/pump/tokens", &serde_json::Value::Null);
+        all.expect("tokens")
+    };
+    let listed = list(&host);
+    assert!(
+        listed[0]["lastUsedMs"].is_u64() && listed[0]["token"].is_null(),
+        "{listed}"
+    );
+    assert!(host.does(&["instance", "token", "list", "pump"]).contains("ci"));
+
+    // What is on the disk is none, and it outlives the host.
+    host.stop();
+    let store = host.data().join("store");
+    let secret = token.trim_start_matches("rht_").as_bytes();
+    for entry in walk(&store) {
+        let bytes = std::fs::read(&entry).expect("a file");
+        assert!(
+            !bytes.windows(secret.len()).any(|part| part == secret),
+            "{}",
+            entry.display()
+        );
+    }
+    host.run();
+    host.wait("pump", "running");
+    assert_eq!(get(&host, token).status, 200);
+    assert_eq!(list(&host)[0]["name"], "ci");
+    assert!(list(&host)[0]["lastUsedMs"].is_u64());
+    host.does(&["instance", "token", "revoke", "pump", "ci"]);
+    assert_eq!(get(&host, token).status, 401, "at once");
+    let audit = host
+        .ask("GET", "/audit", &serde_json::Value::Null)
+        .expect("entries")
+        .to_string();
+    assert!(audit.contains("instance.token-create") && audit.contains("instance.token-revoke"));
+    assert!(!audit.contains(token));
+    let past = host.ask(
+        "POST",
+        "/instances/pump/tokens",
+        &json!({ "name": "old", "expiresMs": 1 }),
+    );
+    past.expect_err("it would have ended");
+    let soon = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a time");
+    let end = u64::try_from(soon.as_millis()).expect("a time") + 3000;
+    let made = host.ask(
+        "POST",
+        "/instances/pump/tokens",
+        &json!({ "name": "short", "expiresMs": end }),
+    );
+    let short = made.expect("created")["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    eventually("it ends", SOON, || match get(&host, &short).status {
+        401 if std::time::SystemTime::now() > std::time::UNIX_EPOCH + Duration::from_millis(end) => Ok(()),
+        status => Err(status),
+    });
+}
+
+/// All files below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries
+        .flat_map(|entry| match entry.path() {
+            path if path.is_dir() => walk(&path),
+            path => vec![path],
+        })
+        .collect()
+}
+
+#[test]
 fn ten_thousand_malformed_requests_hurt_nobody() {
     let host = Host::start();
     host.create("pump", &hello(), &json!({}));

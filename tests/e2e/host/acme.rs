@@ -143,7 +143,7 @@ fn a_certificate_for_every_name_comes_and_is_kept() {
     );
     let metrics = metrics.expect("figures").text();
     let end = standing["notAfterMs"].as_u64().expect("an end") / 1000;
-    let line = format!("redhold_certificate_not_after_seconds{{name=\"pump.rh.test\"}} {end}");
+    let line = format!("redhold_certificate_not_after_timestamp_seconds{{name=\"pump.rh.test\"}} {end}");
     assert!(metrics.contains(&line), "{line} in {metrics}");
 
     for file in [

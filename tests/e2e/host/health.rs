@@ -222,6 +222,42 @@ fn out_of_memory_names_the_limit_and_the_peak() {
 }
 
 #[test]
+fn a_memory_limit_below_the_use_is_refused_and_ends_nothing() {
+    let host = Host::start();
+    let code = "global.set('kept', Buffer.alloc(150 << 20, 1)); msg.payload = 'kept'; return msg";
+    let id = host.create(
+        "full",
+        &endpoint(code),
+        &json!({ "limits": { "memoryMib": 400 } }),
+    );
+    let before = host.record(&id).expect("a record");
+    assert_eq!(host.get("full", "/run").expect("an answer").text(), "kept");
+    let memory = |limit: u64| {
+        let change = json!({ "settings": { "limits": { "memoryMib": limit } } });
+        host.ask("PATCH", "/instances/full", &change)
+    };
+    let refusal = memory(100).expect_err("it holds more");
+    for part in [
+        "409",
+        "`full` holds 1",
+        "more than 100 MiB",
+        "redhold instance stop full",
+    ] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
+    assert_eq!(host.view("full")["settings"]["limits"]["memoryMib"], 400);
+    let view = memory(350).expect("there is room");
+    assert_eq!(view["settings"]["limits"]["memoryMib"], 350);
+    assert_eq!(host.record(&id).expect("a record")["init"], before["init"]);
+    // As the refusal says.
+    host.act("full", "stop");
+    host.wait("full", "stopped");
+    memory(100).expect("nothing runs");
+    host.act("full", "start");
+    host.wait("full", "running");
+}
+
+#[test]
 fn what_cannot_start_says_why_and_stays_down() {
     let host = Host::start();
     let new = json!({ "name": "none", "start": false, "settings": { "restart": { "crashes": 2, "safeCrashes": 1 } } });

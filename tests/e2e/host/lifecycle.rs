@@ -1,8 +1,12 @@
 //! Everything that can be done to an instance, and in which order.
 
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::{Value, json};
 use test_support::eventually::eventually;
 use test_support::host::{Host, SOON};
+use test_support::skip::skipped;
 
 use super::{endpoint, hello};
 
@@ -274,4 +278,45 @@ fn starts_wait_for_their_turn() {
     for name in ["a", "b", "c"] {
         host.wait(name, "running");
     }
+}
+
+#[test]
+fn what_cannot_be_frozen_is_not_said_to_be() {
+    const TEST: &str = "host::lifecycle::what_cannot_be_frozen_is_not_said_to_be";
+    let mut host = Host::start();
+    let id = host.create("pump", &hello(), &json!({}));
+    let record = host.record(&id).expect("a record");
+    let groups = record["cgroups"].as_array().expect("groups").iter();
+    let files = groups.filter_map(|group| Some(Path::new(group.as_str()?).join("cgroup.freeze")));
+    let Some(file) = files.into_iter().find(|file| file.exists()) else {
+        return skipped(TEST, "cgroup v2");
+    };
+    // The kernel refuses to write there from now on.
+    let none: Option<&str> = None;
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    let mounted = mount(Some(&file), &file, none, MsFlags::MS_BIND, none)
+        .and_then(|()| mount(none, &file, none, read_only, none));
+    if mounted.is_err() {
+        return skipped(TEST, "the right to mount");
+    }
+    let refused = host.ask("POST", "/instances/pump/actions/suspend", &json!(null));
+    let after = host.view("pump");
+    host.kill();
+    host.run();
+    let later = host.wait("pump", "running");
+    umount2(&file, MntFlags::MNT_DETACH).expect("unmounted");
+    let refused = refused.expect_err("a refusal");
+    assert!(
+        refused.contains("could not be suspended, and runs on"),
+        "{refused}"
+    );
+    for view in [after, later] {
+        assert_eq!(view["desired"], "running");
+        assert_eq!(view["observed"]["state"], "running");
+    }
+    host.wait_event("pump", "resumed: cannot be suspended");
+    assert_eq!(host.get("pump", "/run").expect("an answer").status, 200);
+    host.act("pump", "suspend");
+    host.wait("pump", "suspended");
+    host.act("pump", "resume");
 }

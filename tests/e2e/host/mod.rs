@@ -3,18 +3,29 @@
 mod access;
 mod acme;
 mod adoption;
+mod alerts;
 mod backup;
 mod figures;
 mod files;
+mod full;
+mod hang;
 mod health;
+mod idle;
 mod import;
+mod journal;
 mod journey;
+mod killed;
 mod lifecycle;
+mod maintenance;
 mod network;
 mod packages;
+mod queue;
 mod quota;
+mod settings;
 mod upgrade;
 mod uploads;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -32,4 +43,13 @@ fn endpoint(code: &str) -> Value {
 /// Says hello.
 fn hello() -> Value {
     endpoint("msg.payload = 'hello ' + env.get('WHO'); return msg")
+}
+
+/// Tells the threads that are the load to end, also when what they are for fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

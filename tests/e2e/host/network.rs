@@ -1,4 +1,4 @@
-//! Instances with a filtered network: what their settings allow and publish, and nothing else.
+//! Networks of instances: isolated by default, or as their settings and the host's configuration say.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -23,6 +23,20 @@ fn flows() -> Value {
     flows
 }
 
+/// What an instance is told about its network.
+fn wall(view: &Value) -> Value {
+    let walls = view["observed"]["walls"].as_array().expect("walls").clone();
+    let wall = walls.into_iter().find(|wall| wall["name"] == "network");
+    wall.expect("a wall")
+}
+
+/// Options for a host whose configuration says this about networks.
+fn configured(folder: &tempfile::TempDir, network: &str) -> [String; 4] {
+    let file = folder.path().join("redhold.toml");
+    std::fs::write(&file, format!("[network]\n{network}\n")).expect("a file");
+    ["--tls", "off", "--config", &file.to_string_lossy()].map(str::to_owned)
+}
+
 fn tries(host: &Host, name: &str, at: &str) -> String {
     host.get(name, &format!("/run?at={at}"))
         .expect("an answer")
@@ -38,7 +52,7 @@ fn settings_say_what_goes_out_and_what_comes_in() {
     let host = Host::start();
     let here = TcpListener::bind("0.0.0.0:1000").expect("a port");
     let settings = json!({ "network": {
-        "mode": "filtered",
+        "mode": "isolated",
         "allow": ["198.18.0.2:1000", "broker.example:1001"],
         "publish": [{ "port": 1502, "to": 502 }],
     } });
@@ -54,15 +68,10 @@ fn settings_say_what_goes_out_and_what_comes_in() {
     ] {
         assert_eq!(tries(&host, "pump", at), said, "{at}");
     }
-    let wall = |view: &Value| {
-        let walls = view["observed"]["walls"].as_array().expect("walls").clone();
-        let wall = walls.into_iter().find(|wall| wall["name"] == "network");
-        wall.expect("a wall")
-    };
     let shown = wall(&host.view("pump"));
     assert_eq!(shown["strength"], "hard", "{shown}");
     let text = shown["detail"].as_str().expect("a text");
-    assert!(text.contains("1 ports published"), "{text}");
+    assert!(text.contains("in: 1502/tcp to 502"), "{text}");
 
     let heard = eventually("the published port", SOON, || {
         let mut stream = TcpStream::connect("198.18.0.1:1502").map_err(|error| error.to_string())?;
@@ -111,17 +120,101 @@ fn settings_say_what_goes_out_and_what_comes_in() {
 }
 
 #[test]
-fn a_host_that_forwards_nothing_refuses_with_what_to_do() {
-    if !can("a_host_that_forwards_nothing_refuses_with_what_to_do") {
+fn an_instance_is_isolated_when_nobody_says_otherwise() {
+    if !can("an_instance_is_isolated_when_nobody_says_otherwise") {
+        return;
+    }
+    world::world();
+    for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        std::fs::write(format!("/proc/sys/net/{switch}"), "0").expect("a switch");
+    }
+    let host = Host::start();
+    // On the host's loopback: a registry of the host's own, and what nobody is to reach.
+    let _secret = TcpListener::bind("127.0.0.1:1000").expect("a port");
+    let about = host.ask("GET", "/host", &Value::Null).expect("told");
+    assert_eq!(about["network"]["default"], "isolated", "{about}");
+    assert_eq!(about["network"]["lesser"], Value::Null, "{about}");
+    for name in ["pump", "tank"] {
+        host.create(name, &flows(), &json!({}));
+    }
+    for (at, said) in [
+        ("198.18.0.2:1000", "world 1000"),
+        ("broker.example:1001", "world 1001"),
+        ("127.0.0.1:1000", "ECONNREFUSED"),
+        ("198.18.0.1:1000", "ECONNREFUSED"),
+    ] {
+        assert_eq!(tries(&host, "pump", at), said, "{at}");
+    }
+    let address = |name: &str| {
+        let text = wall(&host.view(name))["detail"]
+            .as_str()
+            .expect("a text")
+            .to_owned();
+        let (_, rest) = text.split_once(" at ").expect("an address");
+        rest.split(' ').next().expect("an address").to_owned()
+    };
+    // Its neighbour serves at 502, for itself.
+    assert_eq!(tries(&host, "tank", "127.0.0.1:502"), "flow");
+    assert_eq!(
+        tries(&host, "pump", &format!("{}:502", address("tank"))),
+        "ECONNREFUSED"
+    );
+    // What was done to the host is said, and a person sees what holds.
+    assert!(host.said().contains("net.ipv4.ip_forward=1"), "{}", host.said());
+    let shown = host.does(&["instance", "show", "pump"]);
+    assert!(
+        shown.contains("network: hard (a namespace of its own at 100.96.0.")
+            && shown.contains("out: everything but this host and its instances; in: only through the front"),
+        "{shown}"
+    );
+    // A list says what it needs, and a broker on the host itself is named.
+    let lists = json!({ "settings": { "network": { "allow": ["*", "localhost:1000"] } } });
+    let refused = host.ask("PATCH", "/instances/pump", &lists).expect_err("refused");
+    assert!(refused.contains("network.mode=isolated"), "{refused}");
+    for name in ["pump", "tank"] {
+        host.act(name, "stop");
+        host.wait(name, "stopped");
+    }
+    let left = left();
+    assert!(
+        left.contains("redhold-guard") && !left.contains("table inet redhold {"),
+        "{left}"
+    );
+}
+
+#[test]
+fn a_host_that_may_not_forward_says_so_and_what_that_means() {
+    if !can("a_host_that_may_not_forward_says_so_and_what_that_means") {
         return;
     }
     world::world();
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("a switch");
-    let host = Host::start();
-    let settings = json!({ "network": { "mode": "filtered" } });
-    let new = json!({ "name": "pump", "flows": flows(), "settings": settings });
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = configured(&folder, "forwarding = 'leave'");
+    let host = Host::with(&options.each_ref().map(String::as_str));
+    // By default the host's network, named; never silently.
+    assert!(
+        host.said().contains("net.ipv4.ip_forward is 0"),
+        "{}",
+        host.said()
+    );
+    let about = host.ask("GET", "/host", &Value::Null).expect("told");
+    assert_eq!(about["network"]["default"], "host", "{about}");
+    host.create("pump", &flows(), &json!({}));
+    let shown = wall(&host.view("pump"));
+    assert_eq!(shown["strength"], "none", "{shown}");
+    assert!(
+        shown["detail"]
+            .as_str()
+            .expect("a text")
+            .contains("net.ipv4.ip_forward is 0"),
+        "{shown}"
+    );
+    // Who wants a network of its own gets no other.
+    let settings = json!({ "network": { "mode": "isolated" } });
+    let new = json!({ "name": "tank", "flows": flows(), "settings": settings });
     host.ask("POST", "/instances", &new).expect("created");
-    let view = host.until("pump", "the refusal", |view| {
+    let view = host.until("tank", "the refusal", |view| {
         view.to_string().contains("net.ipv4.ip_forward=1")
     });
     assert_ne!(view["observed"]["state"], "running");

@@ -7,6 +7,7 @@ use test_support::eventually::eventually;
 use test_support::host::{Host, SOON};
 use test_support::package::{Package, Packed};
 use test_support::registry::Registry;
+use test_support::world::{self, can, left};
 
 use super::{endpoint, hello};
 
@@ -233,6 +234,32 @@ fn modules_of_function_nodes_and_questions_about_versions_go_the_same_way() {
 }
 
 #[test]
+fn an_isolated_instance_installs_while_it_runs() {
+    if !can("an_isolated_instance_installs_while_it_runs") {
+        return;
+    }
+    world::world();
+    let registry = Registry::start();
+    registry.publish(&meter("1.0.0"));
+    let host = Host::start();
+    let mut settings = settings(&registry, &json!({}));
+    let url = registry.url();
+    let place = url.trim_start_matches("http://").trim_end_matches('/');
+    settings["network"] = json!({ "mode": "isolated", "allow": [place] });
+    host.create("pump", &hello(), &settings);
+    let installed = install(&host, "pump", "node-red-meter").expect("installed");
+    assert_eq!(installed["version"], "1.0.0");
+    // Without its place in the list the registry, which is the host's own, is out of reach.
+    let change = json!({ "settings": { "network": { "allow": ["*"] } } });
+    host.ask("PATCH", "/instances/pump", &change).expect("changed");
+    registry.publish(&Package::new("node-red-other", "1.0.0").pack());
+    install(&host, "pump", "node-red-other").expect_err("refused");
+    host.act("pump", "stop");
+    host.wait("pump", "stopped");
+    assert_eq!(left(), "");
+}
+
+#[test]
 fn killed_while_npm_runs_nothing_is_left_in_the_way() {
     let registry = Registry::start();
     registry.publish(&meter("1.0.0"));
@@ -284,6 +311,15 @@ fn killed_while_npm_runs_nothing_is_left_in_the_way() {
         host.kill();
     });
     registry.slow(Duration::ZERO);
+    // However long nobody is there: Node-RED says so in its log, and waits.
+    let log = host.data().join("instances").join(&id).join("logs/node-red.log");
+    eventually("it waits", SOON, || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.contains("npm waits: the supervisor of this host is away")
+            .then_some(())
+            .ok_or(said)
+    });
+    std::thread::sleep(Duration::from_secs(30));
     host.run();
     host.wait_event("pump", "installed: installed node-red-meter@1.0.1 with npm");
 

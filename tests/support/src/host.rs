@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::client::{self, Answer, free_port};
 use crate::data;
 use crate::eventually::eventually;
+use crate::world;
 
 /// Buckets of the shared data directory that a host may share: what is in them never changes.
 const SHARED: [&str; 5] = ["blobs-v1", "cache-v1", "node-v1", "stacks-v1", "tmp-v1"];
@@ -63,9 +64,18 @@ impl Host {
     /// When its folder cannot be made.
     #[must_use]
     pub fn prepared(args: &[&str]) -> Self {
+        Self::prepared_in(&std::env::temp_dir(), args)
+    }
+
+    /// The same, with its data directory in this folder.
+    ///
+    /// # Panics
+    /// When its folder cannot be made.
+    #[must_use]
+    pub fn prepared_in(place: &Path, args: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("rh-")
-            .tempdir()
+            .tempdir_in(place)
             .expect("a folder");
         for bucket in SHARED {
             let shared = data::shared().join(bucket);
@@ -78,7 +88,11 @@ impl Host {
             successor: None,
             port: free_port(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: Vec::new(),
+            env: match world::is_inside() {
+                true => Vec::new(),
+                // The machine's own network stays as it is.
+                false => vec![("REDHOLD_NETWORK".to_owned(), "host".to_owned())],
+            },
         }
     }
 

@@ -8,6 +8,8 @@ pub mod eventually;
 
 pub mod program;
 
+pub mod guest;
+
 pub mod client;
 
 pub mod websocket;
@@ -15,6 +17,8 @@ pub mod websocket;
 pub mod browser;
 
 pub mod data;
+
+pub mod exposition;
 
 pub mod dev;
 
@@ -27,6 +31,8 @@ pub mod bench;
 pub mod package;
 
 pub mod registry;
+
+pub mod receiver;
 
 pub mod world;
 

@@ -1,7 +1,7 @@
 //! A host of its own for one test, with a world behind it: two network namespaces and the cable between them.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
@@ -14,6 +14,14 @@ use crate::skip::skipped;
 pub const HOST: &str = "198.18.0.1";
 /// The world's.
 pub const WORLD: &str = "198.18.0.2";
+/// The same of IPv6.
+pub const HOST6: &str = "2001:db8::1";
+/// The world's.
+pub const WORLD6: &str = "2001:db8::2";
+/// Where most names lead.
+pub const BROKER: &str = "10.1.2.3";
+/// The same of IPv6.
+pub const BROKER6: &str = "2001:db8:1::3";
 /// Addresses of the world that no path but an allowed one may lead to.
 pub const METADATA: &str = "169.254.169.254";
 
@@ -50,14 +58,28 @@ pub fn sh(text: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Whether this thread is on a host of its own.
+///
+/// # Panics
+/// When the kernel does not say.
+#[must_use]
+pub fn is_inside() -> bool {
+    let network = |place| std::fs::read_link(place).unwrap();
+    network("/proc/thread-self/ns/net") != network("/proc/self/ns/net")
+}
+
 /// Puts the rest of this thread, and what it starts, on a host of its own before a world with servers. They answer
-/// at 1000 and 1001 with their port, at 1000 also datagrams, and at 53 with addresses: a name that begins with `m` leads to [`METADATA`], with `h` to the host, any other to 10.1.2.3.
+/// at 1000 and 1001 with their port, at 1000 also datagrams, and at 53 with addresses: a name that begins with `m` leads to
+/// [`METADATA`], with `h` to the host, any other to [`BROKER`] and [`BROKER6`]. The host passes packets on.
 ///
 /// # Panics
 /// When it cannot be made.
 pub fn world() {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
-    sh("mount --make-rprivate /; ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward");
+    sh(
+        "mount --make-rprivate /; ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward
+        echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+    );
     let (tell, told) = mpsc::channel();
     let (go, gone) = mpsc::channel::<()>();
     std::thread::spawn(move || {
@@ -66,10 +88,11 @@ pub fn world() {
         gone.recv().unwrap();
         sh(&format!(
             "ip link set lo up; ip addr add {WORLD}/30 dev world; ip link set world up
-            ip addr add {METADATA}/32 dev lo; ip addr add 10.1.2.3/32 dev lo; ip route add default via {HOST}"
+            ip addr add {METADATA}/32 dev lo; ip addr add {BROKER}/32 dev lo; ip route add default via {HOST}
+            ip addr add {WORLD6}/64 dev world nodad; ip addr add {BROKER6}/128 dev lo; ip route add default via {HOST6}"
         ));
         for port in [1000, 1001] {
-            let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+            let listener = TcpListener::bind(("::", port)).unwrap();
             std::thread::spawn(move || {
                 for stream in listener.incoming() {
                     let _ = stream.unwrap().write_all(format!("world {port}").as_bytes());
@@ -77,7 +100,7 @@ pub fn world() {
             });
         }
         for (port, answer) in [(1000, None), (53, Some(()))] {
-            let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+            let socket = UdpSocket::bind(("::", port)).unwrap();
             std::thread::spawn(move || {
                 let mut buffer = [0; 512];
                 while let Ok((count, from)) = socket.recv_from(&mut buffer) {
@@ -94,7 +117,8 @@ pub fn world() {
     let there = told.recv().unwrap();
     sh(&format!(
         "ip link add eth0 type veth peer name world netns {there}
-        ip addr add {HOST}/30 dev eth0; ip link set eth0 up; ip route add default via {WORLD}"
+        ip addr add {HOST}/30 dev eth0; ip link set eth0 up; ip route add default via {WORLD}
+        ip addr add {HOST6}/64 dev eth0 nodad; ip route add default via {WORLD6}"
     ));
     go.send(()).unwrap();
     told.recv().unwrap();
@@ -104,20 +128,38 @@ pub fn world() {
     sh(&format!("mount --bind {} /etc/resolv.conf", resolver.display()));
 }
 
-/// `metadata.*` leads to the cloud's metadata, `host.*` to the host, everything else into the world.
+/// `metadata.*` leads to the cloud's metadata, `host.*` to the host, everything else into the world; what asks for
+/// anything but addresses is told a word.
 fn names(question: &[u8]) -> Vec<u8> {
     let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
-    let address: Ipv4Addr = match question[13] {
-        b'm' => METADATA,
-        b'h' => HOST,
-        _ => "10.1.2.3",
-    }
-    .parse()
-    .unwrap();
+    let kind = question[end - 3];
+    let (four, six) = match question[13] {
+        b'm' => (METADATA, "fd00:ec2::254"),
+        b'h' => (HOST, HOST6),
+        _ => (BROKER, BROKER6),
+    };
+    let data = match kind {
+        1 => four.parse::<Ipv4Addr>().unwrap().octets().to_vec(),
+        28 => six.parse::<Ipv6Addr>().unwrap().octets().to_vec(),
+        _ => b"\x04told".to_vec(),
+    };
     let mut answer = question[..end].to_vec();
     answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
-    answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x05\0\x04");
-    answer.extend(address.octets());
+    answer.extend([
+        0xc0,
+        0x0c,
+        0,
+        kind,
+        0,
+        1,
+        0,
+        0,
+        0,
+        5,
+        0,
+        u8::try_from(data.len()).unwrap(),
+    ]);
+    answer.extend(data);
     answer
 }
 

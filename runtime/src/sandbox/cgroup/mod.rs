@@ -18,7 +18,7 @@
 //! - removing: it sleeps at least 10 ms when a group is not empty at once.
 //!
 //! Modules: `layout` (where am I), `place` (where may I), `setting` and `change` (`v1`, `v2`, `device`) and `reading` (what was read
-//! back), `oom` (events), `ending` (kill, remove), `files`, `patience`.
+//! back), `oom` (events), `pressure` (waits), `ending` (kill, remove), `files`, `patience`.
 
 mod change;
 mod device;
@@ -28,6 +28,7 @@ mod layout;
 mod oom;
 mod patience;
 mod place;
+mod pressure;
 mod reading;
 mod setting;
 mod v1;
@@ -44,6 +45,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 pub use self::files::CgroupError;
 pub use self::layout::{Generation, Layout, Unified};
 pub use self::place::{Ground, delegate, ground, hold, keep_in, systemd_runs};
+pub use self::pressure::{Pressure, Resource};
 
 use self::files::{keyed, read, read_number, write};
 use self::oom::Oom;
@@ -256,6 +258,21 @@ impl Group {
                 .or_else(|| nanoseconds(keyed(&cpu, "throttled_time"))),
             pids: first(&["pids.current"]),
         }
+    }
+
+    /// Bytes that the kernel cannot take back without ending something: all that is charged but cached files. None where
+    /// memory is not accounted.
+    #[must_use]
+    pub fn memory_in_use(&self) -> Option<u64> {
+        let charged = self.stats().memory?;
+        let text = read(&self.file("memory.stat")?).ok()?;
+        // v1 has those of the whole group under `total_`, and its own under the plain names.
+        let files = |state: &str| {
+            keyed(&text, &format!("total_{state}_file"))
+                .or_else(|| keyed(&text, &format!("{state}_file")))
+                .unwrap_or(0)
+        };
+        Some(charged.saturating_sub(files("active") + files("inactive")))
     }
 
     /// Whether the kernel offers this control file for the group.

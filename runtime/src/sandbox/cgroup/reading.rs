@@ -71,6 +71,14 @@ impl Reading {
         )
     }
 
+    /// The same, of a limit that stays as it was because more is used.
+    pub(super) fn in_use(self, used: u64) -> Self {
+        self.lesser(&format!(
+            "it uses {} now, and is held to less from its next start",
+            Bytes(used)
+        ))
+    }
+
     /// The same, weaker than it looks.
     pub(super) fn lesser(mut self, why: &str) -> Self {
         if self.strength == Strength::Hard {

@@ -19,9 +19,17 @@ use crate::units::{Bytes, CpuShare};
 pub(super) fn memory(group: &Path, limit: Bytes) -> Result<Reading, CgroupError> {
     let controller = MemController::new(group.to_owned(), group.to_owned(), false);
     let wanted = i64::try_from(limit.0).unwrap_or(i64::MAX);
-    set(group, controller.set_limit(wanted))?;
+    let outcome = set(group, controller.set_limit(wanted));
     let memory = group.join("memory.limit_in_bytes");
     let read_back = read_number(&memory)?;
+    if let Err(error) = outcome {
+        // The kernel refuses what is below the use after it has taken back what it can (EBUSY).
+        let used = read_number(&group.join("memory.usage_in_bytes"))?;
+        return match used > limit.0 {
+            true => Ok(Reading::bytes(limit, read_back, "memory.limit_in_bytes").in_use(used)),
+            false => Err(error),
+        };
+    }
     let both = group.join("memory.memsw.limit_in_bytes");
     if !both.exists() {
         let reading = Reading::bytes(limit, read_back, "memory.limit_in_bytes");

@@ -17,10 +17,13 @@ use crate::units::{Bytes, CpuShare};
 pub(super) fn memory(group: &Path, limit: Bytes) -> Result<Reading, CgroupError> {
     let file = group.join("memory.max");
     let controller = MemController::new(group.to_owned(), group.to_owned(), true);
-    set(
-        group,
-        controller.set_limit(i64::try_from(limit.0).unwrap_or(i64::MAX)),
-    )?;
+    let still_used = pressed_down(group, limit, || {
+        let wanted = i64::try_from(limit.0).unwrap_or(i64::MAX);
+        set(group, controller.set_limit(wanted))
+    })?;
+    if let Some(used) = still_used {
+        return Ok(Reading::bytes(limit, read_number(&file)?, "memory.max").in_use(used));
+    }
     write(&group.join("memory.oom.group"), "1")?;
     let reading = Reading::bytes(limit, read_number(&file)?, "memory.max");
     let swap = group.join("memory.swap.max");
@@ -33,6 +36,35 @@ pub(super) fn memory(group: &Path, limit: Bytes) -> Result<Reading, CgroupError>
         0 => reading,
         left => reading.lesser(&format!("it may also use {} of swap", Bytes(left))),
     })
+}
+
+/// Has the kernel take back what is above `limit`, then sets it; gives what is used, and sets nothing, when that did not
+/// help: a limit below the use ends the whole group at once. Above `memory.high` tasks are slowed down and made to free
+/// memory, and nothing is killed, so the group is held there meanwhile.
+fn pressed_down(
+    group: &Path,
+    limit: Bytes,
+    set: impl FnOnce() -> Result<(), CgroupError>,
+) -> Result<Option<u64>, CgroupError> {
+    let current = group.join("memory.current");
+    let high = group.join("memory.high");
+    if !high.exists() {
+        return set().map(|()| None);
+    }
+    let outcome = (|| {
+        if read_number(&current)? > limit.0 {
+            // Comes back when the kernel has tried.
+            write(&high, &limit.0.to_string())?;
+            let used = read_number(&current)?;
+            if used > limit.0 {
+                return Ok(Some(used));
+            }
+        }
+        set().map(|()| None)
+    })();
+    // Also what a supervisor left that was killed in the middle of this.
+    write(&high, "max")?;
+    outcome
 }
 
 /// A quota per period of real time.

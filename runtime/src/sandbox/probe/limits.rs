@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Feature, Subject};
 use crate::record::{Level, Strength};
-use crate::sandbox::cgroup::{Generation, Ground, Group, Layout, delegate, ground, systemd_runs};
+use crate::sandbox::cgroup::{Generation, Ground, Group, Layout, Resource, delegate, ground, systemd_runs};
 use crate::spec::Limits;
 use crate::units::{Bytes, CpuShare, Pids};
 
@@ -62,6 +62,7 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
             features.push(place(&layout, group.paths().is_empty(), mend.as_deref()));
             features.extend(group.levels().iter().map(|level| feature(level, mend.as_deref())));
             features.push(at_once(&group));
+            features.push(instance_pressure(&group));
             // What could not be removed is empty and harmless, and was made in the caller's own place.
             let _ = group.remove();
         }
@@ -179,6 +180,18 @@ fn at_once(group: &Group) -> Feature {
             "no cgroup.kill (Linux 5.14 with v2 groups)",
             "an instance's processes are killed one by one; what kills them all is the end of their namespace",
         )
+    }
+}
+
+fn instance_pressure(group: &Group) -> Feature {
+    match group.pressure(Resource::Cpu) {
+        Some(_) => Feature::offered(LIMITS, "instance-pressure", "kept for each instance"),
+        None => Feature::missing(
+            LIMITS,
+            "instance-pressure",
+            "not kept for groups: that needs a v2 tree, and a kernel that was not booted with psi=0",
+            "for how long work had to wait is told of the machine, not of each instance",
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What Node.js and its data need of the machine: libraries, disk, swap, clock, devices.
+//! What Node.js and its data need of the machine: libraries, disk, swap, clock.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,6 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::limits::existing;
 use super::{Feature, Subject};
-use crate::sandbox::cable::{find, forwards};
 use crate::units::Bytes;
 
 /// A stack with its archives, an instance's modules, and room to replace each of them.
@@ -29,9 +28,44 @@ pub(super) fn probe(data_dir: &Path) -> Vec<Feature> {
         disk(data_dir),
         swap(),
         clock(),
-        tunnel(),
-        packet_filter(),
+        idle_loop(),
     ]
+}
+
+/// Whether the kernel shows in which call a process sleeps, tried on a child that waits for its input.
+fn idle_loop() -> Feature {
+    let name = "idle-loop";
+    let shown = Command::new("/bin/sh")
+        .args(["-c", "read line"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            let shown = fs::read_to_string(format!("/proc/{}/syscall", child.id()));
+            // The end of its input ends it.
+            drop(child.stdin.take());
+            child.wait()?;
+            shown
+        });
+    match shown {
+        Ok(_) => Feature::offered(
+            Subject::Machine,
+            name,
+            "the kernel shows when an event loop is idle",
+        ),
+        Err(error) => {
+            let feature = Feature::partial(
+                Subject::Machine,
+                name,
+                format!("the kernel does not show when an event loop is idle (/proc/[pid]/syscall: {error})"),
+                "each instance is asked every second whether its loop turns, for a second of processor time per hour",
+            );
+            match fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope") {
+                Ok(scope) if scope.trim() == "3" => feature
+                    .mend("set kernel.yama.ptrace_scope to 1 in /etc/sysctl.d and start the machine anew"),
+                _ => feature,
+            }
+        }
+    }
 }
 
 /// The loader that the binaries name, asked for its version (`ld.so(8)`; glibc 2.33 and later answer).
@@ -242,45 +276,6 @@ fn clock() -> Feature {
             "clock",
             format!("/proc/sys/kernel/random/boot_id: {error}"),
             "after a reboot an old record could be taken for a running instance",
-        ),
-    }
-}
-
-/// What an instance with a filtered network needs beside root and a namespace.
-fn packet_filter() -> Feature {
-    const NAME: &str = "packet-filter";
-    let missing = |detail: &str, mend: &str| {
-        Feature::missing(
-            Subject::Network,
-            NAME,
-            detail,
-            "no instance can have the network mode `filtered`",
-        )
-        .mend(mend)
-    };
-    if find("nft").is_none() {
-        return missing("the program `nft` is missing", "sudo apt-get install nftables");
-    }
-    if find("ip").is_none() {
-        return missing("the program `ip` is missing", "sudo apt-get install iproute2");
-    }
-    if !forwards() {
-        return missing(
-            "this host forwards no packets",
-            "sudo sysctl -w net.ipv4.ip_forward=1",
-        );
-    }
-    Feature::offered(Subject::Network, NAME, "nftables, and the host forwards packets")
-}
-
-fn tunnel() -> Feature {
-    match OpenOptions::new().read(true).write(true).open("/dev/net/tun") {
-        Ok(_) => Feature::offered(Subject::Network, "tunnel-device", "/dev/net/tun"),
-        Err(error) => Feature::missing(
-            Subject::Network,
-            "tunnel-device",
-            format!("/dev/net/tun: {error}"),
-            "an isolated network without root has no way out",
         ),
     }
 }

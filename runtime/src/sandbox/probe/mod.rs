@@ -6,6 +6,7 @@
 
 mod limits;
 mod machine;
+mod network;
 mod reasons;
 mod role;
 mod walls;
@@ -118,6 +119,12 @@ impl Host {
         Self::of(walls::probe(executable))
     }
 
+    /// Tries only what decides [`Host::own_networks`], and who may stand in its way.
+    #[must_use]
+    pub fn networks() -> Self {
+        Self::of(network::probe())
+    }
+
     /// Tries everything. `data_dir` is where stacks and instances are kept, or will be.
     #[must_use]
     pub fn look(executable: &Path, data_dir: &Path) -> Self {
@@ -125,6 +132,7 @@ impl Host {
         features.extend(walls::owners(executable, data_dir));
         features.extend(limits::probe(data_dir));
         features.extend(machine::probe(data_dir));
+        features.extend(network::probe());
         features.sort_by_key(|feature| feature.subject);
         Self::of(features)
     }
@@ -154,6 +162,15 @@ impl Host {
                 .chain(self.lacking(&["landlock", "seccomp"]))
                 .collect())
         }
+    }
+
+    /// Whether instances can have networks of their own here, once they have namespaces.
+    ///
+    /// # Errors
+    /// With what stands in the way.
+    pub fn own_networks(&self) -> Result<(), Vec<&Feature>> {
+        let lacking = self.lacking(&network::NEEDED);
+        if lacking.is_empty() { Ok(()) } else { Err(lacking) }
     }
 
     /// What keeps instances from running here at all; empty when they can.

@@ -35,6 +35,7 @@ pub fn run(command: &Events, global: &Global, output: &Output) -> Result<(), Pro
             let kind = text(&event["kind"]);
             let style = match kind.as_str() {
                 "crashed" | "out-of-memory" | "hung" | "down" | "start-failed" => Style::Red,
+                "cpu" | "memory" => Style::Yellow,
                 "blocked" | "waiting" | "safe-mode" | "not-ready" | "disk" => Style::Yellow,
                 _ => Style::Plain,
             };

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::import::{Import, import};
 use super::table::{ago, table, text};
+use super::token::Token;
 use super::{Client, segment};
 use crate::cli::Global;
 use crate::cli::output::{Output, Style, harmless};
@@ -46,6 +47,7 @@ enum Command {
     Copy(Copy),
     Import(Import),
     Set(Set),
+    Token(Token),
     Delete(Delete),
     /// Bring it back, within 24 hours after it was deleted
     Undelete(Name),
@@ -228,6 +230,7 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
             }
             Ok(())
         }
+        Command::Token(token) => super::token::work(token, client, output).await,
         Command::Delete(Delete { name, now }) => {
             let gone = client
                 .send(Method::DELETE, &format!("{}?now={now}", path(name)), &Value::Null)

@@ -1,5 +1,6 @@
 //! The command line as a client of a host: over its local socket.
 
+pub mod alerts;
 pub mod backup;
 pub mod events;
 pub mod files;
@@ -8,6 +9,7 @@ pub mod import;
 pub mod instance;
 pub mod logs;
 pub mod table;
+mod token;
 pub mod top;
 mod transfer;
 pub mod upgrade;

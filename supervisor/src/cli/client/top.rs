@@ -80,11 +80,19 @@ pub fn top(_command: &Top, global: &Global, output: &Output) -> Result<(), Probl
                     limit.map_or_else(|| "none".to_owned(), |limit| format!("{limit} M")),
                     size(stats["memoryPeakBytes"].as_u64()),
                     text(&stats["tasks"]),
+                    stats["figures"]["messagesPerSecond"]
+                        .as_f64()
+                        .map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}")),
+                    stats["figures"]["delayMs"]
+                        .as_u64()
+                        .map_or_else(|| "-".to_owned(), |delay| format!("{delay} ms")),
                 ]
             })
             .collect();
         for line in table(
-            &["NAME", "STATE", "CPU %", "MEMORY", "LIMIT", "PEAK", "TASKS"],
+            &[
+                "NAME", "STATE", "CPU %", "MEMORY", "LIMIT", "PEAK", "TASKS", "MSG/S", "DELAY",
+            ],
             &rows,
         ) {
             output.line(&line);

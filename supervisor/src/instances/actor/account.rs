@@ -12,7 +12,7 @@ use crate::instances::ending::why;
 use crate::instances::events::Kind;
 use crate::instances::health::Alarm;
 use crate::instances::machine::{Input, Phase};
-use crate::instances::model::{HealthSettings, HttpSettings, Instance, Kept, RestartSettings};
+use crate::instances::model::{AlertSettings, HealthSettings, HttpSettings, Instance, Kept, RestartSettings};
 use crate::instances::observed::{Facts, Observed, Upstream};
 use crate::store::table::Table;
 use crate::telemetry::logs;
@@ -108,6 +108,7 @@ impl Actor {
         self.note(Kind::Hung, format!("{why}; it is killed"), Some(detail))
             .await;
         self.reason = Some(why);
+        self.fell = true;
         self.feed(Input::Hung).await;
     }
 
@@ -134,7 +135,8 @@ impl Actor {
                 .as_ref()
                 .map_or_else(Vec::new, |life| life.walls.clone()),
             starts: self.starts,
-            figures: self.life.as_ref().and_then(|life| life.figures),
+            restarts: self.restarts,
+            figures: self.life.as_ref().and_then(|life| life.account.figures()),
             groups: self
                 .life
                 .as_ref()
@@ -175,7 +177,15 @@ impl Actor {
             settings.health = HealthSettings::default();
             settings.restart = RestartSettings::default();
             settings.shared.clear();
-            settings.http = HttpSettings::default();
+            settings.alerts = AlertSettings::default();
+            settings.maintenance.clear();
+            // The front judges who may come in; only what browsers are told of other origins is Node-RED's.
+            settings.http = HttpSettings {
+                cors_origins: settings.http.cors_origins,
+                cors_methods: settings.http.cors_methods,
+                ..HttpSettings::default()
+            };
+            settings.editor.dashboard_frames = false;
             (settings, instance.stack.clone(), instance.name.clone())
         };
         fixed(before) != fixed(&self.record.record)

@@ -7,11 +7,9 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::instances::events::Kind;
+use crate::instances::health::ANSWER;
 use crate::instances::job;
 use crate::instances::stack::Stack;
-
-/// How long the alarm waits for the answer, which comes within milliseconds where there is processor time.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is known of a loop that stands still.
 pub(super) struct Inquiry {
@@ -30,7 +28,7 @@ impl Actor {
         self.jobs.spawn(job::diagnose(life.running.clone()));
         self.inquiry = Some(Inquiry {
             silent,
-            until: Some(Instant::now() + PATIENCE),
+            until: Some(Instant::now() + ANSWER),
             stack: None,
             late: false,
         });

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Actor, Life};
-use crate::instances::events::Kind;
+use crate::instances::events::{KEPT, Kind};
+use crate::instances::figures::Account;
 use crate::instances::health::Health;
 use crate::instances::job::{self, Listening};
 use crate::instances::machine::{Input, Phase};
 use crate::instances::messages::{self, Flows};
-use crate::instances::observed::Figures;
 use crate::instances::stack;
 
 /// Events that the guest's own words may make within some time; the rest of them is not noted.
@@ -42,6 +42,7 @@ impl Actor {
             self.health.started();
         }
         self.probe = None;
+        self.served = None;
         self.measure = Some(Instant::now() + FIRST_MEASURE);
         let known = self.life.take().map(|life| life.walls).unwrap_or_default();
         let disk = disk
@@ -56,7 +57,7 @@ impl Actor {
             ending: false,
             oom: None,
             flows,
-            figures: None,
+            account: Account::default(),
             started: self.now(),
             thawed: None,
             said: (self.now(), 0),
@@ -94,7 +95,7 @@ impl Actor {
     /// It ended while no supervisor was there.
     pub(super) async fn missed(&mut self, exit: Option<ExitRecord>) {
         if let Some(exit) = exit {
-            let known = self.shared.events.list(self.id(), 0).unwrap_or_default();
+            let known = self.shared.events.list(self.id(), None, KEPT).unwrap_or_default();
             let told = known.iter().rev().any(|(_, event)| {
                 let detail = event.detail.as_ref();
                 detail.and_then(|detail| detail["exit"]["ended_ms"].as_u64()) == Some(exit.ended_ms)
@@ -128,6 +129,7 @@ impl Actor {
             return;
         }
         self.probe = None;
+        self.fell |= !asked;
         self.end_inquiry().await;
         // Noted before the record of it goes: a supervisor that dies between the two reads it again.
         self.tell_end(exit.as_ref(), asked).await;
@@ -146,8 +148,9 @@ impl Actor {
                     }
                     self.feed(Input::Deployed).await;
                 } else if message["type"] == "memory" {
+                    let now = self.now();
                     if let Some(life) = &mut self.life {
-                        life.figures = Figures::read(&message).or(life.figures);
+                        life.account.take(&message, now);
                     }
                 } else if message["type"] == "npm" {
                     self.npm(&message);
@@ -178,7 +181,7 @@ impl Actor {
 
     /// Whether what the guest says is noted: each event is a write to the disk that all share.
     fn may_say(&mut self) -> bool {
-        let now = self.begun.elapsed();
+        let now = self.now();
         let Some(life) = &mut self.life else { return false };
         let (since, count) = &mut life.said;
         if now.saturating_sub(*since) >= SAID_WITHIN {
@@ -189,9 +192,10 @@ impl Actor {
     }
 
     pub(super) async fn flows(&mut self, flows: Flows) {
+        let now = self.now();
         let Some(life) = &mut self.life else { return };
         let run = matches!(flows, Flows::Run);
-        let took = self.begun.elapsed().saturating_sub(life.started);
+        let took = now.saturating_sub(life.started);
         let before = std::mem::replace(&mut life.flows, run);
         let first = self.machine.phase() == Phase::Starting;
         let (kind, text) = match flows {

@@ -1,7 +1,7 @@
 //! The limits of a running instance: changed while it runs, and its disk space looked at from time to time, told when
 //! it runs out and when there is some again. Where nothing but that bounds it, a full one is stopped.
 
-use runtime::record::Level;
+use runtime::record::{Level, Strength};
 use runtime::sandbox::quota::Usage;
 use runtime::units::Bytes;
 use serde_json::json;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::instances::disk::Stage;
-use crate::instances::events::Kind;
+use crate::instances::events::{KEPT, Kind};
 use crate::instances::job;
 use crate::instances::machine::{Input, Phase};
 use crate::instances::model::Desired;
@@ -31,9 +31,16 @@ impl Actor {
     pub(super) async fn limited(&mut self, outcome: Result<Vec<Level>, String>) {
         match (outcome, &mut self.life) {
             (Ok(walls), Some(life)) => {
+                let memory = walls.iter().find(|wall| wall.name == "memory");
+                let lesser =
+                    memory.filter(|wall| wall.strength == Strength::Partial && !life.walls.contains(wall));
+                let text = lesser.map(|wall| format!("its memory is limited to {}", wall.detail));
                 life.walls
                     .retain(|wall| walls.iter().all(|new| new.name != wall.name));
                 life.walls.extend(walls);
+                if let Some(text) = text {
+                    self.note(Kind::Changed, text, None).await;
+                }
             }
             (Ok(_), None) => {}
             (Err(why), _) => {
@@ -54,7 +61,7 @@ impl Actor {
 
     /// How full it was when that was last told, so that a new supervisor tells only what is new.
     pub(super) fn remember_stage(&mut self) {
-        let known = self.shared.events.list(self.id(), 0).unwrap_or_default();
+        let known = self.shared.events.list(self.id(), None, KEPT).unwrap_or_default();
         let last = known.iter().rev().find(|(_, event)| event.kind == Kind::Disk);
         let percent = last.and_then(|(_, event)| event.detail.as_ref()?["percent"].as_u64());
         self.stage = Stage::default().next(percent.unwrap_or(0));

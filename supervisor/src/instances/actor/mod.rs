@@ -4,6 +4,7 @@
 
 mod account;
 mod blocked;
+mod freeze;
 mod life;
 mod limits;
 mod packages;
@@ -22,18 +23,21 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::clock;
 use crate::instances::Shared;
 use crate::instances::disk::Stage;
 use crate::instances::events::Kind;
+use crate::instances::figures::Account;
 use crate::instances::health::Health;
-use crate::instances::job::{self, Done};
+use crate::instances::job::{self, Done, Served};
 use crate::instances::machine::{Effect, Input, Machine, Phase};
 use crate::instances::model::{Instance, Kept};
 use crate::instances::npm::{Answer, Errands};
-use crate::instances::observed::{Figures, Observed, Upstream};
+use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
+use crate::instances::tokens;
+use crate::instances::undo::Undo;
+use crate::instances::upkeep::Maintained;
 use crate::problem::Code;
 use crate::store::StoreError;
 use crate::store::table::{Table, Versioned};
@@ -64,7 +68,7 @@ struct Life {
     walls: Vec<Level>,
     oom: Option<OomRecord>,
     flows: bool,
-    figures: Option<Figures>,
+    account: Account,
     started: Duration,
     /// When it was told to go on after it was frozen: silence before that says nothing.
     thawed: Option<Duration>,
@@ -98,10 +102,13 @@ pub(in crate::instances) struct Actor {
     due: Option<Instant>,
     probe: Option<Instant>,
     probing: bool,
+    /// When it last answered, and the processor time that it had used by then, in microseconds.
+    served: Option<(u64, Instant)>,
     /// When its use of the disk is looked at next, and how full it was.
     measure: Option<Instant>,
     stage: Stage,
     jobs: JoinSet<Done>,
+    /// Its clock; it does not begin at zero, for what is found may have stood still before.
     begun: Instant,
     reason: Option<String>,
     /// Its event loop stands still.
@@ -109,6 +116,9 @@ pub(in crate::instances) struct Actor {
     /// Changes of limits under way.
     limiting: usize,
     starts: u64,
+    /// It ended by itself, or had to be ended; the next start is a restart.
+    fell: bool,
+    restarts: u64,
     /// Who wants to know when everything that was said is done.
     waiting: Vec<oneshot::Sender<()>>,
     started_with: Option<Instance>,
@@ -149,6 +159,7 @@ impl Actor {
             due: None,
             probe: None,
             probing: false,
+            served: None,
             measure: None,
             stage: Stage::default(),
             jobs: JoinSet::new(),
@@ -157,6 +168,8 @@ impl Actor {
             inquiry: None,
             limiting: 0,
             starts: 0,
+            fell: false,
+            restarts: 0,
             waiting: Vec::new(),
             started_with: None,
             erased: false,
@@ -244,7 +257,7 @@ impl Actor {
         let health = watched
             .then(|| self.health.deadline(&self.settings().health))
             .flatten()
-            .map(|at| self.begun + at);
+            .map(|at| self.begun + at.saturating_sub(EPOCH));
         let probe = self.probe.filter(|_| watched && !self.probing);
         let measure = self.measure.filter(|_| self.life.is_some());
         let inquiry = self.inquiry.as_ref().and_then(|inquiry| inquiry.until);
@@ -270,7 +283,8 @@ impl Actor {
     }
 
     fn probe_when_due(&mut self, now: Instant) {
-        if self.probing || self.life.is_none() || self.probe.is_none_or(|at| at > now) {
+        let Some(life) = &self.life else { return };
+        if self.probing || self.probe.is_none_or(|at| at > now) {
             return;
         }
         let settings = &self.settings().health;
@@ -281,7 +295,15 @@ impl Actor {
         if self.health.turning() {
             self.probing = true;
             let path = format!("/{}", self.settings().editor.root.trim_matches('/'));
-            self.jobs.spawn(job::probe(self.place.socket(), path, patience));
+            let before = self.served.filter(|(_, at)| at.elapsed() < BELIEVED);
+            let job = job::probe(
+                life.running.clone(),
+                self.place.socket(),
+                path,
+                patience,
+                before.map(|(used, _)| used),
+            );
+            self.jobs.spawn(job);
         }
     }
 
@@ -301,8 +323,8 @@ impl Actor {
             Order::Restart { safe } => self.feed(Input::Restart { safe }).await,
             Order::Delete => self.feed(Input::Delete).await,
             Order::DeleteWhenDue => {
-                let at = self.record.record.delete_at_ms;
-                if at.is_some_and(|at| at <= clock::now_ms()) && self.claim().await {
+                let deleted = self.record.record.delete_at_ms.is_some();
+                if deleted && self.shared.undo_left(self.id()).is_zero() && self.claim().await {
                     self.feed(Input::Delete).await;
                 }
             }
@@ -425,7 +447,7 @@ impl Actor {
     fn spawn(&mut self, safe: bool) {
         let listener = match &self.listener {
             Some(listener) => listener.clone(),
-            None => match self.place.make_own().and_then(|()| job::listen(&self.place)) {
+            None => match self.place.make_own().and_then(|()| self.place.listen()) {
                 Ok(listener) => {
                     let listener = Arc::new(listener);
                     self.listener = Some(listener.clone());
@@ -453,41 +475,6 @@ impl Actor {
         self.jobs.spawn(job);
     }
 
-    async fn freeze(&mut self, frozen: bool) {
-        let Some(life) = &self.life else { return };
-        let outcome = match life.running.freeze(frozen) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("this machine has no freezer of control groups (cgroup v2)".to_owned()),
-            Err(error) => Err(error.to_string()),
-        };
-        match (outcome, frozen) {
-            (Ok(()), true) => {
-                self.note(Kind::Suspended, "its processes stand still", None)
-                    .await;
-            }
-            (Ok(()), false) => {
-                // What it did not say while it stood still is no silence.
-                let now = self.now();
-                self.health.beat(now, None);
-                if let Some(life) = &mut self.life {
-                    life.thawed = Some(now);
-                }
-                self.note(Kind::Resumed, "its processes go on", None).await;
-            }
-            (Err(why), true) => {
-                self.note(Kind::Resumed, format!("cannot be suspended: {why}"), None)
-                    .await;
-                let restart = self.settings().restart.clone();
-                self.machine.step(
-                    self.now(),
-                    Input::Want(crate::instances::model::Desired::Running),
-                    &restart,
-                );
-            }
-            (Err(why), false) => warn!(instance = self.id(), why, "cannot be thawed"),
-        }
-    }
-
     async fn done(&mut self, done: Done) {
         match done {
             Done::Spawned(Ok(listening), place) => {
@@ -495,6 +482,7 @@ impl Actor {
                 self.held = place.filter(|_| self.machine.phase() == Phase::Starting);
                 self.live(listening, false);
                 self.starts += 1;
+                self.restarts += u64::from(std::mem::take(&mut self.fell));
                 self.note(Kind::Started, self.started_text(), None).await;
                 self.feed(Input::Spawned).await;
             }
@@ -516,8 +504,16 @@ impl Actor {
                 let flows = self.life.as_ref().is_some_and(|life| life.flows);
                 self.live(listening, flows);
             }
-            Done::Probed(answered) => {
+            Done::Probed(served) => {
                 self.probing = false;
+                let answered = match served {
+                    Served::Sleeps => return,
+                    Served::Answers(used) => {
+                        self.served = used.map(|used| (used, Instant::now()));
+                        true
+                    }
+                    Served::Silent => false,
+                };
                 let settings = self.settings().health.clone();
                 if let Some(alarm) = self.health.probed(answered, &settings) {
                     self.alarm(alarm).await;
@@ -545,11 +541,15 @@ impl Actor {
     /// Its files are gone: so goes its record.
     async fn forget(&mut self) {
         let id = &self.record.record.id;
-        let batch = self.shared.events.forget(id).map(|events| {
-            events
+        let batch = self.shared.events.forget(id).and_then(|events| {
+            let tokens = tokens::forget(&self.shared.store, id)?;
+            Ok(events
+                .and(tokens)
                 .remove(Table::<Instance>::key(id))
                 .remove(Table::<Kept>::key(id))
-                .remove(crate::instances::name_key(&self.record.record.name))
+                .remove(Table::<Undo>::key(id))
+                .remove(Table::<Maintained>::key(id))
+                .remove(crate::instances::name_key(&self.record.record.name)))
         });
         let stored = match batch {
             Ok(batch) => self.shared.store.commit(batch).await.map(drop),
@@ -582,12 +582,18 @@ impl Actor {
     }
 
     fn now(&self) -> Duration {
-        self.begun.elapsed()
+        EPOCH + self.begun.elapsed()
     }
 }
 
+/// What the clock of an actor shows when it begins: longer than anything is worth to be remembered.
+const EPOCH: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Until files or a record that could not be removed are tried again.
 const ERASE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long the answer of an instance that sleeps is believed.
+const BELIEVED: Duration = Duration::from_secs(300);
 
 /// How long a gentle end may take.
 const STOP_GRACE: Duration = Duration::from_secs(10);

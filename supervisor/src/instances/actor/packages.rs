@@ -20,8 +20,7 @@ impl Actor {
         }
         self.heard_at = Some(Instant::now());
         let palette = &self.settings().palette;
-        let allowed = palette.allow_install || palette.allow_modules;
-        let Some(request) = Request::read(message).filter(|_| allowed) else {
+        let Some(request) = Request::read(message).filter(|request| request.is_granted(palette)) else {
             self.tell_guest(npm::refusal(message));
             return;
         };

@@ -17,6 +17,7 @@ use runtime::units::Bytes;
 
 use crate::instances::place::Place;
 use crate::problem::{Code, Problem};
+use crate::removal;
 
 /// The folders that an instance may write.
 const FOLDERS: [&str; 2] = ["data", "files"];
@@ -69,7 +70,7 @@ fn link(place: &Place) -> io::Result<()> {
         }
         if old.exists() {
             File::open(place.root())?.sync_all()?;
-            fs::remove_dir_all(&old)?;
+            removal::remove_all(&old)?;
         }
     }
     File::open(place.root())?.sync_all()

@@ -2,22 +2,26 @@
 //! told to the actor then.
 
 mod copy;
+mod figures;
 mod import;
+mod load;
+mod maintenance;
+mod once;
 mod operations;
 pub(crate) mod problems;
+mod tokens;
 mod wishes;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use runtime::sandbox::cgroup::{Group, Stats};
-use runtime::sandbox::quota::Usage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+pub use self::tokens::{NewToken, TokenView};
 pub use self::wishes::{Action, Copy, CopyEnv, New, View};
 
 use self::problems::{broken, stored};
@@ -27,12 +31,21 @@ use crate::instances::events::Event;
 use crate::instances::model::{Instance, Kept, Named};
 use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
+use crate::instances::tokens::Uses;
+use crate::instances::undo::NOTED;
 use crate::instances::{Shared, errand, job, patch, wish};
 use crate::problem::{Code, Problem};
+use crate::removal;
+use crate::shutdown::Tasks;
 use crate::store::table::{Table, Versioned};
 
 /// Orders that wait for an actor; one that is busier than that is asked again later.
 const MAILBOX: usize = 64;
+
+/// Milliseconds by which a clock that has jumped is off at least.
+const JUMP: u64 = 60_000;
+/// How long actors may take to end, once nobody has an order for them.
+const ENDS: Duration = Duration::from_millis(500);
 
 /// All instances. The host has one of it.
 #[derive(Debug)]
@@ -40,11 +53,13 @@ pub struct Instances {
     shared: Arc<Shared>,
     table: Table<Instance>,
     actors: RwLock<HashMap<String, Handle>>,
-    tasks: Mutex<JoinSet<()>>,
+    tasks: Tasks,
     /// One new instance at a time: each takes the next number, and looks for the key that it came with.
     adding: tokio::sync::Mutex<()>,
     /// Told when an actor was begun.
     begun: watch::Sender<()>,
+    /// When tokens of endpoints were used.
+    uses: Uses,
 }
 
 #[derive(Clone, Debug)]
@@ -65,9 +80,10 @@ impl Instances {
         let instances = Arc::new(Self {
             table,
             actors: RwLock::default(),
-            tasks: Mutex::default(),
+            tasks: Tasks::default(),
             adding: tokio::sync::Mutex::default(),
             begun: watch::channel(()).0,
+            uses: Uses::default(),
             shared,
         });
         // Everybody is looked for before anybody is started.
@@ -108,11 +124,7 @@ impl Instances {
             // It ends by itself; nothing waits for it.
             let _ = tokio::task::spawn_blocking(move || remove_remains(&folders)).await;
         };
-        instances
-            .tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spawn(remains);
+        instances.tasks.spawn(remains);
         Ok(instances)
     }
 
@@ -125,7 +137,7 @@ impl Instances {
             .unwrap_or_default();
         let (orders, received) = mpsc::channel(MAILBOX);
         let (observed, seen) = watch::channel(Observed::stopped(clock::now_ms()));
-        let delete = record.record.delete_at_ms;
+        let delete = record.record.delete_at_ms.is_some().then(|| id.clone());
         let (upstream, way) = watch::channel(Upstream::Starting);
         let actor = Actor::new(self.shared.clone(), record, &kept, received, observed, upstream);
         let handle = Handle {
@@ -139,11 +151,10 @@ impl Instances {
             actors.retain(|_, handle| !handle.orders.is_closed());
             actors.insert(id, handle.clone());
         }
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(actor.run(found));
-        if let Some(at) = delete {
-            tasks.spawn(delete_later(handle.orders, at));
+        self.tasks.spawn(actor.run(found));
+        if let Some(id) = delete {
+            self.tasks
+                .spawn(delete_later(handle.orders, self.shared.clone(), id));
         }
         self.begun.send_replace(());
         Ok(())
@@ -155,11 +166,8 @@ impl Instances {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        let all = async { while tasks.join_next().await.is_some() {} };
         // Those who wait for a time to be over would wait for hours.
-        let _ = tokio::time::timeout(Duration::from_millis(500), all).await;
-        tasks.shutdown().await;
+        self.tasks.end(tokio::time::sleep(ENDS)).await;
     }
 
     /// All instances, by name.
@@ -167,10 +175,18 @@ impl Instances {
     /// # Errors
     /// When the store cannot be read.
     pub fn list(&self) -> Result<Vec<View>, Problem> {
-        let records = self.table.scan("").map_err(stored)?;
-        let mut views: Vec<View> = records.into_iter().map(|(_, record)| self.view(record)).collect();
+        let mut views: Vec<View> = self.records()?.map(|record| self.view(record)).collect();
         views.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(views)
+    }
+
+    /// The records of all instances, by identifier: what they should be, without a look at what they do.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn records(&self) -> Result<impl Iterator<Item = Versioned<Instance>>, Problem> {
+        let records = self.table.scan("").map_err(stored)?;
+        Ok(records.into_iter().map(|(_, record)| record))
     }
 
     /// One instance, by identifier or name.
@@ -190,15 +206,23 @@ impl Instances {
         observed.place_in_queue = self.shared.queue.position(&record.id);
         View {
             settings: patch::shown(&record.settings),
+            delete_at_ms: record.delete_at_ms.map(|noted| self.delete_at(&record.id, noted)),
             id: record.id,
             name: record.name,
             desired: record.desired,
             stack: record.stack,
             created_ms: record.created_ms,
-            delete_at_ms: record.delete_at_ms,
             observed,
             revision,
         }
+    }
+
+    /// When a deleted instance goes for good, by the wall clock: as it was noted, unless that clock has jumped or the
+    /// machine was off since.
+    fn delete_at(&self, id: &str, noted: u64) -> u64 {
+        let left = u64::try_from(self.shared.undo_left(id).as_millis()).unwrap_or(u64::MAX);
+        let at = clock::now_ms().saturating_add(left);
+        if at.abs_diff(noted) < JUMP { noted } else { at }
     }
 
     /// The record itself, by identifier or name.
@@ -241,18 +265,10 @@ impl Instances {
         self.handle(id).map(|handle| handle.upstream)
     }
 
-    /// What an instance uses and has used; `None` when nothing of it runs.
+    /// What of an instance nobody may read anywhere, in clear.
     #[must_use]
-    pub fn stats(&self, id: &str) -> Option<Stats> {
-        let groups = self.handle(id)?.observed.borrow().groups.clone();
-        Group::from_paths(&groups).ok().map(|group| group.stats())
-    }
-
-    /// What an instance uses of its disk space; `None` where nobody can say. Blocks for a moment.
-    #[must_use]
-    pub fn disk(&self, instance: &Instance) -> Option<Usage> {
-        let wanted = wish::disk(&self.shared.data_dir, instance);
-        self.shared.disks.usage(&wanted)
+    pub fn secrets(&self, instance: &Instance) -> Vec<String> {
+        wish::secrets(instance, &self.shared.key)
     }
 
     fn handle(&self, id: &str) -> Option<Handle> {
@@ -269,12 +285,12 @@ impl Instances {
         Place::of(&self.shared.data_dir, id)
     }
 
-    /// What happened to an instance.
+    /// What happened to an instance: at most `limit` events after number `after`, else the newest.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn events(&self, id: &str, after: u64) -> Result<Vec<(u64, Event)>, Problem> {
-        self.shared.events.list(id, after).map_err(stored)
+    pub fn events(&self, id: &str, after: Option<u64>, limit: usize) -> Result<Vec<(u64, Event)>, Problem> {
+        self.shared.events.list(id, after, limit).map_err(stored)
     }
 
     /// Room for an order in an actor's mailbox, taken before anything is written that the actor must hear of.
@@ -323,7 +339,7 @@ fn remove_remains(folders: &[PathBuf]) {
             // Its settings may be being read.
             errand::clear(&folder.join("run"))
                 .map_err(|problem| problem.to_string())
-                .and_then(|()| std::fs::remove_dir_all(folder).map_err(|error| error.to_string()))
+                .and_then(|()| removal::remove_all(folder).map_err(|error| error.to_string()))
         } else {
             Place::finish_erasure(folder).map_err(|error| error.to_string())
         };
@@ -338,15 +354,22 @@ fn remove_remains(folders: &[PathBuf]) {
 }
 
 /// Waits for the time to delete an instance for good; one that was brought back meanwhile ignores it.
-async fn delete_later(orders: mpsc::Sender<Order>, at_ms: u64) {
+async fn delete_later(orders: mpsc::Sender<Order>, shared: Arc<Shared>, id: String) {
     loop {
-        // By the wall clock, which may jump: looked at anew from time to time.
-        let left = at_ms.saturating_sub(clock::now_ms());
-        if left == 0 {
+        let left = shared.undo_left(&id);
+        if left.is_zero() {
             break;
         }
+        match shared.note_undo(&id).await {
+            Ok(true) => {}
+            // Brought back.
+            Ok(false) => return,
+            Err(problem) => {
+                warn!(instance = id, %problem, "the time until it is deleted could not be noted");
+            }
+        }
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(left.min(60_000))) => {}
+            () = tokio::time::sleep(left.min(NOTED)) => {}
             () = orders.closed() => return,
         }
     }

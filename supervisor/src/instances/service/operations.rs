@@ -1,13 +1,12 @@
 //! The operations that change an instance: judged, written together with their audit entry, told to the actor.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::problems::{broken, changed_meanwhile, stored, taken, unfit};
-use super::{Action, Instances, New, View, delete_later};
+use super::{Action, Instances, New, View, delete_later, once};
 use crate::audit::{self, By};
 use crate::clock;
 use crate::ids;
@@ -16,13 +15,11 @@ use crate::instances::events::{Event, Kind};
 use crate::instances::machine::Phase as State;
 use crate::instances::model::{Created, Desired, Hidden, Instance, LastNumber, Named, Settings};
 use crate::instances::place::Place;
+use crate::instances::undo::{UNDO, Undo};
 use crate::instances::{check, name_key, patch, wish, world};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 use crate::store::{Batch, StoreError};
-
-/// How long a deleted instance can be brought back.
-const UNDO: Duration = Duration::from_secs(24 * 3600);
 
 impl Instances {
     /// Creates an instance; asked again with the same key, it gives the one that was created then.
@@ -31,8 +28,10 @@ impl Instances {
     /// [`Code::Usage`] with all that is wrong with the wish, [`Code::Conflict`] when the name is taken.
     pub async fn create(&self, by: &By, new: New, key: Option<&str>) -> Result<View, Problem> {
         let _alone = self.adding.lock().await;
-        if let Some(view) = key.map(|key| self.created_before(key)).transpose()?.flatten() {
-            return Ok(view);
+        let keys = Table::<Created>::of(&self.shared.store);
+        let before = key.map(|key| once::before(&keys, key, clock::now_ms()));
+        if let Some(id) = before.transpose()?.flatten() {
+            return self.get(&id);
         }
         let id = ids::fresh();
         let settings = match new.settings {
@@ -62,30 +61,10 @@ impl Instances {
             Some(flows) => std::fs::write(place.data().join("flows.json"), flows),
             None => Ok(()),
         };
-        let once = match key {
-            Some(key) => {
-                let named = Created {
-                    id: instance.id.clone(),
-                };
-                Table::<Created>::put(key, &named, 0).map_err(stored)?
-            }
-            None => Batch::default(),
-        };
+        let noted = key.map(|key| once::noted(&keys, key, &instance.id, instance.created_ms));
+        let once = noted.transpose().map_err(stored)?.unwrap_or_default();
         let text = "was created".to_owned();
         self.add(by, "instance.create", instance, text, once, fill).await
-    }
-
-    /// What an earlier request with this key created.
-    fn created_before(&self, key: &str) -> Result<Option<View>, Problem> {
-        let harmless = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
-        if !(1..=64).contains(&key.len()) || !key.bytes().all(harmless) {
-            let message = "an Idempotency-Key is 1 to 64 letters, digits, -, _ and .";
-            return Err(Problem::new(Code::Usage, message));
-        }
-        let before = Table::<Created>::of(&self.shared.store)
-            .get(key)
-            .map_err(stored)?;
-        before.map(|created| self.get(&created.record.id)).transpose()
     }
 
     pub(super) fn sealed(&self, document: &Value, id: &str) -> Result<Option<Hidden>, Problem> {
@@ -126,7 +105,8 @@ impl Instances {
             let wanted = wish::disk(&self.shared.data_dir, &instance);
             tokio::task::spawn_blocking(move || {
                 let made = disks.ready(&wanted).and_then(|_| {
-                    fill(&place).and_then(|()| give(&place, owner)).map_err(|error| {
+                    let filled = fill(&place).and_then(|()| give(&place, owner));
+                    filled.and_then(|()| durable(&place)).map_err(|error| {
                         Problem::io(format!("cannot make {}", place.root().display()), error)
                     })
                 });
@@ -235,6 +215,7 @@ impl Instances {
             ..before.record.clone()
         };
         self.judge(&after)?;
+        self.fits(&before.record, &after)?;
         let mut more = self
             .noted(&after.id, Kind::Changed, differences(&before.record, &after))
             .map_err(stored)?;
@@ -329,7 +310,11 @@ impl Instances {
         };
         let verb = serde_json::to_value(action).unwrap_or_default();
         let verb = verb.as_str().unwrap_or_default();
-        let text = format!("a person asked: {verb}");
+        let who = match by {
+            By::Maintenance => "its maintenance window",
+            _ => "a person",
+        };
+        let text = format!("{who} asked: {verb}");
         let more = self.noted(&id, Kind::Changed, text).map_err(stored)?;
         let view = self
             .replace(by, &format!("instance.{verb}"), &before, after, more)
@@ -338,6 +323,7 @@ impl Instances {
             Action::Restart => Order::Restart { safe: false },
             Action::SafeMode => Order::Restart { safe: true },
             Action::Kill => Order::Kill,
+            Action::Suspend => return self.suspended(&id),
             _ => return Ok(view),
         };
         self.tell(&id, order)?;
@@ -345,12 +331,26 @@ impl Instances {
         self.get(&id)
     }
 
+    /// How it is after it was to be suspended.
+    fn suspended(&self, id: &str) -> Result<View, Problem> {
+        let view = self.get(id)?;
+        if view.desired == Desired::Suspended {
+            return Ok(view);
+        }
+        let message = format!("`{}` could not be suspended, and runs on", view.name);
+        let hint = format!(
+            "`redhold events {}` says why; `redhold doctor` says what this machine lacks",
+            view.name
+        );
+        Err(Problem::new(Code::Host, message).hint(hint))
+    }
+
     pub(super) async fn undelete(&self, by: &By, before: &Versioned<Instance>) -> Result<View, Problem> {
-        let Some(at) = before.record.delete_at_ms else {
+        if before.record.delete_at_ms.is_none() {
             let message = format!("the instance `{}` is not deleted", before.record.name);
             return Err(Problem::new(Code::Conflict, message));
-        };
-        if at <= clock::now_ms() {
+        }
+        if self.shared.undo_left(&before.record.id).is_zero() {
             let message = format!("the instance `{}` is being deleted for good", before.record.name);
             return Err(Problem::new(Code::Conflict, message).hint("bring it back from a backup"));
         }
@@ -360,7 +360,8 @@ impl Instances {
         };
         let more = self
             .noted(&after.id, Kind::Deletion, "was brought back".to_owned())
-            .map_err(stored)?;
+            .map_err(stored)?
+            .remove(Table::<Undo>::key(&after.id));
         self.replace(by, "instance.undelete", before, after, more).await
     }
 
@@ -382,20 +383,34 @@ impl Instances {
         } else {
             "is deleted for good in 24 hours".to_owned()
         };
-        let more = self.noted(&after.id, Kind::Deletion, text).map_err(stored)?;
+        let uptime = clock::Uptime::now()
+            .map_err(|error| Problem::io("cannot read how long this machine is up", error))?;
+        let more = Table::<Undo>::set(&after.id, &Undo::from(uptime, wait))
+            .and_then(|undo| Ok(undo.and(self.noted(&after.id, Kind::Deletion, text)?)))
+            .map_err(stored)?;
         let view = self.replace(by, "instance.delete", &before, after, more).await?;
         if let Some(handle) = self.handle(&view.id) {
             let orders = handle.orders;
-            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             if now {
                 // Waits for room: nobody would say it again.
-                tasks.spawn(async move { drop(orders.send(Order::Delete).await) });
+                self.tasks
+                    .spawn(async move { drop(orders.send(Order::Delete).await) });
             } else {
-                tasks.spawn(delete_later(orders, at));
+                self.tasks
+                    .spawn(delete_later(orders, self.shared.clone(), view.id.clone()));
             }
         }
         Ok(view)
     }
+}
+
+/// The first files are on the disk before the record says that there is an instance.
+fn durable(place: &Place) -> std::io::Result<()> {
+    // In an image they are on a file system of their own, inside a file of the other.
+    for folder in [place.data(), place.root().to_owned()] {
+        nix::unistd::syncfs(std::fs::File::open(folder)?)?;
+    }
+    Ok(())
 }
 
 /// What was made for an instance belongs to it.

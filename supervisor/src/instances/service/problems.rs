@@ -34,6 +34,12 @@ pub(crate) fn stored(error: StoreError) -> Problem {
         StoreError::File { source, what, path } => {
             Problem::io(format!("the store cannot {what} {}", path.display()), source)
         }
+        error @ StoreError::Failed(_) => Problem::new(Code::Host, "this change was not stored")
+            .because(error)
+            .hint(
+                "instances go on as they are; look at the disk (`df`, `dmesg`) and repeat the change: the store takes \
+                 changes again as soon as the disk does",
+            ),
         error => Problem::new(Code::Failed, "the store failed").because(error),
     }
 }

@@ -97,7 +97,7 @@ pub struct View {
     pub stack: String,
     /// When it was created, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it is deleted for good, in milliseconds since 1970.
+    /// When it is deleted for good, in milliseconds since 1970. What the machine is off until then comes on top.
     pub delete_at_ms: Option<u64>,
     /// What it is seen to be doing.
     pub observed: Observed,

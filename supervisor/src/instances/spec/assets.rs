@@ -12,13 +12,17 @@ use super::PrepareError;
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
 pub const WELCOME_FLOW: &str = include_str!("../../../assets/node-red/welcome.json");
 
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 17] = [
     ("main.cjs", include_str!("../../../assets/node-red/main.cjs")),
     (
         "channel.cjs",
         include_str!("../../../assets/node-red/channel.cjs"),
     ),
     ("check.cjs", include_str!("../../../assets/node-red/check.cjs")),
+    (
+        "figures.cjs",
+        include_str!("../../../assets/node-red/figures.cjs"),
+    ),
     ("got.cjs", include_str!("../../../assets/node-red/got.cjs")),
     ("lazy.cjs", include_str!("../../../assets/node-red/lazy.cjs")),
     ("levers.cjs", include_str!("../../../assets/node-red/levers.cjs")),
@@ -27,6 +31,10 @@ const FILES: [(&str, &str); 15] = [
     (
         "palette.cjs",
         include_str!("../../../assets/node-red/palette.cjs"),
+    ),
+    (
+        "secrets.cjs",
+        include_str!("../../../assets/node-red/secrets.cjs"),
     ),
     (
         "settings.cjs",

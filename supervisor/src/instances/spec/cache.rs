@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::settings::Purpose;
 use super::{NpmSettings, PrepareError, Settings, Wanted, flags, prepare_for};
+use crate::removal;
 
 /// How long the run may take: it takes a second, on a small board five.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -148,7 +149,7 @@ impl Warming<'_> {
             limits: self.limits.clone(),
             isolation: self.isolation,
             owner,
-            network: Network::Isolated,
+            network: Network::Loopback,
             env: Vec::new(),
             npm: NpmSettings::default(),
             host_tools: false,
@@ -193,7 +194,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(path: PathBuf) -> Result<Self, WarmError> {
-        or_absent(fs::remove_dir_all(&path)).map_err(failed(&path))?;
+        or_absent(removal::remove_all(&path)).map_err(failed(&path))?;
         make(&path, 0o700)?;
         Ok(Self(path))
     }
@@ -201,7 +202,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = removal::remove_all(&self.0);
     }
 }
 

@@ -146,6 +146,7 @@ fn prepare_for(wanted: &Wanted<'_>, purpose: Purpose) -> Result<InstanceSpec, Pr
             env: env::environment(wanted, &inside),
             directory: inside.data.clone(),
         },
+        input: settings::secrets(&wanted.settings),
         mounts: mounts(wanted, &inside, &guest, purpose)?,
         holds: wanted.stack.directories().map(Path::to_path_buf).to_vec(),
         links: libraries::links(wanted.host_tools),

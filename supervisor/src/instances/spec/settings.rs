@@ -1,4 +1,5 @@
-//! The values that the static `settings.cjs` reads: a JSON document beside it, never generated code.
+//! The values that the static `settings.cjs` reads: a JSON document beside it, never generated code; and its secrets,
+//! which stand in no file.
 
 use serde_json::{Value, json};
 
@@ -57,6 +58,14 @@ pub(super) enum Purpose {
     Warm,
 }
 
+/// What `secrets.cjs` reads from a descriptor of its own: it stands in no file.
+pub(super) fn secrets(settings: &Settings) -> Option<String> {
+    let voucher = settings.voucher.as_ref().map(Secret::reveal);
+    let secret = settings.credential_secret.as_deref();
+    (secret.is_some() || voucher.is_some())
+        .then(|| json!({ "credentialSecret": secret, "voucher": voucher }).to_string())
+}
+
 /// The document for `settings.cjs` and `main.cjs`.
 pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -> Value {
     let settings = &wanted.settings;
@@ -66,9 +75,8 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -
         "files": inside.files,
         "userDir": inside.data,
         "flowFile": settings.flow_file,
-        "credentialSecret": settings.credential_secret,
         "safeMode": settings.safe,
-        "voucher": settings.voucher.as_ref().map(Secret::reveal),
+        "secrets": secrets(settings).is_some(),
         "readOnly": wanted.read_only,
         "functionTimeout": settings.function_timeout,
         "paletteInstall": settings.palette_install && !wanted.read_only,

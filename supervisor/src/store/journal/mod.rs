@@ -45,13 +45,19 @@ impl Journal {
         }
     }
 
-    /// Begins a segment with this change.
+    /// Begins a segment with this change, which is not written yet. What a disk that failed left under its name was
+    /// never acknowledged.
     fn begin(folder: &Path, first: u64) -> Result<Self, StoreError> {
         let path = segment(folder, first);
         let file = OpenOptions::new()
             .append(true)
             .create(true)
             .open(&path)
+            .and_then(|file| {
+                file.set_len(0)?;
+                file.sync_all()?;
+                Ok(file)
+            })
             .map_err(StoreError::file("make", &path))?;
         sync_folder(folder).map_err(StoreError::file("sync", folder))?;
         Ok(Self {

@@ -4,11 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::checkpoint::Records;
 use super::files::{Files, set_aside, sync_folder};
 use super::frame;
 use crate::store::Finding;
-use crate::store::batch::{Change, Commit, Digest, Line};
+use crate::store::batch::{Change, Commit, Digest, Entry, Line};
 use crate::store::error::StoreError;
+use crate::store::index::{State, apply};
 
 /// One change as the journal has it.
 #[derive(Debug)]
@@ -17,6 +19,16 @@ pub(in crate::store) struct Written {
     pub(in crate::store) commit: Commit,
     /// Digest of all records after it.
     pub(in crate::store) digest: Digest,
+}
+
+impl Written {
+    /// How far a store is that has it.
+    pub(in crate::store) fn state(&self) -> State {
+        State {
+            applied: self.commit.sequence,
+            digest: self.digest,
+        }
+    }
 }
 
 /// Damage to acknowledged changes.
@@ -33,21 +45,26 @@ pub(in crate::store) struct Hole {
 /// All that could be read.
 #[derive(Debug, Default)]
 pub(in crate::store) struct History {
-    /// In order, without a gap unless there is a hole.
+    /// In order, without a gap, each proven by its digest.
     pub(in crate::store) before: Vec<Written>,
+    /// What the records are after them.
+    pub(in crate::store) records: Records,
     /// The first damage, and what was found whole behind it.
     pub(in crate::store) hole: Option<(Hole, Vec<Written>)>,
     /// The last segment, and how much of it is whole.
     pub(in crate::store) last: Option<(PathBuf, u64)>,
 }
 
-/// Reads all changes after `since`.
+/// Reads all changes after those of a checkpoint: its last one, its digest and its records.
 pub(in crate::store) fn history(
     files: &Files,
-    since: u64,
+    (since, mut digest, records): (u64, Digest, Records),
     findings: &mut Vec<Finding>,
 ) -> Result<History, StoreError> {
-    let mut history = History::default();
+    let mut history = History {
+        records,
+        ..History::default()
+    };
     let mut known = since;
     // The newest segment that begins at or before the first change that is needed, and all after it.
     let begin = files
@@ -58,6 +75,9 @@ pub(in crate::store) fn history(
     let segments = &files.segments[begin..];
     for (number, (first, path)) in segments.iter().enumerate() {
         let is_last = number + 1 == segments.len();
+        // What stands here of changes that the next segment has was never acknowledged: the disk failed, and the store
+        // went on in another file.
+        let end = segments.get(number + 1).map_or(u64::MAX, |(first, _)| *first);
         let bytes = fs::read(path).map_err(StoreError::file("read", path))?;
         if *first > known + 1 && history.hole.is_none() {
             // A whole segment is missing.
@@ -69,7 +89,7 @@ pub(in crate::store) fn history(
             history.hole = Some((hole, Vec::new()));
         }
         let mut at = 0;
-        while at < bytes.len() {
+        while at < bytes.len() && known + 1 < end {
             let rest = &bytes[at..];
             let line = frame::read(rest).and_then(|frame| Some((frame, parse(frame)?)));
             let (frame, (written, _)) = match line {
@@ -113,7 +133,14 @@ pub(in crate::store) fn history(
             if sequence <= known {
                 continue;
             }
-            if sequence != known + 1 && history.hole.is_none() {
+            if sequence >= end {
+                break;
+            }
+            // Also whole lines can be in the wrong place: blocks of another file, or of another time.
+            let follows = history.hole.is_none()
+                && sequence == known + 1
+                && follows(&mut digest, &mut history.records, &written);
+            if !follows && history.hole.is_none() {
                 let hole = Hole {
                     path: path.clone(),
                     offset: (at - frame.length) as u64,
@@ -130,6 +157,21 @@ pub(in crate::store) fn history(
         history.last = Some((path.clone(), bytes.len() as u64));
     }
     Ok(history)
+}
+
+/// Applies a change; whether that leads to the digest that it was written with.
+fn follows(digest: &mut Digest, records: &mut Records, written: &Written) -> bool {
+    let mut toggle = |key: &String, entry: Option<&Entry>| {
+        if let Some(entry) = entry {
+            digest.toggle(key, entry.revision, entry.value.get());
+        }
+    };
+    for change in &written.commit.changes {
+        toggle(&change.key, records.get(&change.key));
+        apply(records, change, written.commit.sequence);
+        toggle(&change.key, records.get(&change.key));
+    }
+    *digest == written.digest
 }
 
 /// Whether damage after change `known` is what a write that was broken off left behind: a group that was begun after

@@ -37,7 +37,8 @@ pub(crate) async fn backup(
     let exported = state.store.export(&mut lines).await;
     let sequence =
         exported.map_err(|error| Problem::new(Code::Failed, "cannot export the store").because(error))?;
-    let ids: Vec<String> = state.instances.list()?.into_iter().map(|view| view.id).collect();
+    let records = state.instances.records()?;
+    let ids: Vec<String> = records.map(|instance| instance.record.id).collect();
     let entry = audit::entry(&by, "host.backup", "host", None, None).map_err(stored)?;
     state.store.commit(entry).await.map_err(stored)?;
     let (sender, receiver) = mpsc::channel(PIECES);

@@ -17,7 +17,7 @@ use crate::instances::service::problems::stored;
 use crate::problem::{Code, Problem};
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
-use crate::web::state::Asker;
+use crate::web::state::{self, Asker};
 
 pub(super) type Answered = Result<Response, Refusal>;
 
@@ -50,16 +50,7 @@ pub(super) async fn storage(state: &AppState, name: &str) -> Result<Storage, Pro
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
 ) -> Result<T, Problem> {
-    run(work).await?.map_err(Problem::from)
-}
-
-/// The same, with the error that tells more.
-pub(super) async fn run<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
-) -> Result<Result<T, FileError>, Problem> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Problem::new(Code::Failed, "a task of the host broke off").because(error))
+    state::blocking(work).await?.map_err(Problem::from)
 }
 
 /// What is done, and who does it.

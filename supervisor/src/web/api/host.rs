@@ -10,12 +10,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::acme::Standing;
 use crate::audit::Entry;
+use crate::instances::networks::NetworksView;
 use crate::instances::service::problems::stored;
 use crate::problem::{Code, Problem};
 use crate::stacks;
 use crate::store::table::Table;
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
+use crate::web::state::blocking;
 
 /// What runs here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,6 +34,11 @@ pub(crate) struct About {
     /// What holds for every instance, and how strongly, as the newest one found it.
     #[schema(value_type = Vec<Object>)]
     walls: Vec<Level>,
+    /// Why no change can be stored: the disk failed. It is tried again with each change, and what runs goes on
+    /// meanwhile. `null` while all is well.
+    store_refuses: Option<String>,
+    /// What instances are connected to, and why that is less than it should be.
+    network: NetworksView,
     /// Certificates of the host's names by ACME; empty where they come from elsewhere.
     certificates: Vec<Standing>,
 }
@@ -47,6 +54,8 @@ pub(crate) async fn about(State(state): State<AppState>) -> Result<Json<About>, 
         data_dir: state.data_dir.display().to_string(),
         walls: newest.map_or_else(Vec::new, |view| view.observed.walls.clone()),
         instances: instances.len(),
+        store_refuses: state.store.refusing().borrow().clone(),
+        network: state.networks.clone(),
         certificates: state
             .certificates
             .as_ref()
@@ -108,13 +117,22 @@ pub(crate) async fn audit(
 ) -> Result<Json<AuditPage>, Refusal> {
     let after = query.after.unwrap_or_default();
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
-    let all = Table::<Entry>::of(&state.store).scan("").map_err(stored)?;
-    let mut rest = all.into_iter().filter(|(name, _)| *name > after);
+    let table = Table::<Entry>::of(&state.store);
+    let read = blocking(move || table.scan(""));
+    // In the order in which they were written, which no clock that is set back can change.
+    let mut all: Vec<(String, Entry)> = read
+        .await?
+        .map_err(stored)?
+        .into_iter()
+        .map(|(name, entry)| (format!("{:016x}-{name}", entry.revision), entry.record))
+        .collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    let mut rest = all.into_iter().filter(|(place, _)| *place > after);
     let mut next = None;
     let mut entries = Vec::new();
-    for (name, entry) in rest.by_ref().take(limit) {
-        next = Some(name);
-        entries.push(entry.record);
+    for (place, entry) in rest.by_ref().take(limit) {
+        next = Some(place);
+        entries.push(entry);
     }
     let next = next.filter(|_| rest.next().is_some());
     Ok(Json(AuditPage { entries, next }))

@@ -1,7 +1,6 @@
 //! What comes from elsewhere: flows, or a whole user directory as a stream.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, Query, State};
@@ -24,9 +23,6 @@ const LARGEST: usize = 64 << 20;
 
 /// Pieces on their way to the disk.
 const PIECES: usize = 16;
-
-/// How long a client may be silent in the middle.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How an import begins.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -90,15 +86,14 @@ async fn forward(content: Body, to: mpsc::Sender<io::Result<Bytes>>) {
     let mut stream = content.into_data_stream();
     let mut unwanted = 0;
     while unwanted < LARGEST {
-        let piece = match tokio::time::timeout(PATIENCE, stream.next()).await {
-            Ok(Some(Ok(piece))) if piece.is_empty() => continue,
-            Ok(Some(Ok(piece))) => Ok(piece),
-            Ok(None) => {
+        let piece = match stream.next().await {
+            Some(Ok(piece)) if piece.is_empty() => continue,
+            Some(Ok(piece)) => Ok(piece),
+            None => {
                 let _ = to.send(Ok(Bytes::new())).await;
                 return;
             }
-            Ok(Some(Err(error))) => Err(io::Error::other(error)),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Some(Err(error)) => Err(io::Error::other(error)),
         };
         let last = piece.is_err();
         let size = piece.as_ref().map_or(0, Bytes::len);

@@ -8,6 +8,7 @@ use axum::response::sse::{Event as Sse, KeepAlive, Sse as Stream};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use futures_util::StreamExt;
+use runtime::sandbox::cgroup::Resource;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,12 +16,13 @@ use tokio_stream::wrappers::WatchStream;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::instances::events::Event;
+use crate::instances::figures::Figures;
 use crate::instances::model::Settings;
 use crate::instances::service::{Action, Copy, New, View};
 use crate::problem::{Code, Problem};
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
-use crate::web::state::Asker;
+use crate::web::state::{Asker, blocking};
 
 type Answered = Result<Response, Refusal>;
 
@@ -65,7 +67,8 @@ pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<Vec<View>
 
 /// Create an instance
 ///
-/// With an `Idempotency-Key` a repeated request makes no second instance: it gets the first one's answer.
+/// With an `Idempotency-Key` a request that is repeated within a day makes no second instance: it gets the first one's
+/// answer.
 #[utoipa::path(post, path = "/instances", tag = "instances", request_body = New,
     params(("Idempotency-Key" = Option<String>, Header, description = "a text of the caller's choice, at most 64 characters")),
     responses((status = 201, body = View), (status = 409, body = Answer), (status = 422, body = Answer)))]
@@ -221,11 +224,8 @@ pub(crate) async fn events(
 ) -> Result<Json<EventPage>, Refusal> {
     let id = state.instances.record(&name)?.record.id;
     let limit = query.limit.unwrap_or(100).clamp(1, 1000);
-    let mut all = state.instances.events(&id, query.after.unwrap_or(0))?;
-    if query.after.is_none() && all.len() > limit {
-        all.drain(..all.len() - limit);
-    }
-    all.truncate(limit);
+    let instances = state.instances;
+    let all = blocking(move || instances.events(&id, query.after, limit)).await??;
     let next = all.last().map(|(number, _)| *number).or(query.after).unwrap_or(0);
     Ok(Json(EventPage {
         events: all.into_iter().map(|(_, event)| event).collect(),
@@ -259,7 +259,7 @@ pub(crate) async fn watch(State(state): State<AppState>, Path(name): Path<String
         .into_response())
 }
 
-/// What an instance uses and has used; `null` where the kernel does not say.
+/// What an instance uses and has used; `null` where nobody says.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatsView {
@@ -272,9 +272,22 @@ pub(crate) struct StatsView {
     disk_bytes: Option<u64>,
     /// Bytes that there can be on the disk; `null` is no limit.
     disk_limit_bytes: Option<u64>,
+    /// Share of the last ten seconds in which something waited, by resource; a kernel of control groups v1 alone does
+    /// not keep it.
+    waiting: Waiting,
+    /// What it says about itself, every ten seconds while it works.
+    figures: Option<Figures>,
 }
 
-/// Memory, processor time, tasks and disk space of an instance
+/// Shares of time in which something waited for a resource.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Waiting {
+    cpu: Option<f64>,
+    memory: Option<f64>,
+    io: Option<f64>,
+}
+
+/// Memory, processor time, tasks, disk space and messages of an instance
 #[utoipa::path(get, path = "/instances/{name}/stats", tag = "instances",
     params(("name" = String, Path, description = "name or identifier")),
     responses((status = 200, body = StatsView), (status = 404, body = Answer)))]
@@ -283,11 +296,20 @@ pub(crate) async fn stats(
     Path(name): Path<String>,
 ) -> Result<Json<StatsView>, Refusal> {
     let record = state.instances.record(&name)?.record;
-    let stats = state.instances.stats(&record.id).unwrap_or_default();
+    let seen = state.instances.watch(&record.id);
+    let figures = seen.and_then(|seen| seen.borrow().figures);
     let instances = state.instances.clone();
-    let disk = tokio::task::spawn_blocking(move || instances.disk(&record))
-        .await
-        .unwrap_or(None);
+    let read = blocking(move || {
+        let waiting = |resource| Some(instances.pressure(&record.id, resource)?.waiting_ratio);
+        let waiting = Waiting {
+            cpu: waiting(Resource::Cpu),
+            memory: waiting(Resource::Memory),
+            io: waiting(Resource::Io),
+        };
+        (instances.stats(&record.id), instances.disk(&record), waiting)
+    });
+    let (stats, disk, waiting) = read.await?;
+    let stats = stats.unwrap_or_default();
     Ok(Json(StatsView {
         memory_bytes: stats.memory,
         memory_peak_bytes: stats.memory_peak,
@@ -296,5 +318,7 @@ pub(crate) async fn stats(
         tasks: stats.pids,
         disk_bytes: disk.map(|disk| disk.used),
         disk_limit_bytes: disk.and_then(|disk| disk.limit),
+        waiting,
+        figures,
     }))
 }

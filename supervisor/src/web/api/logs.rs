@@ -18,6 +18,7 @@ use crate::telemetry::line::{Level, Line};
 use crate::telemetry::logs;
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
+use crate::web::state::blocking;
 
 /// How often a file that is followed is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -100,11 +101,9 @@ impl LogQuery {
 }
 
 async fn read(log: PathBuf, query: logs::Query) -> Result<logs::Page, Problem> {
-    let cannot = |error| Problem::io("cannot read the log", error);
-    tokio::task::spawn_blocking(move || logs::page(&log, &query))
-        .await
-        .map_err(|error| cannot(std::io::Error::other(error)))?
-        .map_err(cannot)
+    blocking(move || logs::page(&log, &query))
+        .await?
+        .map_err(|error| Problem::io("cannot read the log", error))
 }
 
 /// Lines of an instance's log

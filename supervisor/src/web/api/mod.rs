@@ -1,11 +1,13 @@
 //! `/api/v1`: one file per kind of thing.
 
+mod alerts;
 mod backup;
 mod files;
 mod host;
 mod import;
 mod instances;
 mod logs;
+mod tokens;
 mod upgrade;
 mod uploads;
 
@@ -30,6 +32,10 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::events))
         .routes(routes!(instances::watch))
         .routes(routes!(instances::stats))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::test))
         .routes(routes!(files::root))
         .routes(routes!(files::get, uploads::put, files::post, files::delete))
         .routes(routes!(logs::page))

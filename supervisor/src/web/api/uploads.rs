@@ -1,7 +1,5 @@
 //! Files on their way into the storage of an instance.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, State};
@@ -11,18 +9,15 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use super::files::{Answered, Deed, OFFSET, blocking, noted, run, storage};
+use super::files::{Answered, Deed, OFFSET, blocking, noted, storage};
 use crate::files::{Entry, FileError, FilePath, Received, Upload};
 use crate::problem::{Code, Problem};
 use crate::web::AppState;
 use crate::web::errors::{Answer, Refusal};
-use crate::web::state::Asker;
+use crate::web::state::{self, Asker};
 
 /// Bytes that are written at once.
 const BATCH: usize = 512 * 1024;
-
-/// How long a client may send nothing in the middle of an upload.
-const SILENCE: Duration = Duration::from_secs(60);
 
 /// The part of a file that a request brings: `Content-Range: bytes FIRST-LAST/SIZE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +75,7 @@ pub(crate) async fn put(
     let storage = storage(&state, &name).await?;
     let begun = {
         let (tree, path) = (storage.tree.clone(), path.clone());
-        run(move || tree.upload(&path, piece.map(|piece| piece.first))).await?
+        state::blocking(move || tree.upload(&path, piece.map(|piece| piece.first))).await?
     };
     let upload = match begun {
         Ok(upload) => upload,
@@ -132,20 +127,13 @@ pub(crate) async fn put(
 async fn receive(mut upload: Upload, mut body: Body, end: Option<u64>) -> Result<Upload, Problem> {
     let mut waiting = BytesMut::with_capacity(BATCH);
     loop {
-        let next = tokio::time::timeout(SILENCE, body.frame()).await;
-        let (bytes, ended) = match next {
-            Ok(Some(Ok(frame))) => (frame.into_data().unwrap_or_default(), None),
-            Ok(None) => (Bytes::new(), Some(Ok(()))),
-            Ok(Some(Err(error))) => (
-                Bytes::new(),
-                Some(Err(
-                    Problem::new(Code::Failed, "the upload was cut off").because(error)
-                )),
-            ),
-            Err(_) => (
-                Bytes::new(),
-                Some(Err(Problem::new(Code::Failed, "the upload fell silent"))),
-            ),
+        let (bytes, ended) = match body.frame().await {
+            Some(Ok(frame)) => (frame.into_data().unwrap_or_default(), None),
+            None => (Bytes::new(), Some(Ok(()))),
+            Some(Err(error)) => {
+                let cut = Problem::new(Code::Failed, "the upload was cut off").because(error);
+                (Bytes::new(), Some(Err(cut)))
+            }
         };
         let have = upload.received() + waiting.len() as u64 + bytes.len() as u64;
         if end.is_some_and(|end| have > end) {

@@ -1,9 +1,11 @@
-//! The index: sled, the only file that knows it. It answers reads; the journal can always rebuild it.
+//! The index on the disk: sled, the only file that knows it.
 //!
-//! sled's own flush is no disk sync, it cannot tell a torn tail from a short log, and a damaged file can make it
-//! panic. So nothing is believed that its digest does not prove, and an opening that did not come back is remembered.
+//! sled's own flush is no disk sync, it cannot tell a torn tail from a short log, and a damaged file or a full disk can
+//! make it panic. So nothing is believed that its digest does not prove, an opening that did not come back is
+//! remembered, and a panic is one more error.
 
 use std::fs;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,9 +13,11 @@ use std::time::{Duration, Instant};
 use runtime::error::or_absent;
 use serde_json::value::RawValue;
 
-use super::batch::{Commit, Digest, Entry};
-use super::error::StoreError;
-use super::journal::checkpoint::Records;
+use super::State;
+use crate::removal;
+use crate::store::batch::{Commit, Digest, Entry};
+use crate::store::error::StoreError;
+use crate::store::journal::checkpoint::Records;
 
 /// Most memory that sled may use for pages, in bytes; everything in a control-plane store is small.
 const CACHE: u64 = 8 << 20;
@@ -26,26 +30,17 @@ const RECORD: u8 = b'r';
 /// Key of the state itself.
 const STATE: &[u8] = b"s";
 
-/// Readers and the writer share it.
-#[derive(Clone, Debug)]
-pub(super) struct Index {
+/// An open one.
+#[derive(Debug)]
+pub(super) struct Disk {
     sled: sled::Db,
 }
 
-/// How far the index is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
-    /// The last change that is in it.
-    pub(super) applied: u64,
-    /// Digest of all records.
-    pub(super) digest: Digest,
-}
-
-impl Index {
+impl Disk {
     /// Opens the index and proves it: its state only when every record is as the digest says.
     ///
     /// # Errors
-    /// When it cannot be used at all; [`Index::create`] makes a new one then.
+    /// When it cannot be used at all; [`Disk::create`] makes a new one then.
     pub(super) fn open(folder: &Path) -> Result<(Self, State), StoreError> {
         let marker = folder.with_extension("opening");
         if marker.exists() {
@@ -54,20 +49,20 @@ impl Index {
             ));
         }
         fs::write(&marker, []).map_err(StoreError::file("make", &marker))?;
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            let index = Self::start(folder)?;
-            let state = index.prove()?;
-            Ok((index, state))
-        }));
+        let opened = guarded(|| {
+            let disk = Self::start(folder)?;
+            let state = disk.prove()?;
+            Ok((disk, state))
+        });
         fs::remove_file(&marker).map_err(StoreError::file("remove", &marker))?;
-        opened.unwrap_or_else(|_| Err(StoreError::Index("it panicked when it was opened".to_owned())))
+        opened
     }
 
     /// Makes a new index in place of whatever is there.
     pub(super) fn create(folder: &Path) -> Result<Self, StoreError> {
         for path in [folder.to_owned(), folder.with_extension("opening")] {
             let removed = if path.is_dir() {
-                fs::remove_dir_all(&path)
+                removal::remove_all(&path)
             } else {
                 fs::remove_file(&path)
             };
@@ -112,20 +107,26 @@ impl Index {
 
     /// One record.
     pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
-        let stored = self.sled.get(record(key)).map_err(failed)?;
+        let stored = guarded(|| self.sled.get(record(key)).map_err(failed))?;
         stored.map(|bytes| decode(key, &bytes)).transpose()
     }
 
     /// All records whose key begins with `prefix`, in order.
     pub(super) fn scan(&self, prefix: &str) -> Result<Records, StoreError> {
-        let mut records = Records::new();
-        for pair in self.sled.scan_prefix(record(prefix)) {
-            let (key, bytes) = pair.map_err(failed)?;
-            let key = std::str::from_utf8(key.get(1..).unwrap_or_default())
-                .map_err(|_| StoreError::Index("a key is not text".to_owned()))?;
-            records.insert(key.to_owned(), decode(key, &bytes)?);
-        }
-        Ok(records)
+        guarded(|| self.sled.scan_prefix(record(prefix)).map(read).collect())
+    }
+
+    /// The first `limit` of those whose key comes after `after`.
+    pub(super) fn after(&self, prefix: &str, after: &str, limit: usize) -> Result<Records, StoreError> {
+        let begin = Bound::Excluded(record(after.max(prefix)));
+        guarded(|| {
+            self.sled
+                .range((begin, Bound::Unbounded))
+                .map(read)
+                .take_while(|read| read.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+                .take(limit)
+                .collect()
+        })
     }
 
     /// Applies a change, and the state after it, at one stroke.
@@ -142,29 +143,44 @@ impl Index {
             digest,
         };
         batch.insert(STATE, encode_state(state));
-        self.sled.apply_batch(batch).map_err(failed)
+        guarded(|| self.sled.apply_batch(batch).map_err(failed))
     }
 
     /// Fills a new index.
     pub(super) fn fill(&self, records: &Records, state: State) -> Result<(), StoreError> {
-        for (key, entry) in records {
-            self.sled
-                .insert(record(key), encode(entry.revision, &entry.value))
-                .map_err(failed)?;
-        }
-        self.sled.insert(STATE, encode_state(state)).map_err(failed)?;
-        Ok(())
+        guarded(|| {
+            for (key, entry) in records {
+                self.sled
+                    .insert(record(key), encode(entry.revision, &entry.value))
+                    .map_err(failed)?;
+            }
+            self.sled.insert(STATE, encode_state(state)).map_err(failed)?;
+            Ok(())
+        })
     }
 
     /// Writes out what sled holds back, so that the next opening has less to do.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        self.sled.flush().map_err(failed).map(drop)
+        guarded(|| self.sled.flush().map_err(failed).map(drop))
     }
+}
+
+/// Does something with sled; a panic is one more error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(StoreError::Index("sled panicked".to_owned())))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 fn failed(error: sled::Error) -> StoreError {
     StoreError::Index(error.to_string())
+}
+
+fn read(pair: sled::Result<(sled::IVec, sled::IVec)>) -> Result<(String, Entry), StoreError> {
+    let (key, bytes) = pair.map_err(failed)?;
+    let key = std::str::from_utf8(key.get(1..).unwrap_or_default())
+        .map_err(|_| StoreError::Index("a key is not text".to_owned()))?;
+    Ok((key.to_owned(), decode(key, &bytes)?))
 }
 
 fn record(key: &str) -> Vec<u8> {

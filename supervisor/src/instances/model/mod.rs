@@ -1,5 +1,8 @@
 //! What is remembered of an instance: its record in the store, and every setting with its default.
 
+mod alerts;
+mod maintenance;
+
 use std::collections::BTreeMap;
 
 use runtime::traffic::Protocol;
@@ -7,6 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+pub use self::alerts::AlertSettings;
+pub use self::maintenance::{Upkeep, Weekday, Window, Windows};
 use crate::store::table::Record;
 
 /// An instance as it is stored.
@@ -29,7 +34,8 @@ pub struct Instance {
     pub credential_secret: Option<Hidden>,
     /// When it was created, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it is deleted for good, in milliseconds since 1970; until then it can be brought back.
+    /// Set when it is deleted: when it goes for good, in milliseconds since 1970, as that was foreseen then. What
+    /// counts is the time that the machine runs (`undo`).
     #[serde(default)]
     pub delete_at_ms: Option<u64>,
 }
@@ -68,6 +74,9 @@ impl Record for Named {
 pub struct Created {
     /// The instance's identifier.
     pub id: String,
+    /// When, in milliseconds since 1970.
+    #[serde(default)]
+    pub at_ms: u64,
 }
 
 impl Record for Created {
@@ -122,6 +131,11 @@ pub struct Settings {
     pub restart: RestartSettings,
     /// Which network it sees.
     pub network: NetworkSettings,
+    /// When somebody is told of it, and who.
+    pub alerts: AlertSettings,
+    /// Hours in which it is restarted or upgraded, by weekday.
+    #[schema(value_type = BTreeMap<String, Window>)]
+    pub maintenance: Windows,
     /// Folders of `files/` that the front serves: address path to folder.
     pub shared: BTreeMap<String, Shared>,
     /// Seconds after which an endless loop in a function node is broken off; 0 never does.
@@ -238,15 +252,16 @@ pub struct EditorSettings {
     pub root: String,
     /// Path of the dashboard.
     pub dashboard: String,
-    /// Whether other sites may show the dashboard in a frame.
+    /// Whether pages of other sites may show the dashboard in a frame.
     pub dashboard_frames: bool,
     /// Code editor of function nodes.
     pub code_editor: CodeEditor,
-    /// Theme: `dark`, or a theme that is installed.
+    /// Name of a theme that a package of `palette.packages` brings, such as `dark` of
+    /// `@node-red-contrib-themes/theme-collection`; empty is Node-RED's own.
     pub theme: String,
     /// Title of the page; empty is Node-RED's.
     pub page_title: String,
-    /// Address of the page's icon; empty is Node-RED's.
+    /// Icon of the page: a picture in its file storage, such as `brand/icon.png`; empty is Node-RED's.
     pub favicon: String,
     /// Title in the header; empty is the instance's name.
     pub header_title: String,
@@ -295,7 +310,10 @@ pub enum CodeEditor {
 pub struct PaletteSettings {
     /// Whether the editor may install nodes.
     pub allow_install: bool,
-    /// Packages that may not be installed or loaded; `*` stands for any part of a name.
+    /// Packages that may be installed or loaded, as `name` or `name@range`; `*` stands for any part of a name, and
+    /// an empty list for all.
+    pub allow_list: Vec<String>,
+    /// Packages that may not, in the same form. Where both lists name one, the longer name decides.
     pub deny_list: Vec<String>,
     /// Files of Node-RED's own nodes that are not loaded, for example `10-mqtt.js`.
     pub nodes_excludes: Vec<String>,
@@ -307,6 +325,8 @@ pub struct PaletteSettings {
     pub npmrc: Option<Hidden>,
     /// Whether function nodes may bring modules.
     pub allow_modules: bool,
+    /// Modules that function nodes may bring, those of Node.js itself included; empty is all.
+    pub modules_allow_list: Vec<String>,
     /// Modules that function nodes may not bring.
     pub modules_deny_list: Vec<String>,
 }
@@ -315,19 +335,21 @@ impl Default for PaletteSettings {
     fn default() -> Self {
         Self {
             allow_install: true,
+            allow_list: Vec::new(),
             deny_list: Vec::new(),
             nodes_excludes: Vec::new(),
             packages: BTreeMap::new(),
             catalogues: Vec::new(),
             npmrc: None,
             allow_modules: true,
+            modules_allow_list: Vec::new(),
             modules_deny_list: Vec::new(),
         }
     }
 }
 
 /// Endpoints that flows serve.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct HttpSettings {
     /// Who may call them.
@@ -336,8 +358,36 @@ pub struct HttpSettings {
     pub user: String,
     /// Password for `basic` access, as a secret.
     pub password: Option<Hidden>,
-    /// Origins that browsers let call them; empty is none but their own.
+    /// Origins that browsers let call them, or `*` for all; empty is none but their own.
     pub cors_origins: Vec<String>,
+    /// Methods that those may use.
+    pub cors_methods: Vec<Method>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        use Method::{Delete, Get, Head, Patch, Post, Put};
+        Self {
+            access: Access::Open,
+            user: String::new(),
+            password: None,
+            cors_origins: Vec::new(),
+            cors_methods: vec![Get, Put, Post, Patch, Head, Delete],
+        }
+    }
+}
+
+/// Methods of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "HTTP's own names")]
+pub enum Method {
+    Get,
+    Put,
+    Post,
+    Patch,
+    Head,
+    Delete,
 }
 
 /// Who may reach something.
@@ -347,8 +397,10 @@ pub enum Access {
     /// Anybody.
     #[default]
     Open,
-    /// Who knows the name and the password.
+    /// Who knows the name and the password, or has a token.
     Basic,
+    /// Who has a token: `Authorization: Bearer rht_...`.
+    Tokens,
 }
 
 /// A folder that the front serves.
@@ -357,7 +409,7 @@ pub enum Access {
 pub struct Shared {
     /// Folder inside `files/`.
     pub folder: String,
-    /// Who may read it; `basic` uses the name and password of [`HttpSettings`].
+    /// Who may read it; `basic` uses the name and password of [`HttpSettings`], `tokens` the instance's tokens.
     #[serde(default)]
     pub access: Access,
 }
@@ -425,17 +477,32 @@ impl Default for RestartSettings {
 }
 
 /// Which network an instance sees.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct NetworkSettings {
     /// The host's own network, or one apart from it.
     pub mode: NetworkMode,
-    /// What a `filtered` network lets out: `host:port`, `address/length:port` or `*:port`, with `/udp` at the end when
-    /// it is not TCP. The npm registry of this host is always reached.
+    /// What an `isolated` network lets out: `*` for everything but this host and its other instances, `host:port`,
+    /// `address/length:port`, `[IPv6 address/length]:port` or `*:port`, with `/udp` at the end when it is not TCP. A
+    /// single address may be the host's own, or another instance's; with `localhost:1883` the instance's own loopback
+    /// leads to the host's at that port. The npm registry of this host is always reached.
     pub allow: Vec<String>,
-    /// Ports of a `filtered` network that the host passes on to the instance.
+    /// Ports of an `isolated` network that the host passes on to the instance.
     pub publish: Vec<PublishSettings>,
 }
+
+impl Default for NetworkSettings {
+    fn default() -> Self {
+        Self {
+            mode: NetworkMode::Default,
+            allow: vec![OUTSIDE.to_owned()],
+            publish: Vec::new(),
+        }
+    }
+}
+
+/// Lets everything out but what leads to the host and its other instances.
+pub const OUTSIDE: &str = "*";
 
 /// A port of the host that leads into an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -450,24 +517,25 @@ pub struct PublishSettings {
     #[serde(default)]
     #[schema(value_type = String)]
     pub protocol: Protocol,
-    /// The host's address; `0.0.0.0`, the default, is all of them.
-    #[serde(default = "everywhere")]
-    pub address: String,
-}
-
-fn everywhere() -> String {
-    "0.0.0.0".to_owned()
+    /// The host's address: `0.0.0.0` is all of IPv4, `::` all of IPv6, and without one it is all of both. What is
+    /// published at 127.0.0.1 is for the host's own programs.
+    #[serde(default)]
+    pub address: Option<String>,
 }
 
 /// Kinds of network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
-    /// The host's: outbound connections and listening ports are the host's.
+    /// What this host's configuration says, else `isolated` where the host can and `host` where it cannot; `redhold
+    /// instance show` says which it is.
     #[default]
+    Default,
+    /// Apart, with a cable to the host: what is allowed goes out, and published ports come in. Needs root, and does
+    /// not start where the host cannot.
+    Isolated,
+    /// The host's: outbound connections and listening ports are the host's.
     Host,
     /// Apart: requests come in through the front, and nothing goes out.
     None,
-    /// Apart, with a cable to the host: what is allowed goes out, and published ports come in. Needs root.
-    Filtered,
 }
