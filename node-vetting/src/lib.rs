@@ -40,6 +40,8 @@ pub mod policy;
 
 pub mod judge;
 
+pub mod vet;
+
 pub mod sarif;
 
 pub mod registry;

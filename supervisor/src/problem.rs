@@ -24,6 +24,10 @@ pub enum Code {
     Conflict,
     /// A person broke it off.
     Interrupted,
+    /// A package was judged, and a person has to look at it.
+    Review,
+    /// A package was judged, and may not be installed.
+    Refused,
 }
 
 impl Code {
@@ -35,6 +39,8 @@ impl Code {
             Self::Usage => 2,
             Self::Host => 3,
             Self::Busy | Self::Conflict => 4,
+            Self::Review => 10,
+            Self::Refused => 11,
             Self::Interrupted => 130,
         }
     }
@@ -50,6 +56,8 @@ impl Code {
             Self::Missing => "not-found",
             Self::Conflict => "conflict",
             Self::Interrupted => "interrupted",
+            Self::Review => "review",
+            Self::Refused => "refused",
         }
     }
 }

@@ -52,7 +52,11 @@ impl Feed {
         let members = Members::of(closure);
         let mut found = Vec::new();
         let mut entry = |bytes: &[u8]| found.extend(members.affected(bytes));
-        let read = if self.0.is_dir() { self.folder(&mut entry) } else { self.archive(&mut entry) };
+        let read = if self.0.is_dir() {
+            self.folder(&mut entry)
+        } else {
+            self.archive(&mut entry)
+        };
         read.map_err(|source| FeedError::Read {
             path: self.0.clone(),
             source,
@@ -75,7 +79,8 @@ impl Feed {
     }
 
     fn archive(&self, entry: &mut impl FnMut(&[u8])) -> io::Result<()> {
-        let mut archive = zip::ZipArchive::new(io::BufReader::new(File::open(&self.0)?)).map_err(io::Error::other)?;
+        let mut archive =
+            zip::ZipArchive::new(io::BufReader::new(File::open(&self.0)?)).map_err(io::Error::other)?;
         for at in 0..archive.len().min(MAX_ENTRIES) {
             let file = archive.by_index(at).map_err(io::Error::other)?;
             if file.name().ends_with(".json") {
@@ -97,7 +102,12 @@ pub async fn ask(client: &Client, closure: &Closure) -> Result<Vec<Finding>, Fet
     let wanted: BTreeMap<&str, BTreeSet<String>> = members
         .0
         .iter()
-        .map(|(name, list)| (name.as_str(), list.iter().map(|(version, _)| version.to_string()).collect()))
+        .map(|(name, list)| {
+            (
+                name.as_str(),
+                list.iter().map(|(version, _)| version.to_string()).collect(),
+            )
+        })
         .collect();
     let body = serde_json::to_vec(&wanted).unwrap_or_default();
     let answer = client.advisories(&body).await?;
@@ -181,18 +191,31 @@ impl Members {
             return Vec::new();
         }
         let mut found = Vec::new();
-        for affected in entry.affected.iter().filter(|affected| affected.package.ecosystem == "npm") {
+        for affected in entry
+            .affected
+            .iter()
+            .filter(|affected| affected.package.ecosystem == "npm")
+        {
             let name = &affected.package.name;
             for (version, site) in self.0.get(name).into_iter().flatten() {
                 if affected.holds(version) {
                     let malware = entry.id.starts_with("MAL-");
                     let severity = entry.database_specific["severity"].as_str().unwrap_or_default();
-                    found.push(finding(name, version, site, About::Advisory {
-                        id: entry.id.clone(),
-                        severity: if malware { "malware".to_owned() } else { severity.to_ascii_lowercase() },
-                        title: entry.summary.chars().take(300).collect(),
-                        url: String::new(),
-                    }));
+                    found.push(finding(
+                        name,
+                        version,
+                        site,
+                        About::Advisory {
+                            id: entry.id.clone(),
+                            severity: if malware {
+                                "malware".to_owned()
+                            } else {
+                                severity.to_ascii_lowercase()
+                            },
+                            title: entry.summary.chars().take(300).collect(),
+                            url: String::new(),
+                        },
+                    ));
                 }
             }
         }
@@ -210,13 +233,21 @@ impl Members {
                 };
                 for (version, site) in self.0.get(name).into_iter().flatten() {
                     if range.satisfies(version) {
-                        let id = told.id.as_str().map_or_else(|| told.id.to_string(), str::to_owned);
-                        found.push(finding(name, version, site, About::Advisory {
-                            id,
-                            severity: told.severity.clone(),
-                            title: told.title.chars().take(300).collect(),
-                            url: told.url.clone(),
-                        }));
+                        let id = told
+                            .id
+                            .as_str()
+                            .map_or_else(|| told.id.to_string(), str::to_owned);
+                        found.push(finding(
+                            name,
+                            version,
+                            site,
+                            About::Advisory {
+                                id,
+                                severity: told.severity.clone(),
+                                title: told.title.chars().take(300).collect(),
+                                url: told.url.clone(),
+                            },
+                        ));
                     }
                 }
             }
@@ -242,7 +273,11 @@ impl Ranges {
         let mut inside = false;
         for event in &self.events {
             for (kind, at) in event {
-                let at = if at == "0" { Some(Version::from((0, 0, 0))) } else { Version::parse(at).ok() };
+                let at = if at == "0" {
+                    Some(Version::from((0, 0, 0)))
+                } else {
+                    Version::parse(at).ok()
+                };
                 let Some(at) = at else { continue };
                 match kind.as_str() {
                     "introduced" if *version >= at => inside = true,
@@ -271,9 +306,15 @@ mod tests {
     use std::io::Write;
 
     fn members() -> Members {
-        let site = Site { file: "node_modules/a/package.json".to_owned(), line: 1 };
+        let site = Site {
+            file: "node_modules/a/package.json".to_owned(),
+            line: 1,
+        };
         let version = |text: &str| Version::parse(text).expect("a version");
-        Members(BTreeMap::from([("a".to_owned(), vec![(version("1.5.0"), site.clone()), (version("2.0.0"), site)])]))
+        Members(BTreeMap::from([(
+            "a".to_owned(),
+            vec![(version("1.5.0"), site.clone()), (version("2.0.0"), site)],
+        )]))
     }
 
     fn entry(events: serde_json::Value, more: serde_json::Value) -> Vec<u8> {
@@ -291,17 +332,32 @@ mod tests {
     fn stretches_of_versions() {
         let none = serde_json::json!({});
         for (events, expected) in [
-            (serde_json::json!([{ "introduced": "0" }]), vec!["a@1.5.0", "a@2.0.0"]),
-            (serde_json::json!([{ "introduced": "0" }, { "fixed": "1.6.0" }]), vec!["a@1.5.0"]),
-            (serde_json::json!([{ "introduced": "0" }, { "last_affected": "1.5.0" }]), vec!["a@1.5.0"]),
-            (serde_json::json!([{ "introduced": "0" }, { "fixed": "1.0.0" }, { "introduced": "1.9.0" }]), vec!["a@2.0.0"]),
+            (
+                serde_json::json!([{ "introduced": "0" }]),
+                vec!["a@1.5.0", "a@2.0.0"],
+            ),
+            (
+                serde_json::json!([{ "introduced": "0" }, { "fixed": "1.6.0" }]),
+                vec!["a@1.5.0"],
+            ),
+            (
+                serde_json::json!([{ "introduced": "0" }, { "last_affected": "1.5.0" }]),
+                vec!["a@1.5.0"],
+            ),
+            (
+                serde_json::json!([{ "introduced": "0" }, { "fixed": "1.0.0" }, { "introduced": "1.9.0" }]),
+                vec!["a@2.0.0"],
+            ),
             (serde_json::json!([{ "introduced": "3.0.0" }]), vec![]),
         ] {
             let found = members().affected(&entry(events, none.clone()));
             let packages: Vec<&str> = found.iter().map(|finding| finding.package.as_str()).collect();
             assert_eq!(packages, expected);
         }
-        let withdrawn = entry(serde_json::json!([{ "introduced": "0" }]), serde_json::json!({ "withdrawn": "2026" }));
+        let withdrawn = entry(
+            serde_json::json!([{ "introduced": "0" }]),
+            serde_json::json!({ "withdrawn": "2026" }),
+        );
         assert!(members().affected(&withdrawn).is_empty());
         assert!(members().affected(b"no entry").is_empty());
     }
@@ -321,7 +377,10 @@ mod tests {
     #[test]
     fn a_feed_is_a_folder_or_an_archive() {
         let package = crate::package::Package::from_files(
-            BTreeMap::from([("package.json".to_owned(), bytes::Bytes::from_static(br#"{"name": "a", "version": "1.5.0"}"#))]),
+            BTreeMap::from([(
+                "package.json".to_owned(),
+                bytes::Bytes::from_static(br#"{"name": "a", "version": "1.5.0"}"#),
+            )]),
             npm::Hasher::new(npm::Algorithm::Sha512).finish(),
         )
         .expect("a package");
@@ -331,7 +390,9 @@ mod tests {
         fs::write(folder.path().join("X-1.json"), &bytes).expect("it is written");
         let file = folder.path().join("all.zip");
         let mut archive = zip::ZipWriter::new(File::create(&file).expect("a file"));
-        archive.start_file("X-1.json", zip::write::SimpleFileOptions::default()).expect("an entry");
+        archive
+            .start_file("X-1.json", zip::write::SimpleFileOptions::default())
+            .expect("an entry");
         archive.write_all(&bytes).expect("it is written");
         archive.finish().expect("it is closed");
         for path in [folder.path(), &file] {

@@ -137,7 +137,9 @@ fn version(package: &str) -> Option<Version> {
 
 /// The distance from the nearest version that was there before.
 fn step(old: &BTreeMap<&str, Vec<(String, Site)>>, package: &str) -> Step {
-    let Some(now) = version(package) else { return Step::New };
+    let Some(now) = version(package) else {
+        return Step::New;
+    };
     let before = old.get(name(package)).into_iter().flatten();
     before
         .filter_map(|(package, _)| version(package))
@@ -240,7 +242,11 @@ mod tests {
         let after = findings(
             "@s/a@1.0.1",
             vec![host("old.example"), host("new.example")],
-            &[(Kind::FsRead, "own"), (Kind::ProcSpawn, "shell"), (Kind::ProcSpawn, "shell")],
+            &[
+                (Kind::FsRead, "own"),
+                (Kind::ProcSpawn, "shell"),
+                (Kind::ProcSpawn, "shell"),
+            ],
         );
         let news = changes(&before, &after);
         assert_eq!(news.len(), 2, "{news:?}");
@@ -248,7 +254,22 @@ mod tests {
         assert_eq!(changes(&after, &after), []);
         let other = findings("b@2.0.0", Vec::new(), &[]);
         let member = changes(&before, &other);
-        assert!(matches!(member[..], [Change { step: Step::New, .. }, Change { what: Changed::Member, .. }] | [Change { what: Changed::Member, .. }, _]));
+        assert!(matches!(
+            member[..],
+            [
+                Change { step: Step::New, .. },
+                Change {
+                    what: Changed::Member,
+                    ..
+                }
+            ] | [
+                Change {
+                    what: Changed::Member,
+                    ..
+                },
+                _
+            ]
+        ));
     }
 
     #[test]

@@ -82,13 +82,21 @@ pub(crate) fn units(package: &Package) -> Vec<Unit> {
             continue;
         };
         let ending = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        let half = if in_browser(path) { Half::Page } else { Half::Runtime };
+        let half = if in_browser(path) {
+            Half::Page
+        } else {
+            Half::Runtime
+        };
         match ending.as_str() {
             "js" => units.push(unit(path, 0, text.len(), half, module, entries.contains(path))),
             "cjs" => units.push(unit(path, 0, text.len(), half, false, entries.contains(path))),
             "mjs" => units.push(unit(path, 0, text.len(), half, true, entries.contains(path))),
             "html" | "htm" => {
-                let half = if editors.contains(path) { Half::Editor } else { Half::Page };
+                let half = if editors.contains(path) {
+                    Half::Editor
+                } else {
+                    Half::Page
+                };
                 for script in super::html::scripts(text) {
                     if script.source.is_none() && script.end > script.start {
                         units.push(unit(path, script.start, script.end, half, script.module, false));
@@ -98,7 +106,14 @@ pub(crate) fn units(package: &Package) -> Vec<Unit> {
             _ if entries.contains(path) || bins.contains(path) || is_shebang(text) => {
                 let runs = !bins.contains(path) || is_shebang(text) || !text.starts_with("#!");
                 if runs {
-                    units.push(unit(path, 0, text.len(), Half::Runtime, module, entries.contains(path)));
+                    units.push(unit(
+                        path,
+                        0,
+                        text.len(),
+                        Half::Runtime,
+                        module,
+                        entries.contains(path),
+                    ));
                 }
             }
             _ => {}
@@ -117,7 +132,9 @@ fn unit(path: &str, start: usize, end: usize, half: Half, module: bool, entry: b
 }
 
 fn is_script(path: &str) -> bool {
-    [".js", ".cjs", ".mjs"].iter().any(|ending| path.ends_with(ending))
+    [".js", ".cjs", ".mjs"]
+        .iter()
+        .any(|ending| path.ends_with(ending))
 }
 
 /// `#!/usr/bin/env node`.
@@ -185,7 +202,11 @@ pub(crate) fn resolve(package: &Package, path: &str) -> Option<String> {
     if direct.is_some() {
         return direct;
     }
-    let folder = if path.is_empty() { String::new() } else { format!("{path}/") };
+    let folder = if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}/")
+    };
     let inner = package
         .file(&format!("{folder}package.json"))
         .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
@@ -247,7 +268,9 @@ mod tests {
     use npm::{Algorithm, Hasher};
 
     fn package(files: &[(&str, &str)]) -> Package {
-        let files = files.iter().map(|(path, text)| ((*path).to_owned(), Bytes::from((*text).to_owned())));
+        let files = files
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), Bytes::from((*text).to_owned())));
         Package::from_files(files.collect(), Hasher::new(Algorithm::Sha512).finish()).expect("a package")
     }
 
@@ -260,7 +283,10 @@ mod tests {
                     "node-red": {"nodes": {"a": "nodes/a.js"}}}"#,
             ),
             ("nodes/a.js", ""),
-            ("nodes/a.html", "<script>x</script><script type='text/html'>y</script>"),
+            (
+                "nodes/a.html",
+                "<script>x</script><script type='text/html'>y</script>",
+            ),
             ("other.html", "<script>x</script>"),
             ("run", "#!/usr/bin/env node\n"),
             ("tool", "#!/bin/sh\n"),
@@ -288,7 +314,10 @@ mod tests {
     #[test]
     fn what_entries_load_is_reached() {
         let package = package(&[
-            ("package.json", r#"{"name": "a", "version": "1.0.0", "main": "lib", "exports": {".": {"require": "./lib/index.js"}}}"#),
+            (
+                "package.json",
+                r#"{"name": "a", "version": "1.0.0", "main": "lib", "exports": {".": {"require": "./lib/index.js"}}}"#,
+            ),
             ("lib/index.js", ""),
             ("lib/b.js", ""),
             ("lib/sub/index.js", ""),
@@ -297,8 +326,14 @@ mod tests {
         let first = entries(&package, &[]);
         assert_eq!(first, BTreeSet::from(["lib/index.js".to_owned()]));
         let loads = BTreeMap::from([
-            ("lib/index.js".to_owned(), BTreeSet::from(["./b".to_owned(), "fs".to_owned()])),
-            ("lib/b.js".to_owned(), BTreeSet::from(["./sub/".to_owned(), "../..".to_owned()])),
+            (
+                "lib/index.js".to_owned(),
+                BTreeSet::from(["./b".to_owned(), "fs".to_owned()]),
+            ),
+            (
+                "lib/b.js".to_owned(),
+                BTreeSet::from(["./sub/".to_owned(), "../..".to_owned()]),
+            ),
         ]);
         let reached = reached(&package, first, &loads);
         assert_eq!(

@@ -102,7 +102,10 @@ pub struct NodeFile {
 /// One part of a command line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the fields are parts of the command that the variants name")]
+#[expect(
+    missing_docs,
+    reason = "the fields are parts of the command that the variants name"
+)]
 pub enum Step {
     /// Runs a file with Node.js: worth running in the sandbox.
     Node { file: String, arguments: Vec<String> },
@@ -121,7 +124,10 @@ pub enum Step {
 /// Kinds of findings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-#[expect(missing_docs, reason = "the fields are measured values that the variants name")]
+#[expect(
+    missing_docs,
+    reason = "the fields are measured values that the variants name"
+)]
 pub enum About {
     /// A file with code could not be read as code.
     Unparsable { why: String },
@@ -138,9 +144,17 @@ pub enum About {
     /// An IP address stands in the code; `scope` is `public`, `private`, `loopback`, `link-local` or `documentation`.
     Address { address: String, scope: String },
     /// A text that is on one of the lists of phrases: `list` says which, `entry` which line of it.
-    Mentions { list: String, entry: String, said: String },
+    Mentions {
+        list: String,
+        entry: String,
+        said: String,
+    },
     /// Characters that are not seen, or that change the direction of reading.
-    HiddenCharacters { what: String, count: usize, longest: usize },
+    HiddenCharacters {
+        what: String,
+        count: usize,
+        longest: usize,
+    },
     /// Code that is made not to be read. `how`: `hex-identifiers`, `string-rotator`, `charcode-table`,
     /// `hex-escapes`, `xor-decoder`, `packer`, `flattened`, `bracket-code`.
     Obfuscated { how: String, measure: usize },
@@ -188,7 +202,11 @@ pub enum About {
         damaged: Option<String>,
     },
     /// A command that is linked where others are found; `shadows` when a well-known one has its name.
-    Command { name: String, file: String, shadows: bool },
+    Command {
+        name: String,
+        file: String,
+        shadows: bool,
+    },
     /// A dependency that no code of the package uses; `script` when it runs something when it is installed.
     Phantom { dependency: String, script: bool },
     /// A package that code uses and the manifest does not name.

@@ -29,7 +29,13 @@ mod tests {
     #[test]
     fn flows_that_run_something_are_told() {
         let flow = br#"[{"id": "a", "type": "inject"}, {"type": "function", "func": "return msg"}, {"type": "exec"}]"#;
-        assert_eq!(example(flow), Some(About::ExampleFlow { functions: 1, commands: 1 }));
+        assert_eq!(
+            example(flow),
+            Some(About::ExampleFlow {
+                functions: 1,
+                commands: 1
+            })
+        );
         for innocent in [&br#"[{"type": "inject"}]"#[..], b"{}", b"[1, 2]", b"no JSON"] {
             assert_eq!(example(innocent), None);
         }

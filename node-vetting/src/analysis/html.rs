@@ -37,11 +37,19 @@ pub(crate) fn scripts(markup: &str) -> Vec<Script> {
         }
         let Some(open) = tag_end(markup, tag) else { break };
         let attributes = &markup[tag + "<script".len()..open];
-        let close = memmem::find(&lower.as_bytes()[open..], b"</script").map_or(markup.len(), |end| open + end);
-        let kind = attribute(attributes, "type").unwrap_or_default().to_ascii_lowercase();
+        let close =
+            memmem::find(&lower.as_bytes()[open..], b"</script").map_or(markup.len(), |end| open + end);
+        let kind = attribute(attributes, "type")
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let runs = matches!(
             kind.trim(),
-            "" | "module" | "text/javascript" | "application/javascript" | "text/ecmascript" | "application/ecmascript" | "text/jscript"
+            "" | "module"
+                | "text/javascript"
+                | "application/javascript"
+                | "text/ecmascript"
+                | "application/ecmascript"
+                | "text/jscript"
         );
         if runs && found.len() < MAX_SCRIPTS {
             found.push(Script {
@@ -78,7 +86,9 @@ fn attribute(attributes: &str, name: &str) -> Option<String> {
         from = at + name.len();
         let before = lower[..at].chars().next_back();
         let rest = attributes[from..].trim_start();
-        if before.is_some_and(|c| !c.is_whitespace() && c != '/' && c != '"' && c != '\'') || !rest.starts_with('=') {
+        if before.is_some_and(|c| !c.is_whitespace() && c != '/' && c != '"' && c != '\'')
+            || !rest.starts_with('=')
+        {
             continue;
         }
         let value = rest[1..].trim_start();
@@ -105,7 +115,10 @@ mod tests {
             <script src=https://x.example/a.js></script>\n\
             <script data-src='no' type=module src = \"b>c.js\">three()";
         let found = scripts(markup);
-        let texts: Vec<&str> = found.iter().map(|script| &markup[script.start..script.end]).collect();
+        let texts: Vec<&str> = found
+            .iter()
+            .map(|script| &markup[script.start..script.end])
+            .collect();
         assert_eq!(texts, ["one()", "two(\"</div>\")", "", "three()"]);
         assert_eq!(found[2].source.as_deref(), Some("https://x.example/a.js"));
         assert_eq!(found[3].source.as_deref(), Some("b>c.js"));
@@ -114,7 +127,15 @@ mod tests {
 
     #[test]
     fn broken_markup_ends() {
-        for markup in ["<script", "<script>", "<", "<!--", "<script src='", "</script>", "<script type=>x"] {
+        for markup in [
+            "<script",
+            "<script>",
+            "<",
+            "<!--",
+            "<script src='",
+            "</script>",
+            "<script type=>x",
+        ] {
             scripts(markup);
         }
     }

@@ -38,9 +38,13 @@ fn class(expression: &str) -> &'static str {
     let Ok(parsed) = spdx::Expression::parse_mode(expression.trim(), spdx::ParseMode::LAX) else {
         return "unknown";
     };
-    let copyleft = |requirement: &spdx::LicenseReq| requirement.license.id().is_some_and(spdx::LicenseId::is_copyleft);
+    let copyleft =
+        |requirement: &spdx::LicenseReq| requirement.license.id().is_some_and(spdx::LicenseId::is_copyleft);
     let free = |requirement: &spdx::LicenseReq| {
-        requirement.license.id().is_some_and(|id| id.is_osi_approved() || id.is_fsf_free_libre())
+        requirement
+            .license
+            .id()
+            .is_some_and(|id| id.is_osi_approved() || id.is_fsf_free_libre())
     };
     // Whoever may choose chooses the permissive one.
     if parsed.evaluate(|requirement| free(requirement) && !copyleft(requirement)) {
@@ -77,7 +81,10 @@ mod tests {
     fn old_forms_are_read() {
         for (manifest, expected) in [
             (serde_json::json!({ "license": { "type": "MIT" } }), "MIT"),
-            (serde_json::json!({ "licenses": [{ "type": "MIT" }, "ISC"] }), "MIT OR ISC"),
+            (
+                serde_json::json!({ "licenses": [{ "type": "MIT" }, "ISC"] }),
+                "MIT OR ISC",
+            ),
             (serde_json::json!({ "license": 7 }), ""),
         ] {
             let About::Licence { expression, .. } = of(&manifest) else {

@@ -21,7 +21,10 @@ struct Known {
 const SHORTEST: usize = 6;
 
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
-    let names: Vec<&str> = POPULAR.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    let names: Vec<&str> = POPULAR
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
     let mut by_length: HashMap<usize, Vec<&str>> = HashMap::new();
     for name in names.iter().filter(|name| name.len() >= SHORTEST) {
         by_length.entry(name.len()).or_default().push(name);
@@ -72,9 +75,17 @@ pub(crate) fn like(name: &str) -> Option<About> {
     // looks like the beginning of a name.
     if let Some((scope, base)) = name.strip_prefix('@').and_then(|rest| rest.split_once('/')) {
         let joined = format!("{scope}-{base}");
-        return known.names.get(joined.as_str()).and_then(|of| alike(of, "a scope in place of the beginning"));
+        return known
+            .names
+            .get(joined.as_str())
+            .and_then(|of| alike(of, "a scope in place of the beginning"));
     }
-    for changed in [name.strip_suffix("-js"), name.strip_suffix("js"), name.strip_prefix("node-"), name.strip_suffix("-node")] {
+    for changed in [
+        name.strip_suffix("-js"),
+        name.strip_suffix("js"),
+        name.strip_prefix("node-"),
+        name.strip_suffix("-node"),
+    ] {
         if let Some(changed) = changed
             && changed.len() >= SHORTEST
             && known.names.contains(changed)
@@ -97,7 +108,11 @@ pub(crate) fn like(name: &str) -> Option<About> {
 
 /// A number at the end, a plural and the like make another name, not a slip.
 fn is_another(name: &str, of: &str) -> bool {
-    let (short, long) = if name.len() < of.len() { (name, of) } else { (of, name) };
+    let (short, long) = if name.len() < of.len() {
+        (name, of)
+    } else {
+        (of, name)
+    };
     if long.len() > short.len() && long.starts_with(short) {
         let last = long.as_bytes()[long.len() - 1];
         return last.is_ascii_digit() || last == b's';
@@ -143,6 +158,11 @@ mod tests {
     fn the_list_is_what_it_says() {
         assert!(POPULAR.starts_with('#'), "it says where it is from");
         assert!(KNOWN.names.len() > 1000);
-        assert!(KNOWN.names.iter().all(|name| name.parse::<npm::PackageName>().is_ok()));
+        assert!(
+            KNOWN
+                .names
+                .iter()
+                .all(|name| name.parse::<npm::PackageName>().is_ok())
+        );
     }
 }

@@ -12,9 +12,50 @@ use crate::package::Package;
 
 /// Commands that everybody expects to be something else.
 const WELL_KNOWN: [&str; 44] = [
-    "node", "npm", "npx", "corepack", "yarn", "pnpm", "node-red", "node-red-admin", "node-red-pi", "sh", "bash", "zsh", "ls", "cat",
-    "cp", "mv", "rm", "mkdir", "chmod", "chown", "sudo", "su", "ssh", "scp", "git", "curl", "wget", "tar", "gzip", "python", "python3",
-    "make", "gcc", "cc", "ps", "kill", "env", "which", "docker", "systemctl", "openssl", "gpg", "vi", "nano",
+    "node",
+    "npm",
+    "npx",
+    "corepack",
+    "yarn",
+    "pnpm",
+    "node-red",
+    "node-red-admin",
+    "node-red-pi",
+    "sh",
+    "bash",
+    "zsh",
+    "ls",
+    "cat",
+    "cp",
+    "mv",
+    "rm",
+    "mkdir",
+    "chmod",
+    "chown",
+    "sudo",
+    "su",
+    "ssh",
+    "scp",
+    "git",
+    "curl",
+    "wget",
+    "tar",
+    "gzip",
+    "python",
+    "python3",
+    "make",
+    "gcc",
+    "cc",
+    "ps",
+    "kill",
+    "env",
+    "which",
+    "docker",
+    "systemctl",
+    "openssl",
+    "gpg",
+    "vi",
+    "nano",
 ];
 
 /// A finding with its file and line.
@@ -23,7 +64,9 @@ pub(crate) type Placed = (String, u32, About);
 /// What the manifest and the other files say.
 pub(crate) fn findings(package: &Package) -> Vec<Placed> {
     let mut found = Vec::new();
-    let text = package.file("package.json").map_or("", |bytes| std::str::from_utf8(bytes).unwrap_or_default());
+    let text = package
+        .file("package.json")
+        .map_or("", |bytes| std::str::from_utf8(bytes).unwrap_or_default());
     let mut say = |needle: &str, about: About| {
         let line = line_of(text, &format!("\"{needle}\""));
         found.push(("package.json".to_owned(), line, about));
@@ -32,42 +75,61 @@ pub(crate) fn findings(package: &Package) -> Vec<Placed> {
     let scripts = texts(manifest, "scripts");
     for name in INSTALL {
         if let Some(command) = scripts.get(name) {
-            say(name, About::InstallScript {
-                name: name.to_owned(),
-                command: command.clone(),
-                steps: steps(command, &scripts),
-                implicit: false,
-            });
+            say(
+                name,
+                About::InstallScript {
+                    name: name.to_owned(),
+                    command: command.clone(),
+                    steps: steps(command, &scripts),
+                    implicit: false,
+                },
+            );
         }
     }
     let builds = package.file("binding.gyp").is_some();
     if builds && !scripts.contains_key("install") && !scripts.contains_key("preinstall") {
-        say("name", About::InstallScript {
-            name: "install".to_owned(),
-            command: "node-gyp rebuild".to_owned(),
-            steps: vec![Step::NativeBuild { tool: "node-gyp".to_owned() }],
-            implicit: true,
-        });
+        say(
+            "name",
+            About::InstallScript {
+                name: "install".to_owned(),
+                command: "node-gyp rebuild".to_owned(),
+                steps: vec![Step::NativeBuild {
+                    tool: "node-gyp".to_owned(),
+                }],
+                implicit: true,
+            },
+        );
     }
     for (name, file) in files::commands(manifest) {
         let shadows = WELL_KNOWN.contains(&name.as_str());
         say("bin", About::Command { name, file, shadows });
     }
     say("license", licence::of(manifest));
-    let repository = manifest["repository"].as_str().or_else(|| manifest["repository"]["url"].as_str());
+    let repository = manifest["repository"]
+        .as_str()
+        .or_else(|| manifest["repository"]["url"].as_str());
     if repository.is_none_or(|url| url.trim().is_empty()) {
         say("name", About::NoRepository);
     }
     if let Some(like) = lookalike::like(package.name.as_str()) {
         say("name", like);
     }
-    let named = [texts(manifest, "dependencies"), texts(manifest, "optionalDependencies")];
+    let named = [
+        texts(manifest, "dependencies"),
+        texts(manifest, "optionalDependencies"),
+    ];
     if named.iter().any(|list| list.contains_key(package.name.as_str())) {
         say("dependencies", About::SelfDependency);
     }
     for named in files::node_files(manifest) {
         if package.file(&named.path).is_none() {
-            say("node-red", About::MissingNodeFile { name: named.name, file: named.path });
+            say(
+                "node-red",
+                About::MissingNodeFile {
+                    name: named.name,
+                    file: named.path,
+                },
+            );
         }
     }
     for (path, content) in package.files() {
@@ -148,7 +210,10 @@ pub(crate) fn script_files(found: &[Placed]) -> Vec<String> {
 /// Names of packages that the manifest names, of whatever kind.
 pub(crate) fn declared(package: &Package) -> BTreeSet<String> {
     let kinds = ["dependencies", "optionalDependencies", "peerDependencies"];
-    kinds.iter().flat_map(|kind| texts(&package.manifest, kind).into_keys()).collect()
+    kinds
+        .iter()
+        .flat_map(|kind| texts(&package.manifest, kind).into_keys())
+        .collect()
 }
 
 #[cfg(test)]
@@ -192,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_native_build_runs_without_a_script() {
-        let manifest = r#"{"name": "thing-of-mine", "version": "1.0.0", "license": "MIT", "repository": "x/y"}"#;
+        let manifest =
+            r#"{"name": "thing-of-mine", "version": "1.0.0", "license": "MIT", "repository": "x/y"}"#;
         let gyp = "{\n# '<!(no)'\n'targets': [{ 'include_dirs': [\"<!@(node -p \\\"require('node-addon-api').include\\\")\"] }]}";
         assert_eq!(
             of(&[("package.json", manifest), ("binding.gyp", gyp)]),
@@ -206,11 +272,15 @@ mod tests {
 
     #[test]
     fn other_files_are_looked_at() {
-        let manifest = r#"{"name": "thing-of-mine", "version": "1.0.0", "license": "MIT", "repository": "x/y"}"#;
+        let manifest =
+            r#"{"name": "thing-of-mine", "version": "1.0.0", "license": "MIT", "repository": "x/y"}"#;
         assert_eq!(
             of(&[
                 ("package.json", manifest),
-                ("a.html", "\n<script src='//x.example/a.js'></script><script src='own.js'></script>"),
+                (
+                    "a.html",
+                    "\n<script src='//x.example/a.js'></script><script src='own.js'></script>"
+                ),
                 ("examples/a.json", r#"[{"type": "exec"}]"#),
                 ("x.wasm", "\0asm"),
             ]),

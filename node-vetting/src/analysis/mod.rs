@@ -136,7 +136,10 @@ impl Member {
             }
         }
         self.named.extend(found.named);
-        self.types.entry(job.path.clone()).or_default().extend(found.types);
+        self.types
+            .entry(job.path.clone())
+            .or_default()
+            .extend(found.types);
         self.parsed += 1;
     }
 }
@@ -152,7 +155,11 @@ pub fn analyse(closure: &Closure, listings: &BTreeMap<String, Listing>) -> Findi
     };
     for member in &members {
         measured.files += member.package.files().count();
-        measured.bytes += member.package.files().map(|(_, content)| content.len() as u64).sum::<u64>();
+        measured.bytes += member
+            .package
+            .files()
+            .map(|(_, content)| content.len() as u64)
+            .sum::<u64>();
     }
     read_code(&mut members, &mut measured);
     for member in &mut members {
@@ -164,7 +171,11 @@ pub fn analyse(closure: &Closure, listings: &BTreeMap<String, Listing>) -> Findi
                 member.say("package.json", 1, about);
             }
         }
-        let name = member.place.rsplit_once("node_modules/").map_or("", |(_, name)| name).to_owned();
+        let name = member
+            .place
+            .rsplit_once("node_modules/")
+            .map_or("", |(_, name)| name)
+            .to_owned();
         if let Some(about) = registry::identity(&member.package, &name) {
             member.say("package.json", 1, about);
         }
@@ -172,7 +183,12 @@ pub fn analyse(closure: &Closure, listings: &BTreeMap<String, Listing>) -> Findi
     carried(closure, &mut members);
     let scripted: BTreeSet<String> = members
         .iter()
-        .filter(|member| member.findings.iter().any(|finding| matches!(finding.about, About::InstallScript { .. })))
+        .filter(|member| {
+            member
+                .findings
+                .iter()
+                .any(|finding| matches!(finding.about, About::InstallScript { .. }))
+        })
         .map(|member| member.package.name.to_string())
         .collect();
     let deep = deep_loads(&members);
@@ -239,7 +255,11 @@ fn read_code(members: &mut [Member], measured: &mut Measured) {
                 continue;
             }
         };
-        let unparsable = read.found.abouts.iter().any(|(_, about)| matches!(about, About::Unparsable { .. }));
+        let unparsable = read
+            .found
+            .abouts
+            .iter()
+            .any(|(_, about)| matches!(about, About::Unparsable { .. }));
         measured.unparsable += usize::from(unparsable);
         members[member].take(job, read);
     }
@@ -286,7 +306,10 @@ fn carried(closure: &Closure, members: &mut [Member]) {
         if carrier.integrity == member.package.integrity {
             let declared = ["bundleDependencies", "bundledDependencies"].iter().any(|key| {
                 let said = &carrier.manifest[*key];
-                said == true || said.as_array().is_some_and(|list| list.iter().any(|one| one == name))
+                said == true
+                    || said
+                        .as_array()
+                        .is_some_and(|list| list.iter().any(|one| one == name))
             });
             let by = carrier.spec();
             member.say("package.json", 1, About::Carried { by, declared });
@@ -300,7 +323,9 @@ fn deep_loads(members: &[Member]) -> BTreeMap<String, BTreeSet<String>> {
     for name in members.iter().flat_map(|member| member.first.keys()) {
         let (package, path) = split(name);
         if !path.is_empty() {
-            deep.entry(package.to_owned()).or_default().insert(path.to_owned());
+            deep.entry(package.to_owned())
+                .or_default()
+                .insert(path.to_owned());
         }
     }
     deep
@@ -308,7 +333,11 @@ fn deep_loads(members: &[Member]) -> BTreeMap<String, BTreeSet<String>> {
 
 /// The package and the path inside it that a specifier names.
 fn split(name: &str) -> (&str, &str) {
-    let from = if name.starts_with('@') { name.find('/').map_or(name.len(), |at| at + 1) } else { 0 };
+    let from = if name.starts_with('@') {
+        name.find('/').map_or(name.len(), |at| at + 1)
+    } else {
+        0
+    };
     match name[from..].find('/') {
         Some(at) => (&name[..from + at], &name[from + at + 1..]),
         None => (name, ""),
@@ -328,15 +357,25 @@ fn reach(member: &mut Member, deep: &BTreeMap<String, BTreeSet<String>>) {
     }
     // The editor half is loaded by Node-RED, and other markup by browsers.
     let markup = member.package.files().map(|(path, _)| path);
-    first.extend(markup.filter(|path| path.ends_with(".html") || path.ends_with(".htm")).map(str::to_owned));
+    first.extend(
+        markup
+            .filter(|path| path.ends_with(".html") || path.ends_with(".htm"))
+            .map(str::to_owned),
+    );
     let reached = files::reached(&member.package, first, &member.loads);
     let prefix = format!("{}/", member.place);
-    let is_reached = |site: &Site| site.file.strip_prefix(&prefix).is_none_or(|path| reached.contains(path));
+    let is_reached = |site: &Site| {
+        site.file
+            .strip_prefix(&prefix)
+            .is_none_or(|path| reached.contains(path))
+    };
     for said in &mut member.sites {
         said.reached = is_reached(&said.site) || said.half == Half::Page;
     }
     for finding in &mut member.findings {
-        let code = ["js", "cjs", "mjs"].iter().any(|ending| finding.site.file.ends_with(&format!(".{ending}")));
+        let code = ["js", "cjs", "mjs"]
+            .iter()
+            .any(|ending| finding.site.file.ends_with(&format!(".{ending}")));
         finding.reached = !code || is_reached(&finding.site);
     }
     // What only unreached files load is of no interest below.
@@ -357,16 +396,22 @@ fn dependencies(member: &mut Member, scripted: &BTreeSet<String>) {
         .collect();
     let mut found = Vec::new();
     for (name, places) in &member.first {
-        let Some((path, line)) = places.first() else { continue };
+        let Some((path, line)) = places.first() else {
+            continue;
+        };
         let bare = split(name).0;
         let module = code::names::module(name);
-        let foreign = module.is_some_and(|module| module.starts_with("npm:")) && bare.parse::<npm::PackageName>().is_ok();
+        let foreign = module.is_some_and(|module| module.starts_with("npm:"))
+            && bare.parse::<npm::PackageName>().is_ok();
         if foreign && bare != own && !declared.contains(bare) {
             let dependency = bare.to_owned();
             found.push((path.clone(), *line, About::Undeclared { dependency }));
         }
     }
-    let text = member.package.file("package.json").map_or("", |bytes| std::str::from_utf8(bytes).unwrap_or_default());
+    let text = member
+        .package
+        .file("package.json")
+        .map_or("", |bytes| std::str::from_utf8(bytes).unwrap_or_default());
     let named: BTreeSet<&str> = member.named.iter().map(|name| split(name).0).collect();
     for dependency in registry::texts(&member.package.manifest, "dependencies").into_keys() {
         let script = scripted.contains(&dependency);
@@ -375,7 +420,11 @@ fn dependencies(member: &mut Member, scripted: &BTreeSet<String>) {
             continue;
         }
         let line = lines::line_of(text, &format!("\"{dependency}\""));
-        found.push(("package.json".to_owned(), line, About::Phantom { dependency, script }));
+        found.push((
+            "package.json".to_owned(),
+            line,
+            About::Phantom { dependency, script },
+        ));
     }
     for (path, line, about) in found {
         member.say(&path, line, about);
@@ -390,7 +439,9 @@ fn capabilities_of_files(member: &mut Member) {
         .collect();
     for finding in &member.findings {
         let (capability, half) = match &finding.about {
-            About::InstallScript { name, .. } => (Capability::new(Kind::CodeInstallScript, name), Half::Runtime),
+            About::InstallScript { name, .. } => {
+                (Capability::new(Kind::CodeInstallScript, name), Half::Runtime)
+            }
             About::ExternalScript { url } if editors.contains(&finding.site.file) => {
                 (Capability::new(Kind::EdExternalScript, url), Half::Editor)
             }

@@ -26,9 +26,14 @@ pub(crate) fn executable(bytes: &[u8]) -> Option<About> {
 fn kind(bytes: &[u8]) -> Option<(&'static str, &'static str, String)> {
     let word = |at: usize, big: bool| -> Option<u16> {
         let pair = bytes.get(at..at + 2)?.try_into().ok()?;
-        Some(if big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
+        Some(if big {
+            u16::from_be_bytes(pair)
+        } else {
+            u16::from_le_bytes(pair)
+        })
     };
-    let long = |at: usize| -> Option<u32> { Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)) };
+    let long =
+        |at: usize| -> Option<u32> { Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)) };
     match bytes.get(..4)? {
         b"\x7fELF" => {
             let cpu = match word(18, bytes.get(5) == Some(&2))? {
@@ -132,7 +137,12 @@ mod tests {
     fn told(bytes: &[u8]) -> Option<String> {
         executable(bytes).map(|about| match about {
             About::NativeFile { format, os, cpu, .. } => format!("{format} {os} {cpu}"),
-            About::Wasm { imports, exports, damaged, .. } => {
+            About::Wasm {
+                imports,
+                exports,
+                damaged,
+                ..
+            } => {
                 format!("wasm {imports:?} {exports:?} {}", damaged.is_some())
             }
             other => format!("{other:?}"),
@@ -150,8 +160,16 @@ mod tests {
         pe[0x3c] = 64;
         pe[64..70].copy_from_slice(b"PE\0\0\x64\x86");
         assert_eq!(told(&pe).as_deref(), Some("pe win32 x64"));
-        assert_eq!(told(b"\xcf\xfa\xed\xfe\x0c\0\0\x01").as_deref(), Some("mach-o darwin arm64"));
-        for innocent in [&b"MZ is how this text begins"[..], b"#!/bin/sh", b"", b"\xca\xfe\xba\xbe\0\0\0\x34"] {
+        assert_eq!(
+            told(b"\xcf\xfa\xed\xfe\x0c\0\0\x01").as_deref(),
+            Some("mach-o darwin arm64")
+        );
+        for innocent in [
+            &b"MZ is how this text begins"[..],
+            b"#!/bin/sh",
+            b"",
+            b"\xca\xfe\xba\xbe\0\0\0\x34",
+        ] {
             assert_eq!(told(innocent), None);
         }
     }
@@ -168,7 +186,13 @@ mod tests {
         let mut module = Module::new();
         module.section(&types).section(&imports).section(&exports);
         let bytes = module.finish();
-        assert_eq!(told(&bytes).as_deref(), Some("wasm [\"env.system\"] [\"run\"] false"));
-        assert_eq!(told(&bytes[..bytes.len() - 3]).as_deref(), Some("wasm [\"env.system\"] [] true"));
+        assert_eq!(
+            told(&bytes).as_deref(),
+            Some("wasm [\"env.system\"] [\"run\"] false")
+        );
+        assert_eq!(
+            told(&bytes[..bytes.len() - 3]).as_deref(),
+            Some("wasm [\"env.system\"] [] true")
+        );
     }
 }

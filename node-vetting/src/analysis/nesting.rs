@@ -96,7 +96,20 @@ struct Unsure;
 const fn could_nest(byte: u8) -> bool {
     matches!(
         byte,
-        b'(' | b'[' | b'{' | b'!' | b'~' | b'+' | b'-' | b'?' | b'=' | b'.' | b':' | b'`' | b'*' | b'&' | b'|'
+        b'(' | b'['
+            | b'{'
+            | b'!'
+            | b'~'
+            | b'+'
+            | b'-'
+            | b'?'
+            | b'='
+            | b'.'
+            | b':'
+            | b'`'
+            | b'*'
+            | b'&'
+            | b'|'
     )
 }
 
@@ -159,7 +172,9 @@ impl Scan<'_> {
     /// The next byte that is no blank.
     fn next(&self) -> u8 {
         let mut rest = self.source[self.at..].iter();
-        rest.find(|byte| !byte.is_ascii_whitespace()).copied().unwrap_or(0)
+        rest.find(|byte| !byte.is_ascii_whitespace())
+            .copied()
+            .unwrap_or(0)
     }
 
     fn level(&mut self) -> &mut Level {
@@ -212,7 +227,9 @@ impl Scan<'_> {
                     self.before = Before::Operator;
                     self.at += 1;
                 }
-                b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' | b'#' | b'@' | b'\\' | 0x80.. => self.word(dot, glue)?,
+                b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' | b'#' | b'@' | b'\\' | 0x80.. => {
+                    self.word(dot, glue)?
+                }
                 b'0'..=b'9' => {
                     self.operand(glue);
                     while self.peek(0).is_ascii_alphanumeric() || matches!(self.peek(0), b'.' | b'_') {
@@ -452,7 +469,10 @@ impl Scan<'_> {
             return Err(Unsure);
         }
         // A property by the name of a keyword is none.
-        if dot || word.len() < 2 || self.next() == b':' && self.before == Before::Operator && word != b"default" {
+        if dot
+            || word.len() < 2
+            || self.next() == b':' && self.before == Before::Operator && word != b"default"
+        {
             self.operand(glue);
         } else if STARTS.contains(&word) {
             self.start(word, glue);
@@ -502,7 +522,9 @@ impl Scan<'_> {
                 level.chain = level.last;
             }
             b"in" | b"instanceof" | b"extends" => {}
-            _ if matches!(self.before, Before::Operand | Before::Unclear) && !glue => self.level().end_statement(),
+            _ if matches!(self.before, Before::Operand | Before::Unclear) && !glue => {
+                self.level().end_statement()
+            }
             _ => {}
         }
         self.deepen();
@@ -617,7 +639,11 @@ mod tests {
             "yield\n",
             "x = y ? {} : {}",
         ] {
-            for trick in [format!("/`/;{deep}"), format!("/{deep}/ 1"), format!("/\"/;{deep}")] {
+            for trick in [
+                format!("/`/;{deep}"),
+                format!("/{deep}/ 1"),
+                format!("/\"/;{deep}"),
+            ] {
                 let source = format!("{before}{trick}");
                 assert!(of(&source) >= 1000, "{source:.40}: {}", of(&source));
             }

@@ -46,7 +46,9 @@ where
             tracing::warn!(%error, "cannot start a thread to read code");
         }
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(jobs.len());
     for _ in 0..threads {
         start(send.clone());
     }
@@ -115,7 +117,11 @@ mod tests {
     fn the_stack_is_deep() {
         fn descend(depth: u32) -> u64 {
             let room = std::hint::black_box([u64::from(depth); 64]);
-            if depth == 0 { 0 } else { descend(depth - 1) + room[5] / u64::from(depth) }
+            if depth == 0 {
+                0
+            } else {
+                descend(depth - 1) + room[5] / u64::from(depth)
+            }
         }
         let results = all(vec![100_000_u32], |depth| descend(*depth));
         assert!(matches!(results[..], [Outcome::Done(100_000)]));

@@ -13,7 +13,9 @@ use crate::resolve::{Listing, Signed};
 pub(crate) fn findings(package: &Package, listing: &Listing) -> Vec<About> {
     let mut found = Vec::new();
     if let Some(why) = &listing.deprecated {
-        found.push(About::Deprecated { why: why.chars().take(300).collect() });
+        found.push(About::Deprecated {
+            why: why.chars().take(300).collect(),
+        });
     }
     if let Some(at) = &listing.published {
         found.push(About::Published {
@@ -57,7 +59,11 @@ fn mismatches(package: &Package, listing: &Listing) -> Vec<About> {
     let mut found = Vec::new();
     let mut differ = |field: String, registry: String, archive: String| {
         if found.len() < 50 {
-            found.push(About::Mismatch { field, registry, archive });
+            found.push(About::Mismatch {
+                field,
+                registry,
+                archive,
+            });
         }
     };
     let mut own = texts(&package.manifest, "dependencies");
@@ -132,12 +138,20 @@ mod tests {
                 other => format!("{other:?}"),
             })
             .collect();
-        assert_eq!(fields, ["dependencies.y", "dependencies.z", "scripts.postinstall"]);
+        assert_eq!(
+            fields,
+            ["dependencies.y", "dependencies.z", "scripts.postinstall"]
+        );
     }
 
     #[test]
     fn changes_since_the_version_below_are_told() {
-        let by = |name: &str| Some(Person { name: name.to_owned(), email: String::new() });
+        let by = |name: &str| {
+            Some(Person {
+                name: name.to_owned(),
+                email: String::new(),
+            })
+        };
         let listing = Listing {
             publisher: by("new"),
             has_install_script: true,
@@ -152,7 +166,11 @@ mod tests {
         let found = findings(&package(r#"{"name": "a", "version": "1.0.0"}"#), &listing);
         assert!(matches!(
             found[..],
-            [About::PublisherChanged { .. }, About::ProvenanceLost { .. }, About::ScriptAppeared { .. }]
+            [
+                About::PublisherChanged { .. },
+                About::ProvenanceLost { .. },
+                About::ScriptAppeared { .. }
+            ]
         ));
     }
 }

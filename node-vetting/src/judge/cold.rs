@@ -17,13 +17,15 @@ const fn is_strong(kind: Kind) -> bool {
 
 pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
     let ran: HashSet<(&str, u32)> = evidence
-        .traces
+        .observations
+        .runs
         .iter()
         .flat_map(|trace| &trace.covered)
         .flat_map(|(file, starts)| starts.iter().map(move |start| (file.as_str(), *start)))
         .collect();
     let seen: BTreeSet<(Kind, String)> = evidence
-        .traces
+        .observations
+        .runs
         .iter()
         .flat_map(|trace| &trace.events)
         .filter_map(|event| {

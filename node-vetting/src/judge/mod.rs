@@ -3,6 +3,7 @@
 //! Pure, and the only place that holds an opinion about facts; the policy then weighs reasons. Every reason names a rule, a
 //! package and, where there is one, a place. Equal facts give equal reasons in equal order.
 
+mod between;
 mod cold;
 mod command;
 mod gaps;
@@ -10,12 +11,13 @@ mod said;
 mod seen;
 mod uses;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::analysis::Findings;
 use crate::closure::Closure;
+use crate::exercise::Observations;
 use crate::report::{Reason, Use};
-use crate::trace::{Site, Trace};
+use crate::trace::Site;
 
 /// What is known of a closure before anybody judges.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +26,8 @@ pub struct Evidence<'a> {
     pub closure: &'a Closure,
     /// What its code and manifests say.
     pub findings: &'a Findings,
-    /// What it did, run by run.
-    pub traces: &'a [Trace],
+    /// What it did, run by run, and what the runs show together.
+    pub observations: &'a Observations,
 }
 
 /// What follows from the evidence.
@@ -46,6 +48,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Judgement {
     let mut reasons = gaps::reasons(evidence.closure);
     reasons.extend(said::reasons(evidence));
     reasons.extend(seen::reasons(evidence));
+    reasons.extend(between::reasons(evidence));
     reasons.extend(cold::reasons(evidence));
     Judgement {
         uses: uses::uses(evidence),
@@ -56,7 +59,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Judgement {
 /// The same without repetitions: one of a rule for each place, and not more than [`MOST_ALIKE`] for each package.
 fn few(reasons: Vec<Reason>) -> Vec<Reason> {
     let mut places = HashSet::new();
-    let mut alike = std::collections::HashMap::new();
+    let mut alike = HashMap::new();
     let mut kept: Vec<Reason> = reasons
         .into_iter()
         .filter(|reason| {

@@ -228,9 +228,12 @@ fn install(finding: &Finding, name: &str, command: &str, steps: &[Step]) -> Reas
 /// Phrases of the reviewed lists that are reasons by themselves. The rest are words for the reader.
 fn mention(finding: &Finding, list: &str, entry: &str, said: &str) -> Option<Reason> {
     let rule = match list {
-        "ai-tools" => "code.ai-tools",
-        "runtimes" => "code.runtime-download",
-        "publishing" => "code.worm",
+        "ai-tool" => "code.ai-tools",
+        "runtime-download" => "code.runtime-download",
+        "registry-publish" => "code.worm",
+        "download-and-run" => "proc.downloads",
+        "workflow-path" | "startup-path" => "fs.startup",
+        "editor-token" => "editor.token",
         _ => return None,
     };
     let reason = Reason::about(rule, &finding.package)

@@ -9,11 +9,11 @@ const OWN_SECRET: &str = "flow-credential";
 
 pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    if evidence.traces.is_empty() {
+    if evidence.observations.runs.is_empty() {
         let root = evidence.closure.root().spec();
         reasons.push(Reason::about("exercise.load", &root).says("Nothing of it was run."));
     }
-    for trace in evidence.traces {
+    for trace in &evidence.observations.runs {
         reasons.extend(ended(evidence, trace));
         for event in &trace.events {
             let package = owner(evidence.closure, event.site.as_ref());

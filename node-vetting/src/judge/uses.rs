@@ -11,7 +11,8 @@ use crate::trace::{Peer, Site, What};
 pub(super) fn uses(evidence: &Evidence<'_>) -> Vec<Use> {
     let mut found: BTreeMap<(Capability, String), Use> = BTreeMap::new();
     let seen = evidence
-        .traces
+        .observations
+        .runs
         .iter()
         .flat_map(|trace| &trace.events)
         .filter_map(|event| {

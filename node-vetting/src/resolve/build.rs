@@ -83,7 +83,12 @@ impl<'s> Builder<'s> {
     ///
     /// # Errors
     /// When an archive that must be opened cannot be had.
-    pub(super) fn build(&mut self, name: &PackageName, wanted: &str, here: Option<Arc<Package>>) -> Result<(), Lack> {
+    pub(super) fn build(
+        &mut self,
+        name: &PackageName,
+        wanted: &str,
+        here: Option<Arc<Package>>,
+    ) -> Result<(), Lack> {
         let spec = match &here {
             Some(package) => Spec::Exact(package.version.clone()),
             None => Spec::read(wanted),
@@ -213,7 +218,11 @@ impl<'s> Builder<'s> {
                 return Some(dep);
             }
         }
-        let group = if self.tree.is_peer(ask) { group } else { self.group(ask.0, false) };
+        let group = if self.tree.is_peer(ask) {
+            group
+        } else {
+            self.group(ask.0, false)
+        };
         let mut required = HashSet::from([ask.0]);
         self.dep_in(ask, group, None, &mut required, 0)
     }
@@ -356,7 +365,13 @@ impl<'s> Builder<'s> {
             for_platform: self.platform.suits(manifest),
         });
         self.candidates.insert(key, what.clone());
-        if self.candidates.values().map(|what| what.wishes.len()).sum::<usize>() > MAX_ASKS {
+        if self
+            .candidates
+            .values()
+            .map(|what| what.wishes.len())
+            .sum::<usize>()
+            > MAX_ASKS
+        {
             self.too_much(&format!("more than {MAX_ASKS} dependencies"));
         }
         Some(what)
@@ -381,7 +396,12 @@ impl<'s> Builder<'s> {
         self.tree.settle(ask);
         self.failed.push(ask);
         // A group has the same requests as the package that it was made for.
-        let asking: Vec<Id> = self.groups.iter().filter(|(_, group)| **group == ask.0).map(|(id, _)| *id).collect();
+        let asking: Vec<Id> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| **group == ask.0)
+            .map(|(id, _)| *id)
+            .collect();
         for id in asking {
             self.tree.settle((id, ask.1));
             self.failed.push((id, ask.1));
@@ -446,8 +466,12 @@ impl<'s> Builder<'s> {
             let (what, integrity) = (self.tree.node(id).what.clone(), integrity.clone());
             let source = self.source.clone();
             // Whoever needs the package finds it, or meets the same failure.
-            self.handle
-                .spawn(async move { source.package(&what.name, &what.version, Some(&integrity)).await.is_ok() });
+            self.handle.spawn(async move {
+                source
+                    .package(&what.name, &what.version, Some(&integrity))
+                    .await
+                    .is_ok()
+            });
         }
     }
 
@@ -537,12 +561,17 @@ impl<'s> Builder<'s> {
                     break;
                 }
                 if askers.iter().all(|ask| self.tree.wish(*ask).need == Need::May) {
-                    for dep in self.tree.own_deps(&[id], |ask, to| to != id && self.tree.is_valid(ask)) {
+                    for dep in self
+                        .tree
+                        .own_deps(&[id], |ask, to| to != id && self.tree.is_valid(ask))
+                    {
                         self.tree.detach(dep);
                     }
                     break;
                 }
-                let mut musts = askers.iter().filter(|ask| self.tree.wish(**ask).need == Need::Must);
+                let mut musts = askers
+                    .iter()
+                    .filter(|ask| self.tree.wish(**ask).need == Need::Must);
                 match (musts.next(), musts.next()) {
                     (Some(only), None) if askers.len() == 1 && only.0 != TOP => id = only.0,
                     _ => break,
@@ -610,13 +639,19 @@ fn of_package(package: &Arc<Package>) -> Candidate {
 }
 
 fn bundled(package: &Package) -> BTreeSet<String> {
-    let said = [&package.manifest["bundleDependencies"], &package.manifest["bundledDependencies"]];
+    let said = [
+        &package.manifest["bundleDependencies"],
+        &package.manifest["bundledDependencies"],
+    ];
     let all = package.manifest["dependencies"].as_object();
     match said.into_iter().find(|said| !said.is_null()) {
-        Some(serde_json::Value::Array(names)) => {
-            names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        Some(serde_json::Value::Array(names)) => names
+            .iter()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        Some(serde_json::Value::Bool(true)) => {
+            all.into_iter().flatten().map(|(name, _)| name.clone()).collect()
         }
-        Some(serde_json::Value::Bool(true)) => all.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
         _ => BTreeSet::new(),
     }
 }

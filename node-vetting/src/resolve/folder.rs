@@ -137,7 +137,10 @@ impl Choice {
         take: &mut impl FnMut(String, Bytes) -> Result<(), FolderError>,
     ) -> Result<(), FolderError> {
         if below.split('/').count() > LIMITS.depth {
-            return Err(FolderError::TooMuch(format!("{} folders in a path", LIMITS.depth)));
+            return Err(FolderError::TooMuch(format!(
+                "{} folders in a path",
+                LIMITS.depth
+            )));
         }
         let folder = self.top.join(below);
         let unreadable = |source| FolderError::Read {
@@ -197,8 +200,13 @@ impl Choice {
             // The list decides over an ignore file at the top, not over those further down.
             Some(listed) => {
                 let full = self.top.join(path);
-                let deeper: Vec<Gitignore> = rules.iter().filter(|rule| rule.path() != self.top).cloned().collect();
-                listed.matched_path_or_any_parents(&full, false).is_ignore() && !excluded(&full, false, &deeper)
+                let deeper: Vec<Gitignore> = rules
+                    .iter()
+                    .filter(|rule| rule.path() != self.top)
+                    .cloned()
+                    .collect();
+                listed.matched_path_or_any_parents(&full, false).is_ignore()
+                    && !excluded(&full, false, &deeper)
             }
             None => !excluded(&self.top.join(path), false, rules),
         }
@@ -329,10 +337,7 @@ mod tests {
     fn what_is_no_package_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let refused = pack(folder.path()).expect_err("there is nothing");
-        assert!(matches!(
-            refused,
-            FolderError::Package(PackageError::NoManifest)
-        ));
+        assert!(matches!(refused, FolderError::Package(PackageError::NoManifest)));
         fs::write(folder.path().join("package.json"), "{").expect("it is written");
         let refused = pack(folder.path()).expect_err("it is no JSON");
         assert!(matches!(

@@ -77,7 +77,11 @@ pub(super) fn open(package: &Arc<Package>) -> Opened {
                 carried.insert(place, Arc::new(inner));
             }
             // No package of its own then: its files belong to whoever carries them.
-            Err(_) => own.extend(files.into_iter().map(|(path, content)| (format!("{place}/{path}"), content))),
+            Err(_) => own.extend(
+                files
+                    .into_iter()
+                    .map(|(path, content)| (format!("{place}/{path}"), content)),
+            ),
         }
     }
     let own = Package::from_files(own, package.integrity.clone()).map_or_else(|_| package.clone(), Arc::new);
@@ -99,8 +103,11 @@ pub(super) fn read_lock(lock: &Value) -> BTreeMap<String, Locked> {
     match &lock["packages"] {
         Value::Object(packages) => {
             for (place, entry) in packages {
-                if is_place(place) && entry["dev"] != Value::Bool(true) && entry["link"] != Value::Bool(true) {
-                    let base = place.rsplit_once("node_modules/").map_or(place.as_str(), |(_, name)| name);
+                if is_place(place) && entry["dev"] != Value::Bool(true) && entry["link"] != Value::Bool(true)
+                {
+                    let base = place
+                        .rsplit_once("node_modules/")
+                        .map_or(place.as_str(), |(_, name)| name);
                     let name = entry["name"].as_str().unwrap_or(base);
                     found.extend(locked(name, entry).map(|locked| (place.clone(), locked)));
                 }
@@ -150,15 +157,29 @@ mod tests {
         let opened = open(&package(&[
             ("package.json", r#"{"name": "a", "version": "1.0.0"}"#),
             ("a.js", ""),
-            ("node_modules/b/package.json", r#"{"name": "b", "version": "2.0.0"}"#),
+            (
+                "node_modules/b/package.json",
+                r#"{"name": "b", "version": "2.0.0"}"#,
+            ),
             ("node_modules/b/lib/b.js", ""),
-            ("node_modules/b/node_modules/@s/c/package.json", r#"{"name": "@s/c", "version": "3.0.0"}"#),
+            (
+                "node_modules/b/node_modules/@s/c/package.json",
+                r#"{"name": "@s/c", "version": "3.0.0"}"#,
+            ),
             ("node_modules/b/node_modules/@s/c/c.js", ""),
             ("node_modules/broken/package.json", "{}"),
             ("node_modules/broken/x.js", ""),
-            ("lib/node_modules/d/package.json", r#"{"name": "d", "version": "1.0.0"}"#),
+            (
+                "lib/node_modules/d/package.json",
+                r#"{"name": "d", "version": "1.0.0"}"#,
+            ),
         ]));
-        let files = |package: &Package| package.files().map(|(path, _)| path.to_owned()).collect::<Vec<_>>();
+        let files = |package: &Package| {
+            package
+                .files()
+                .map(|(path, _)| path.to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(
             files(&opened.own),
             [
@@ -173,7 +194,10 @@ mod tests {
             opened.carried.keys().collect::<Vec<_>>(),
             ["node_modules/b", "node_modules/b/node_modules/@s/c"]
         );
-        assert_eq!(files(&opened.carried["node_modules/b"]), ["lib/b.js", "package.json"]);
+        assert_eq!(
+            files(&opened.carried["node_modules/b"]),
+            ["lib/b.js", "package.json"]
+        );
     }
 
     #[test]
@@ -207,6 +231,9 @@ mod tests {
             "t": { "version": "1.0.0", "dev": true },
             "g": { "version": "git+ssh://x" },
         } });
-        assert_eq!(says(&old), ["node_modules/b b@1.0.0", "node_modules/b/node_modules/c c@3.0.0"]);
+        assert_eq!(
+            says(&old),
+            ["node_modules/b b@1.0.0", "node_modules/b/node_modules/c c@3.0.0"]
+        );
     }
 }

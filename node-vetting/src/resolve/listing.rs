@@ -116,7 +116,10 @@ impl Listing {
                 .dist
                 .integrity()
                 .is_none_or(|integrity| integrity.algorithm() == Algorithm::Sha1),
-            signature: keys.check(&format!("{}@{}", packument.name, manifest.version), &manifest.dist),
+            signature: keys.check(
+                &format!("{}@{}", packument.name, manifest.version),
+                &manifest.dist,
+            ),
             provenance: manifest
                 .dist
                 .attestations
@@ -166,12 +169,22 @@ mod tests {
             ]),
         }))
         .expect("a document");
-        let listing = Listing::of(&document, &Version::parse("1.10.0").expect("a version"), &Keys::default());
+        let listing = Listing::of(
+            &document,
+            &Version::parse("1.10.0").expect("a version"),
+            &Keys::default(),
+        );
         let listing = listing.expect("it is listed");
         let previous = listing.previous.expect("there is one below");
         assert_eq!((previous.version.as_str(), previous.provenance), ("1.9.0", true));
-        assert_eq!(listing.publisher.map(|person| person.name).as_deref(), Some("second"));
-        assert_eq!((listing.provenance, listing.same_day, listing.weak_hash), (None, 2, true));
+        assert_eq!(
+            listing.publisher.map(|person| person.name).as_deref(),
+            Some("second")
+        );
+        assert_eq!(
+            (listing.provenance, listing.same_day, listing.weak_hash),
+            (None, 2, true)
+        );
         assert_eq!(listing.dependencies.len(), 2);
         assert_eq!(listing.first_published.as_deref(), Some("2020-01-01T00:00:00Z"));
     }

@@ -110,7 +110,11 @@ impl Target {
     /// # Errors
     /// When the name is none.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let at = text.char_indices().skip(1).find(|(_, c)| *c == '@').map(|(at, _)| at);
+        let at = text
+            .char_indices()
+            .skip(1)
+            .find(|(_, c)| *c == '@')
+            .map(|(at, _)| at);
         let (name, wanted) = at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
         Ok(Self::Registry {
             name: name.parse()?,
@@ -165,7 +169,9 @@ pub enum ResolveError {
         reason: String,
     },
     /// The registry has nothing that will do.
-    #[error("there is no {package}: check its name and version, and that the registry in npm's configuration has it")]
+    #[error(
+        "there is no {package}: check its name and version, and that the registry in npm's configuration has it"
+    )]
     Nothing {
         /// What was asked for.
         package: String,
@@ -211,7 +217,11 @@ impl Resolver {
     /// # Errors
     /// When the target itself cannot be had, or a registry fails in a way that may pass. Dependencies that are
     /// not to be had are gaps of the closure.
-    pub async fn resolve(&self, target: &Target, progress: Arc<dyn Progress>) -> Result<Resolved, ResolveError> {
+    pub async fn resolve(
+        &self,
+        target: &Target,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Resolved, ResolveError> {
         let (name, wanted, here, pins) = self.entry(target).await?;
         let package = if wanted.is_empty() {
             name.to_string()
@@ -241,17 +251,21 @@ impl Resolver {
                     npm: options.npm,
                     before: options.before,
                 };
-                let mut builder = Builder::new(&source, handle, taste, options.platform, options.limits, pins);
+                let mut builder =
+                    Builder::new(&source, handle, taste, options.platform, options.limits, pins);
                 builder.build(&name, &wanted, here)?;
                 Ok(Layout {
                     tree: builder.tree,
                     gaps: builder.gaps,
                 })
             });
-            built.await.map_err(io::Error::other).map_err(|source| ResolveError::Fetch {
-                package: package.clone(),
-                source: Box::new(source),
-            })?
+            built
+                .await
+                .map_err(io::Error::other)
+                .map_err(|source| ResolveError::Fetch {
+                    package: package.clone(),
+                    source: Box::new(source),
+                })?
         }
         .map_err(fetch)?;
         if let Some(lack) = source.failure() {
@@ -279,7 +293,13 @@ impl Resolver {
             Target::Folder(path) => (path.clone(), true),
         };
         let limit = self.options.limits.packed;
-        let read = tokio::task::spawn_blocking(move || if folder { from_folder(path) } else { from_archive(path, limit) });
+        let read = tokio::task::spawn_blocking(move || {
+            if folder {
+                from_folder(path)
+            } else {
+                from_archive(path, limit)
+            }
+        });
         let (package, pins) = read.await.map_err(|error| ResolveError::NoPackage {
             path: PathBuf::new(),
             reason: error.to_string(),
@@ -302,7 +322,11 @@ impl Resolver {
                 async move {
                     let package = match &what.origin {
                         Origin::Here(package) => Ok(package.clone()),
-                        _ => source.package(&what.name, &what.version, build::integrity(&what)).await,
+                        _ => {
+                            source
+                                .package(&what.name, &what.version, build::integrity(&what))
+                                .await
+                        }
                     };
                     (place, id, package)
                 }
@@ -327,7 +351,10 @@ impl Resolver {
             layout.note(id, why);
         }
         // What an archive carries stands where the archive puts it, whatever the metadata says.
-        let own: Vec<(String, Arc<Package>)> = places.iter().map(|(place, package)| (place.clone(), package.clone())).collect();
+        let own: Vec<(String, Arc<Package>)> = places
+            .iter()
+            .map(|(place, package)| (place.clone(), package.clone()))
+            .collect();
         for (place, package) in own {
             if !package.files().any(|(path, _)| path.starts_with("node_modules/")) {
                 continue;
@@ -389,7 +416,10 @@ impl Layout {
     fn note(&mut self, id: Id, why: Why) {
         let what = self.tree.node(id).what.clone();
         let asks = self.tree.asked_by(id);
-        let optional = !asks.is_empty() && asks.iter().all(|ask| matches!(self.tree.wish(*ask).need, Need::May));
+        let optional = !asks.is_empty()
+            && asks
+                .iter()
+                .all(|ask| matches!(self.tree.wish(*ask).need, Need::May));
         let (wanted_by, wanted) = asks.first().map_or_else(
             || (String::new(), what.version.to_string()),
             |ask| {
@@ -421,7 +451,10 @@ impl Layout {
             if keep || !optional {
                 continue;
             }
-            for dep in self.tree.own_deps(&[id], |ask, to| to != id && self.tree.is_valid(ask)) {
+            for dep in self
+                .tree
+                .own_deps(&[id], |ask, to| to != id && self.tree.is_valid(ask))
+            {
                 self.tree.detach(dep);
             }
             self.tree.detach(id);

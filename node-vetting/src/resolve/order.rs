@@ -20,7 +20,10 @@ pub(super) fn key(text: &str) -> (Vec<u8>, String) {
             c.to_ascii_lowercase()
         }
     };
-    (text.chars().map(rank).collect(), text.chars().map(swap_case).collect())
+    (
+        text.chars().map(rank).collect(),
+        text.chars().map(swap_case).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -31,7 +34,8 @@ mod tests {
     #[test]
     fn names_sort_as_in_a_dictionary() {
         let sorted = [
-            "_x", "-x", ".x", "@a/b", "@a/b-c", "@ab/c", "1x", "a", "a_b", "a-b", "a.b", "a/b", "ab", "b", "B", "ba",
+            "_x", "-x", ".x", "@a/b", "@a/b-c", "@ab/c", "1x", "a", "a_b", "a-b", "a.b", "a/b", "ab", "b",
+            "B", "ba",
         ];
         let mut names = sorted;
         names.reverse();

@@ -36,7 +36,11 @@ impl Taste {
 
 /// The version that npm would take: the tagged latest one where it will do, else the highest; deprecated ones and ones
 /// for another Node.js only where there is nothing else.
-pub(super) fn pick<'a>(packument: &'a Packument, spec: &Spec, taste: &Taste) -> Option<(Version, &'a Manifest)> {
+pub(super) fn pick<'a>(
+    packument: &'a Packument,
+    spec: &Spec,
+    taste: &Taste,
+) -> Option<(Version, &'a Manifest)> {
     match spec {
         Spec::Elsewhere(_) => None,
         Spec::Alias(_, spec) => pick(packument, spec, taste),
@@ -164,7 +168,10 @@ mod tests {
         let before = Some("2026-01-01T00:00:00Z");
         assert_eq!(picked("^1.0.0", before).as_deref(), Some("1.0.0"));
         assert_eq!(picked("1.2.0", before), None);
-        assert_eq!(picked("next", Some("2026-06-15T00:00:00Z")).as_deref(), Some("1.3.0"));
+        assert_eq!(
+            picked("next", Some("2026-06-15T00:00:00Z")).as_deref(),
+            Some("1.3.0")
+        );
         // A version without a time is believed.
         assert_eq!(picked("~1.1.0", before).as_deref(), Some("1.1.0"));
     }

@@ -258,7 +258,11 @@ fn put(
         tree.settle(ask);
         return;
     };
-    let kind = if best.can == Can::Conflict { best.alone } else { best.can };
+    let kind = if best.can == Can::Conflict {
+        best.alone
+    } else {
+        best.can
+    };
     if kind == Can::Keep {
         if tree.is_peer(ask) && !tree.is_valid(ask) {
             tree.settle(ask);
@@ -303,11 +307,7 @@ fn put(
     for other in below {
         prune(tree, other, false);
     }
-    placed.push(Placed {
-        id,
-        ask,
-        again,
-    });
+    placed.push(Placed { id, ask, again });
     let Some(group) = tree.node(dep).parent else {
         return;
     };
@@ -393,7 +393,9 @@ fn replace(tree: &mut Tree, old: Id, new: Id, target: Id) -> BTreeSet<Id> {
     for dep in only_old {
         useless.extend(tree.own_deps(&[dep], |ask, to| to != dep && tree.is_valid(ask)));
     }
-    let useless = tree.own_deps(&useless, |ask, to| ask.0 != new && to != new && tree.is_valid(ask));
+    let useless = tree.own_deps(&useless, |ask, to| {
+        ask.0 != new && to != new && tree.is_valid(ask)
+    });
     for dep in useless {
         tree.detach(dep);
     }

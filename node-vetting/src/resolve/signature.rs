@@ -70,7 +70,8 @@ impl Keys {
         }
         let message = format!("{package}:{integrity}");
         let right = |signature: &Signature| {
-            let (Some(key), Ok(bytes)) = (self.0.get(&signature.keyid), STANDARD.decode(&signature.sig)) else {
+            let (Some(key), Ok(bytes)) = (self.0.get(&signature.keyid), STANDARD.decode(&signature.sig))
+            else {
                 return false;
             };
             UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key)
@@ -94,8 +95,8 @@ mod tests {
     const INTEGRITY: &str =
         "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg==";
     const PREFIX: [u8; KEY_PREFIX] = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+        0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
     ];
 
     fn dist(signatures: serde_json::Value) -> Dist {
@@ -109,7 +110,8 @@ mod tests {
     fn signatures_are_told_apart() {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).expect("a key");
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pair.as_ref(), &random).expect("a key");
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pair.as_ref(), &random).expect("a key");
         let written = [&PREFIX[..], pair.public_key().as_ref()].concat();
         let keys = serde_json::json!({ "keys": [
             { "keyid": "K", "keytype": "ecdsa-sha2-nistp256", "scheme": "ecdsa-sha2-nistp256",
@@ -126,6 +128,9 @@ mod tests {
         assert_eq!(keys.check("a@1.0.0", &signed("K", "a@1.0.1")), Signed::Wrong);
         assert_eq!(keys.check("a@1.0.0", &signed("other", "a@1.0.0")), Signed::Wrong);
         assert_eq!(keys.check("a@1.0.0", &dist(serde_json::json!([]))), Signed::No);
-        assert_eq!(Keys::read(b"no keys").check("a@1.0.0", &signed("K", "a@1.0.0")), Signed::Unchecked);
+        assert_eq!(
+            Keys::read(b"no keys").check("a@1.0.0", &signed("K", "a@1.0.0")),
+            Signed::Unchecked
+        );
     }
 }

@@ -43,7 +43,9 @@ impl Lack {
     pub(super) const fn is_absence(&self) -> bool {
         matches!(
             self,
-            Self::Fetch(FetchError::NotFound { .. } | FetchError::Packument(_)) | Self::NotCached(_) | Self::NoHash(_)
+            Self::Fetch(FetchError::NotFound { .. } | FetchError::Packument(_))
+                | Self::NotCached(_)
+                | Self::NoHash(_)
         )
     }
 }
@@ -130,7 +132,11 @@ impl Source {
     }
 
     async fn fetch_document(&self, name: &PackageName) -> Result<Packument, Lack> {
-        let form = if (self.full)(name) { Form::Full } else { Form::Abbreviated };
+        let form = if (self.full)(name) {
+            Form::Full
+        } else {
+            Form::Abbreviated
+        };
         let _turn = self.turns.acquire().await;
         let address = self.address(name, form)?;
         let cached = self.cache.as_ref().and_then(|cache| cache.document(&address));
@@ -165,7 +171,11 @@ impl Source {
 
     /// What names a document in the cache: registries may differ in what they say of a package.
     fn address(&self, name: &PackageName, form: Form) -> Result<String, Lack> {
-        let registry = self.client.config().registry_for(name).map_err(FetchError::from)?;
+        let registry = self
+            .client
+            .config()
+            .registry_for(name)
+            .map_err(FetchError::from)?;
         let form = if form == Form::Full { "full" } else { "short" };
         Ok(format!("{registry} {name} {form}"))
     }
@@ -183,7 +193,10 @@ impl Source {
         };
         let once = {
             let mut packages = self.packages.lock().unwrap_or_else(PoisonError::into_inner);
-            packages.entry(format!("{label} {integrity}")).or_default().clone()
+            packages
+                .entry(format!("{label} {integrity}"))
+                .or_default()
+                .clone()
         };
         let package = once
             .get_or_try_init(|| async {
@@ -254,12 +267,7 @@ impl Source {
         Ok(packed)
     }
 
-    async fn attempt(
-        &self,
-        name: &PackageName,
-        version: &Version,
-        label: &str,
-    ) -> Result<Vec<u8>, Lack> {
+    async fn attempt(&self, name: &PackageName, version: &Version, label: &str) -> Result<Vec<u8>, Lack> {
         let mut download = self.client.tarball(name, version, 0).await?;
         let mut packed = Vec::new();
         while let Some(chunk) = download.chunk().await? {

@@ -23,7 +23,14 @@ pub(super) enum Spec {
 
 /// Prefixes of addresses that name a repository.
 const REPOSITORIES: [&str; 8] = [
-    "git+", "git:", "git@", "ssh:", "github:", "gitlab:", "bitbucket:", "gist:",
+    "git+",
+    "git:",
+    "git@",
+    "ssh:",
+    "github:",
+    "gitlab:",
+    "bitbucket:",
+    "gist:",
 ];
 /// Prefixes of things on the machine that installs.
 const FILES: [&str; 8] = ["file:", "link:", "portal:", "workspace:", "./", "../", "/", "~/"];
@@ -47,7 +54,11 @@ impl Spec {
         }
         if text.contains("://") {
             let path = text.split(['#', '?']).next().unwrap_or(text);
-            return Self::Elsewhere(if path.ends_with(".git") { Why::Git } else { Why::Url });
+            return Self::Elsewhere(if path.ends_with(".git") {
+                Why::Git
+            } else {
+                Why::Url
+            });
         }
         if let Ok(version) = Version::parse(text.trim_start_matches(['v', '=', ' '])) {
             return Self::Exact(version);
@@ -63,7 +74,11 @@ impl Spec {
     }
 
     fn alias(rest: &str) -> Self {
-        let at = rest.char_indices().skip(1).find(|(_, c)| *c == '@').map(|(at, _)| at);
+        let at = rest
+            .char_indices()
+            .skip(1)
+            .find(|(_, c)| *c == '@')
+            .map(|(at, _)| at);
         let (name, wanted) = at.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..]));
         match name.parse() {
             Ok(name) => match Self::read(wanted) {
@@ -134,7 +149,13 @@ mod tests {
     #[test]
     fn versions_are_accepted_or_not() {
         let version = Version::parse("2.1.0").expect("a version");
-        for (text, yes) in [("^2.0.0", true), ("2.1.0", true), ("1", false), ("npm:x@2", true), ("a/b", false)] {
+        for (text, yes) in [
+            ("^2.0.0", true),
+            ("2.1.0", true),
+            ("1", false),
+            ("npm:x@2", true),
+            ("a/b", false),
+        ] {
             assert_eq!(Spec::read(text).accepts(&version), yes, "{text}");
         }
     }

@@ -254,7 +254,10 @@ impl Tree {
     /// The request by this name, where there is one.
     pub(super) fn asks(&self, from: Id, name: &str) -> Option<Ask> {
         let wishes = &self.nodes[from].what.wishes;
-        wishes.iter().position(|wish| wish.name == name).map(|at| (from, at))
+        wishes
+            .iter()
+            .position(|wish| wish.name == name)
+            .map(|at| (from, at))
     }
 
     pub(super) fn asks_of(&self, from: Id) -> impl Iterator<Item = Ask> + use<> {

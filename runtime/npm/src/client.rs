@@ -119,10 +119,10 @@ impl Client {
         let body = self.document(name, Form::Abbreviated).await?;
         serde_json::from_slice(&body).map_err(|source| FetchError::Metadata {
             package: labelled(name, None),
-            url: self
-                .config
-                .registry_for(name)
-                .map_or_else(|_| String::new(), |registry| shown(&packument_url(&registry, name))),
+            url: self.config.registry_for(name).map_or_else(
+                |_| String::new(),
+                |registry| shown(&packument_url(&registry, name)),
+            ),
             source,
         })
     }

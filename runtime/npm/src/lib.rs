@@ -13,9 +13,7 @@ pub use integrity::{Algorithm, Hasher, Integrity, IntegrityError, Mismatch};
 mod lenient;
 
 mod packument;
-pub use packument::{
-    Attestations, Dist, Manifest, Packument, PackumentError, Person, Provenance, Signature,
-};
+pub use packument::{Attestations, Dist, Manifest, Packument, PackumentError, Person, Provenance, Signature};
 
 pub mod tarball;
 

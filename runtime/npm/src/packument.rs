@@ -235,7 +235,11 @@ impl Manifest {
     /// Names of the packages whose files are inside its own archive.
     #[must_use]
     pub fn bundled(&self) -> Vec<&str> {
-        let said = if self.bundle.is_null() { &self.bundled } else { &self.bundle };
+        let said = if self.bundle.is_null() {
+            &self.bundled
+        } else {
+            &self.bundle
+        };
         match said {
             serde_json::Value::Array(names) => names.iter().filter_map(serde_json::Value::as_str).collect(),
             serde_json::Value::Bool(true) => self.dependencies.keys().map(String::as_str).collect(),
@@ -349,7 +353,17 @@ mod tests {
         assert_eq!(version.deprecated.as_deref(), Some(""));
         assert_eq!(version.bundled(), ["a"]);
         assert!(version.peer_is_optional("p") && !version.peer_is_optional("q"));
-        assert_eq!((&version.os[..], &version.cpu[..]), (&["linux".into()][..], &["!arm".into()][..]));
-        assert_eq!((document.tags.len(), document.time.len(), document.maintainers.len()), (1, 1, 0));
+        assert_eq!(
+            (&version.os[..], &version.cpu[..]),
+            (&["linux".into()][..], &["!arm".into()][..])
+        );
+        assert_eq!(
+            (
+                document.tags.len(),
+                document.time.len(),
+                document.maintainers.len()
+            ),
+            (1, 1, 0)
+        );
     }
 }

@@ -12,6 +12,7 @@ pub mod output;
 pub mod progress;
 pub mod serve;
 pub mod stack;
+pub mod vet;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,8 @@ enum Command {
     Backup(client::backup::Backup),
     Restore(client::backup::Restore),
     Stack(stack::Stack),
+    Vet(vet::Vet),
+    Policy(vet::policy::Policy),
     Doctor(doctor::Doctor),
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -105,6 +108,8 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
         Command::Host(command) => client::host::run(command, &cli.global, output),
         Command::Upgrade(command) => client::upgrade::run(command, &cli.global, output),
         Command::Stack(command) => stack::run(command, &cli.global, output),
+        Command::Vet(command) => vet::run(command, &cli.global, output),
+        Command::Policy(command) => vet::policy::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),
         Command::Manual(command) => manual::manual(command, Cli::command(), output),
         Command::Completions(command) => manual::completions(command, Cli::command()),

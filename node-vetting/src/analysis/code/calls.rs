@@ -36,7 +36,9 @@ impl<'a> Walk<'a, '_> {
             "process.binding" => {
                 let what = first.and_then(|one| self.names.constant(one)).unwrap_or_default();
                 let capability = door(&format!("process.binding({what})"))
-                    .map_or(Capability::new(Kind::CodeNative, what), |(kind, _)| Capability::new(kind, "computed"));
+                    .map_or(Capability::new(Kind::CodeNative, what), |(kind, _)| {
+                        Capability::new(kind, "computed")
+                    });
                 return self.site(id, at, capability, name);
             }
             "setTimeout" | "setInterval" | "setImmediate" => return self.timer(id, at, name, arguments),
@@ -50,7 +52,10 @@ impl<'a> Walk<'a, '_> {
         }
         if let Some((routes, method)) = name.strip_prefix("RED.").and_then(|rest| rest.split_once('.'))
             && matches!(routes, "httpAdmin" | "httpNode")
-            && matches!(method, "get" | "post" | "put" | "delete" | "patch" | "all" | "use" | "options" | "head")
+            && matches!(
+                method,
+                "get" | "post" | "put" | "delete" | "patch" | "all" | "use" | "options" | "head"
+            )
         {
             return self.route(id, at, routes, method, arguments);
         }
@@ -58,7 +63,10 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         // `exec.call(null, …)`, `exec.apply(…)`.
-        let plain = name.strip_suffix(".call").or_else(|| name.strip_suffix(".apply")).unwrap_or(name);
+        let plain = name
+            .strip_suffix(".call")
+            .or_else(|| name.strip_suffix(".apply"))
+            .unwrap_or(name);
         let Some((kind, scope)) = door(plain) else {
             return self.core_change(id, at, name, arguments);
         };
@@ -67,7 +75,12 @@ impl<'a> Walk<'a, '_> {
             return self.site(id, at, Capability::new(kind, scope), name);
         }
         if kind == Kind::FsExecutable && !self.sets_executable(arguments) {
-            return self.site(id, at, Capability::new(Kind::FsWrite, self.scope(scope, arguments)), name);
+            return self.site(
+                id,
+                at,
+                Capability::new(Kind::FsWrite, self.scope(scope, arguments)),
+                name,
+            );
         }
         let scope = self.scope(scope, arguments);
         if kind == Kind::CodeEval && scope == "literal" && self.asks_for_global(first) {
@@ -84,7 +97,12 @@ impl<'a> Walk<'a, '_> {
         if let Some(name) = self.names.name(&new.callee) {
             self.called(id, new.span.start, &name, &new.arguments);
         } else if self.is_constructor_of_functions(&new.callee) {
-            self.site(id, new.span.start, Capability::new(Kind::CodeEval, "computed"), "constructor");
+            self.site(
+                id,
+                new.span.start,
+                Capability::new(Kind::CodeEval, "computed"),
+                "constructor",
+            );
         }
     }
 
@@ -129,7 +147,12 @@ impl<'a> Walk<'a, '_> {
         match member.static_property_name() {
             Some("addMembership") => {
                 let group = self.scope(Scope::Text(0), &call.arguments);
-                self.site(id, at, Capability::new(Kind::NetMulticast, group), "addMembership");
+                self.site(
+                    id,
+                    at,
+                    Capability::new(Kind::NetMulticast, group),
+                    "addMembership",
+                );
             }
             Some("_compile") if name.is_none() => {
                 self.site(id, at, Capability::new(Kind::CodeEval, "computed"), "_compile");
@@ -169,14 +192,19 @@ impl<'a> Walk<'a, '_> {
     pub(super) fn load(&mut self, id: NodeId, at: u32, what: &Expression<'a>, by: &str) {
         let known = shape(&self.names, what);
         if let Some(name) = known.clone().constant() {
-            let whole = matches!(what, Expression::StringLiteral(_) | Expression::TemplateLiteral(_) | Expression::Identifier(_));
+            let whole = matches!(
+                what,
+                Expression::StringLiteral(_) | Expression::TemplateLiteral(_) | Expression::Identifier(_)
+            );
             if known.pieces > 1 && !whole && names::module(&name).is_some() {
                 self.about(at, About::SplitName { module: name.clone() });
             }
             return self.loads(at, &name);
         }
         // What lies beside the code, or below it, is vetted with it.
-        let inside = ["{own}", "./", "../"].iter().any(|start| known.text.starts_with(start));
+        let inside = ["{own}", "./", "../"]
+            .iter()
+            .any(|start| known.text.starts_with(start));
         let scope = if inside { "own" } else { "computed" };
         self.site(id, at, Capability::new(Kind::CodeDynamicRequire, scope), by);
     }
@@ -214,8 +242,18 @@ impl<'a> Walk<'a, '_> {
             let scope = format!("{method} {path}");
             return self.site(id, at, Capability::new(Kind::RedHttpRoute, scope), via);
         }
-        let asks = arguments.iter().filter_map(Argument::as_expression).any(|one| self.asks_permission(one));
-        let scope = format!("{method} {path} {}", if asks { "with permission" } else { "without permission" });
+        let asks = arguments
+            .iter()
+            .filter_map(Argument::as_expression)
+            .any(|one| self.asks_permission(one));
+        let scope = format!(
+            "{method} {path} {}",
+            if asks {
+                "with permission"
+            } else {
+                "without permission"
+            }
+        );
         self.site(id, at, Capability::new(Kind::RedAdminRoute, scope), via);
     }
 
@@ -226,7 +264,9 @@ impl<'a> Walk<'a, '_> {
             }
             Expression::Identifier(one) => {
                 let value = self.names.only_value(one);
-                value.is_some_and(|value| matches!(value, Expression::CallExpression(_)) && self.asks_permission(value))
+                value.is_some_and(|value| {
+                    matches!(value, Expression::CallExpression(_)) && self.asks_permission(value)
+                })
             }
             _ => false,
         }
@@ -238,21 +278,34 @@ impl<'a> Walk<'a, '_> {
         let address = address.map(|one| shape(&self.names, one));
         let foreign = address.as_ref().and_then(|shape| {
             let absolute = shape.text.contains("://") || shape.text.starts_with("//");
-            absolute.then(|| paths::host(shape.text.trim_start_matches('/'))).flatten()
+            absolute
+                .then(|| paths::host(shape.text.trim_start_matches('/')))
+                .flatten()
         });
         let unknown = address.as_ref().is_some_and(|shape| !shape.says_something());
         let (kind, scope) = match name {
-            "$.getScript" | "jQuery.getScript" | "importScripts" => {
-                (Kind::EdExternalScript, foreign.unwrap_or_else(|| "computed".to_owned()))
-            }
+            "$.getScript" | "jQuery.getScript" | "importScripts" => (
+                Kind::EdExternalScript,
+                foreign.unwrap_or_else(|| "computed".to_owned()),
+            ),
             "document.write" | "document.writeln" => (Kind::EdHtmlInjection, String::new()),
             "navigator.sendBeacon" | "WebSocket" | "EventSource" | "XMLHttpRequest" if foreign.is_none() => {
                 (Kind::EdNetwork, "computed".to_owned())
             }
             "fetch" if foreign.is_none() && unknown => (Kind::EdNetwork, "computed".to_owned()),
             "fetch" if foreign.is_none() => return true,
-            "navigator.sendBeacon" | "WebSocket" | "EventSource" | "fetch" | "$.get" | "$.post" | "$.ajax" | "$.getJSON"
-            | "jQuery.get" | "jQuery.post" | "jQuery.ajax" | "jQuery.getJSON" => match foreign {
+            "navigator.sendBeacon"
+            | "WebSocket"
+            | "EventSource"
+            | "fetch"
+            | "$.get"
+            | "$.post"
+            | "$.ajax"
+            | "$.getJSON"
+            | "jQuery.get"
+            | "jQuery.post"
+            | "jQuery.ajax"
+            | "jQuery.getJSON" => match foreign {
                 Some(host) => (Kind::EdNetwork, host),
                 None => return true,
             },
@@ -314,7 +367,9 @@ impl<'a> Walk<'a, '_> {
                 };
                 if property.key.static_name().as_deref() == Some(key) {
                     let text = shape(&self.names, &property.value).text;
-                    return paths::host(&text).filter(|_| key != "path").unwrap_or_else(computed);
+                    return paths::host(&text)
+                        .filter(|_| key != "path")
+                        .unwrap_or_else(computed);
                 }
             }
         }
@@ -324,7 +379,9 @@ impl<'a> Walk<'a, '_> {
     /// Whether the part is what is called.
     pub(super) fn is_called(&self, id: NodeId, start: u32) -> bool {
         match self.parent(id) {
-            AstKind::CallExpression(call) => call.callee.span().start == start && !self.is_argument(&call.arguments, start),
+            AstKind::CallExpression(call) => {
+                call.callee.span().start == start && !self.is_argument(&call.arguments, start)
+            }
             AstKind::NewExpression(new) => !self.is_argument(&new.arguments, start),
             _ => false,
         }

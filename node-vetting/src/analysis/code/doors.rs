@@ -41,9 +41,21 @@ const DOORS: &[Door] = &[
     ("child_process.spawn", Kind::ProcSpawn, Scope::Program),
     ("child_process.spawnSync", Kind::ProcSpawn, Scope::Program),
     ("child_process.fork", Kind::ProcSpawn, Scope::Is("node")),
-    ("child_process.ChildProcess", Kind::ProcSpawn, Scope::Is("computed")),
-    ("process.binding(spawn_sync)", Kind::ProcSpawn, Scope::Is("computed")),
-    ("process.binding(process_wrap)", Kind::ProcSpawn, Scope::Is("computed")),
+    (
+        "child_process.ChildProcess",
+        Kind::ProcSpawn,
+        Scope::Is("computed"),
+    ),
+    (
+        "process.binding(spawn_sync)",
+        Kind::ProcSpawn,
+        Scope::Is("computed"),
+    ),
+    (
+        "process.binding(process_wrap)",
+        Kind::ProcSpawn,
+        Scope::Is("computed"),
+    ),
     ("process._linkedBinding", Kind::CodeNative, Scope::None),
     ("cluster.fork", Kind::ProcSpawn, Scope::Is("node")),
     ("npm:cross-spawn", Kind::ProcSpawn, Scope::Program),
@@ -61,7 +73,11 @@ const DOORS: &[Door] = &[
     ("npm:sudo-prompt.exec", Kind::ProcSpawn, Scope::Line),
     ("npm:open", Kind::ProcSpawn, Scope::Is("computed")),
     ("npm:opn", Kind::ProcSpawn, Scope::Is("computed")),
-    ("npm:python-shell.PythonShell.run", Kind::ProcSpawn, Scope::Is("python")),
+    (
+        "npm:python-shell.PythonShell.run",
+        Kind::ProcSpawn,
+        Scope::Is("python"),
+    ),
     ("npm:python-shell.run", Kind::ProcSpawn, Scope::Is("python")),
     // The process itself.
     ("process.exit", Kind::ProcExit, Scope::None),
@@ -128,7 +144,11 @@ const DOORS: &[Door] = &[
     ("net.Socket.connect", Kind::NetConnect, Scope::Host(0)),
     ("tls.connect", Kind::NetConnect, Scope::Host(0)),
     ("tls.TLSSocket", Kind::NetConnect, Scope::Is("computed")),
-    ("process.binding(tcp_wrap)", Kind::NetConnect, Scope::Is("computed")),
+    (
+        "process.binding(tcp_wrap)",
+        Kind::NetConnect,
+        Scope::Is("computed"),
+    ),
     ("fetch", Kind::NetConnect, Scope::Host(0)),
     ("XMLHttpRequest", Kind::NetConnect, Scope::Is("computed")),
     ("WebSocket", Kind::NetConnect, Scope::Host(0)),
@@ -193,10 +213,26 @@ const DOORS: &[Door] = &[
     // The machine.
     ("os.hostname", Kind::OsIdentity, Scope::Is("host name")),
     ("os.userInfo", Kind::OsIdentity, Scope::Is("user")),
-    ("os.networkInterfaces", Kind::OsIdentity, Scope::Is("network interfaces")),
-    ("npm:node-machine-id.machineId", Kind::OsIdentity, Scope::Is("machine id")),
-    ("npm:node-machine-id.machineIdSync", Kind::OsIdentity, Scope::Is("machine id")),
-    ("npm:macaddress.one", Kind::OsIdentity, Scope::Is("network interfaces")),
+    (
+        "os.networkInterfaces",
+        Kind::OsIdentity,
+        Scope::Is("network interfaces"),
+    ),
+    (
+        "npm:node-machine-id.machineId",
+        Kind::OsIdentity,
+        Scope::Is("machine id"),
+    ),
+    (
+        "npm:node-machine-id.machineIdSync",
+        Kind::OsIdentity,
+        Scope::Is("machine id"),
+    ),
+    (
+        "npm:macaddress.one",
+        Kind::OsIdentity,
+        Scope::Is("network interfaces"),
+    ),
     // Node-RED.
     ("RED.nodes.eachNode", Kind::RedFlowsRead, Scope::None),
     ("RED.nodes.getFlows", Kind::RedFlowsRead, Scope::None),
@@ -207,8 +243,16 @@ const DOORS: &[Door] = &[
     ("RED.nodes.updateFlow", Kind::RedFlowsWrite, Scope::None),
     ("RED.nodes.removeFlow", Kind::RedFlowsWrite, Scope::None),
     ("RED.runtime.flows.setFlows", Kind::RedFlowsWrite, Scope::None),
-    ("RED.nodes.getCredentials", Kind::RedCredentials, Scope::Is("other")),
-    ("RED.nodes.addCredentials", Kind::RedCredentials, Scope::Is("other")),
+    (
+        "RED.nodes.getCredentials",
+        Kind::RedCredentials,
+        Scope::Is("other"),
+    ),
+    (
+        "RED.nodes.addCredentials",
+        Kind::RedCredentials,
+        Scope::Is("other"),
+    ),
     ("RED.hooks.add", Kind::RedHooks, Scope::Text(0)),
     ("RED.events.on", Kind::RedEvents, Scope::Text(0)),
     ("RED.events.once", Kind::RedEvents, Scope::Text(0)),
@@ -282,8 +326,12 @@ pub(crate) fn door(name: &str) -> Option<(Kind, Scope)> {
     if let Some(rest) = name.strip_prefix("dns.promises.") {
         return door(&format!("dns.{rest}"));
     }
-    static INDEX: LazyLock<HashMap<&str, (Kind, Scope)>> =
-        LazyLock::new(|| DOORS.iter().map(|(name, kind, scope)| (*name, (*kind, *scope))).collect());
+    static INDEX: LazyLock<HashMap<&str, (Kind, Scope)>> = LazyLock::new(|| {
+        DOORS
+            .iter()
+            .map(|(name, kind, scope)| (*name, (*kind, *scope)))
+            .collect()
+    });
     INDEX.get(name).copied()
 }
 

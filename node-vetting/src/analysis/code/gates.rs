@@ -26,7 +26,12 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn compare(&mut self, pair: &BinaryExpression<'a>, asked: &Expression<'a>, with: &Expression<'a>) -> bool {
+    fn compare(
+        &mut self,
+        pair: &BinaryExpression<'a>,
+        asked: &Expression<'a>,
+        with: &Expression<'a>,
+    ) -> bool {
         let at = pair.span.start;
         if pair.operator.is_compare() && self.is_random(asked) && number(&self.names, with).is_some() {
             let with = number(&self.names, with).unwrap_or_default().to_string();
@@ -43,17 +48,25 @@ impl<'a> Walk<'a, '_> {
             && let Some(year) = number(&self.names, with)
             && (2020.0..2100.0).contains(&year)
         {
-            self.about(at, About::DateGate { with: year.to_string() });
+            self.about(
+                at,
+                About::DateGate {
+                    with: year.to_string(),
+                },
+            );
             return true;
         }
         if pair.operator.is_equality()
             && let Some(what) = self.machine(asked)
             && let Some(with) = self.names.constant(with)
         {
-            self.about(at, About::HostGate {
-                what,
-                with: shown(&with),
-            });
+            self.about(
+                at,
+                About::HostGate {
+                    what,
+                    with: shown(&with),
+                },
+            );
             return true;
         }
         false
@@ -72,7 +85,9 @@ impl<'a> Walk<'a, '_> {
     /// `Math.random()`, also multiplied.
     fn is_random(&self, expression: &Expression<'a>) -> bool {
         match self.followed(expression) {
-            Expression::CallExpression(call) => self.names.name(&call.callee).as_deref() == Some("Math.random"),
+            Expression::CallExpression(call) => {
+                self.names.name(&call.callee).as_deref() == Some("Math.random")
+            }
             Expression::BinaryExpression(pair) => self.is_random(&pair.left) || self.is_random(&pair.right),
             _ => false,
         }
@@ -87,7 +102,8 @@ impl<'a> Walk<'a, '_> {
                 }
                 let member = call.callee.get_member_expr();
                 member.is_some_and(|member| {
-                    matches!(member.static_property_name(), Some("getTime" | "valueOf")) && self.is_now(member.object())
+                    matches!(member.static_property_name(), Some("getTime" | "valueOf"))
+                        && self.is_now(member.object())
                 })
             }
             Expression::NewExpression(new) => {
@@ -104,7 +120,10 @@ impl<'a> Walk<'a, '_> {
             return false;
         };
         call.callee.get_member_expr().is_some_and(|member| {
-            matches!(member.static_property_name(), Some("getFullYear" | "getUTCFullYear")) && self.is_now(member.object())
+            matches!(
+                member.static_property_name(),
+                Some("getFullYear" | "getUTCFullYear")
+            ) && self.is_now(member.object())
         })
     }
 
@@ -115,8 +134,10 @@ impl<'a> Walk<'a, '_> {
             return (RECENT..FAR).contains(&value).then(|| value.to_string());
         }
         let text = |arguments: &[Argument<'a>]| -> Option<String> {
-            let all: Option<Vec<String>> =
-                arguments.iter().map(|one| self.names.constant(one.as_expression()?)).collect();
+            let all: Option<Vec<String>> = arguments
+                .iter()
+                .map(|one| self.names.constant(one.as_expression()?))
+                .collect();
             let all = all?;
             (!all.is_empty()).then(|| shown(&all.join("-")))
         };
@@ -147,8 +168,11 @@ impl<'a> Walk<'a, '_> {
                     _ => {
                         // `os.hostname().toLowerCase()`.
                         let member = call.callee.get_member_expr()?;
-                        matches!(member.static_property_name(), Some("toLowerCase" | "toUpperCase" | "trim"))
-                            .then(|| self.machine(member.object()))?
+                        matches!(
+                            member.static_property_name(),
+                            Some("toLowerCase" | "toUpperCase" | "trim")
+                        )
+                        .then(|| self.machine(member.object()))?
                     }
                 }
             }
@@ -160,7 +184,9 @@ impl<'a> Walk<'a, '_> {
                 }
                 match self.names.name(expression)?.as_str() {
                     "process.env.HOSTNAME" | "process.env.COMPUTERNAME" => Some("host name".to_owned()),
-                    "process.env.USER" | "process.env.USERNAME" | "process.env.LOGNAME" => Some("user".to_owned()),
+                    "process.env.USER" | "process.env.USERNAME" | "process.env.LOGNAME" => {
+                        Some("user".to_owned())
+                    }
                     _ => None,
                 }
             }

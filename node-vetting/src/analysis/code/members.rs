@@ -2,8 +2,9 @@
 
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    Argument, AssignmentExpression, AssignmentOperator, BindingPattern, Expression, IdentifierReference, MemberExpression, ObjectProperty,
-    StaticMemberExpression, UnaryExpression, UnaryOperator, VariableDeclarator,
+    Argument, AssignmentExpression, AssignmentOperator, BindingPattern, Expression, IdentifierReference,
+    MemberExpression, ObjectProperty, StaticMemberExpression, UnaryExpression, UnaryOperator,
+    VariableDeclarator,
 };
 use oxc_span::GetSpan;
 use oxc_syntax::node::NodeId;
@@ -15,9 +16,36 @@ use crate::capability::{Capability, Kind};
 
 /// Objects that all code shares.
 const SHARED: [&str; 30] = [
-    "Array", "Object", "String", "Number", "Boolean", "Function", "Symbol", "RegExp", "Date", "Promise", "Map", "Set",
-    "WeakMap", "WeakSet", "Error", "JSON", "Math", "Reflect", "Proxy", "ArrayBuffer", "DataView", "Uint8Array", "Buffer",
-    "EventEmitter", "fetch", "XMLHttpRequest", "WebSocket", "console", "Intl", "URL",
+    "Array",
+    "Object",
+    "String",
+    "Number",
+    "Boolean",
+    "Function",
+    "Symbol",
+    "RegExp",
+    "Date",
+    "Promise",
+    "Map",
+    "Set",
+    "WeakMap",
+    "WeakSet",
+    "Error",
+    "JSON",
+    "Math",
+    "Reflect",
+    "Proxy",
+    "ArrayBuffer",
+    "DataView",
+    "Uint8Array",
+    "Buffer",
+    "EventEmitter",
+    "fetch",
+    "XMLHttpRequest",
+    "WebSocket",
+    "console",
+    "Intl",
+    "URL",
 ];
 /// Globals of the browser whose replacement lets somebody see or change what others send.
 const BROWSER: [&str; 9] = [
@@ -64,7 +92,11 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// `object[expression]`.
-    pub(super) fn computed_member(&mut self, id: NodeId, member: &oxc_ast::ast::ComputedMemberExpression<'a>) {
+    pub(super) fn computed_member(
+        &mut self,
+        id: NodeId,
+        member: &oxc_ast::ast::ComputedMemberExpression<'a>,
+    ) {
         let start = member.span.start;
         let key = self.names.constant(&member.expression);
         let Some(object) = self.names.name(&member.object) else {
@@ -76,7 +108,12 @@ impl<'a> Walk<'a, '_> {
                 self.member(id, start, name);
             }
             None if object == "process.env" && !self.is_written(id, start) => {
-                self.site(id, start, Capability::new(Kind::EnvRead, "computed"), "process.env[…]");
+                self.site(
+                    id,
+                    start,
+                    Capability::new(Kind::EnvRead, "computed"),
+                    "process.env[…]",
+                );
             }
             None => {}
         }
@@ -93,7 +130,10 @@ impl<'a> Walk<'a, '_> {
             AstKind::ReturnStatement(_) | AstKind::NewExpression(_) => true,
             AstKind::AssignmentExpression(assignment) => {
                 assignment.right.span().start == start
-                    && !matches!(assignment.left, oxc_ast::ast::AssignmentTarget::AssignmentTargetIdentifier(_))
+                    && !matches!(
+                        assignment.left,
+                        oxc_ast::ast::AssignmentTarget::AssignmentTargetIdentifier(_)
+                    )
             }
             AstKind::ObjectProperty(property) => key_name(&property.key).as_deref() != Some("env"),
             _ => false,
@@ -120,10 +160,15 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let given = match self.parent(id) {
-            AstKind::CallExpression(call) => self.is_argument(&call.arguments, start) && self.names.name_of_call(call).is_none(),
+            AstKind::CallExpression(call) => {
+                self.is_argument(&call.arguments, start) && self.names.name_of_call(call).is_none()
+            }
             AstKind::AssignmentExpression(assignment) => {
                 assignment.right.span().start == start
-                    && !matches!(assignment.left, oxc_ast::ast::AssignmentTarget::AssignmentTargetIdentifier(_))
+                    && !matches!(
+                        assignment.left,
+                        oxc_ast::ast::AssignmentTarget::AssignmentTargetIdentifier(_)
+                    )
             }
             AstKind::ReturnStatement(_) | AstKind::ArrayExpression(_) | AstKind::ObjectProperty(_) => true,
             _ => false,
@@ -177,7 +222,12 @@ impl<'a> Walk<'a, '_> {
         let node = declarator.node_id.get();
         for property in &object.properties {
             if let Some(key) = key_name(&property.key) {
-                self.site(node, property.span.start, Capability::new(prefix, key), name.clone());
+                self.site(
+                    node,
+                    property.span.start,
+                    Capability::new(prefix, key),
+                    name.clone(),
+                );
             }
         }
         if object.rest.is_some() && prefix == Kind::EnvRead {
@@ -187,19 +237,24 @@ impl<'a> Walk<'a, '_> {
 
     fn is_written(&self, id: NodeId, start: u32) -> bool {
         match self.parent(id) {
-            AstKind::AssignmentExpression(assignment) => assignment.left.span().start == start && assignment.right.span().start != start,
+            AstKind::AssignmentExpression(assignment) => {
+                assignment.left.span().start == start && assignment.right.span().start != start
+            }
             AstKind::UnaryExpression(unary) => unary.operator == UnaryOperator::Delete,
             AstKind::ComputedMemberExpression(member) if member.object.span().start == start => {
                 self.is_written(member.node_id.get(), member.span.start)
             }
-            AstKind::StaticMemberExpression(member) => self.is_written(member.node_id.get(), member.span.start),
+            AstKind::StaticMemberExpression(member) => {
+                self.is_written(member.node_id.get(), member.span.start)
+            }
             _ => false,
         }
     }
 
     pub(super) fn assigned(&mut self, id: NodeId, assignment: &AssignmentExpression<'a>) {
         if assignment.operator == AssignmentOperator::BitwiseXOR {
-            self.tally.xor(assignment.span.start, [&assignment.right, &assignment.right]);
+            self.tally
+                .xor(assignment.span.start, [&assignment.right, &assignment.right]);
         }
         let Some(target) = assignment.left.as_member_expression() else {
             if let oxc_ast::ast::AssignmentTarget::AssignmentTargetIdentifier(one) = &assignment.left
@@ -223,7 +278,12 @@ impl<'a> Walk<'a, '_> {
             let key = if key == "{?}" { "computed" } else { key };
             self.site(id, at, Capability::new(Kind::EnvWrite, key), "process.env");
             if insecure {
-                self.site(id, at, Kind::NetTlsInsecure, "process.env.NODE_TLS_REJECT_UNAUTHORIZED");
+                self.site(
+                    id,
+                    at,
+                    Kind::NetTlsInsecure,
+                    "process.env.NODE_TLS_REJECT_UNAUTHORIZED",
+                );
             }
             return;
         }
@@ -232,28 +292,56 @@ impl<'a> Walk<'a, '_> {
 
     /// `x.__proto__.y = …`, `x.prototype.y = …` of something that is not known.
     fn loose_target(&mut self, id: NodeId, at: u32, target: &MemberExpression<'a>) {
-        let proto = target.object().get_member_expr().is_some_and(|inner| inner.static_property_name() == Some("__proto__"));
+        let proto = target
+            .object()
+            .get_member_expr()
+            .is_some_and(|inner| inner.static_property_name() == Some("__proto__"));
         let literal = target.object().get_member_expr().is_some_and(|inner| {
-            matches!(inner.object(), Expression::ObjectExpression(_) | Expression::ArrayExpression(_))
+            matches!(
+                inner.object(),
+                Expression::ObjectExpression(_) | Expression::ArrayExpression(_)
+            )
         });
         if proto && literal {
-            self.site(id, at, Capability::new(Kind::RtPrototype, "Object.prototype"), "__proto__");
+            self.site(
+                id,
+                at,
+                Capability::new(Kind::RtPrototype, "Object.prototype"),
+                "__proto__",
+            );
         }
     }
 
     /// Something shared is given a new value.
     fn changed(&mut self, id: NodeId, at: u32, name: &str) {
         let (top, rest) = name.split_once('.').unwrap_or((name, ""));
-        let hook = ["_load", "_resolveFilename", "_extensions", "_compile", "_findPath", "_nodeModulePaths", "prototype.require", "prototype._compile", "wrap"];
+        let hook = [
+            "_load",
+            "_resolveFilename",
+            "_extensions",
+            "_compile",
+            "_findPath",
+            "_nodeModulePaths",
+            "prototype.require",
+            "prototype._compile",
+            "wrap",
+        ];
         let module_part = rest.strip_prefix("Module.").unwrap_or(rest);
-        if top == "module" && hook.iter().any(|hook| module_part.starts_with(hook)) || name.starts_with("require.extensions") {
+        if top == "module" && hook.iter().any(|hook| module_part.starts_with(hook))
+            || name.starts_with("require.extensions")
+        {
             return self.site(id, at, Capability::new(Kind::CodeModuleHook, name), name);
         }
-        if name.starts_with("require.cache") || name.starts_with("module._cache") || name.starts_with("module.Module._cache") {
+        if name.starts_with("require.cache")
+            || name.starts_with("module._cache")
+            || name.starts_with("module.Module._cache")
+        {
             return self.site(id, at, Kind::RtRequireCache, name);
         }
         if self.is_editor() {
-            if BROWSER.contains(&top) && !matches!(name, "document.title" | "document.cookie" | "document.body.style") && !rest.starts_with("on")
+            if BROWSER.contains(&top)
+                && !matches!(name, "document.title" | "document.cookie" | "document.body.style")
+                && !rest.starts_with("on")
                 || SHARED.contains(&top) && (rest.is_empty() || rest.starts_with("prototype"))
             {
                 self.site(id, at, Capability::new(Kind::EdGlobal, name), name);
@@ -268,10 +356,17 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         if SHARED.contains(&top) {
-            let kind = if rest.starts_with("prototype") { Kind::RtPrototype } else { Kind::RtGlobal };
+            let kind = if rest.starts_with("prototype") {
+                Kind::RtPrototype
+            } else {
+                Kind::RtGlobal
+            };
             return self.site(id, at, Capability::new(kind, name), name);
         }
-        let own_fields = ["exports", "exitCode", "title", "env", "umask", "domain", "browser", "paths", "parent", "children", "id", "filename"];
+        let own_fields = [
+            "exports", "exitCode", "title", "env", "umask", "domain", "browser", "paths", "parent",
+            "children", "id", "filename",
+        ];
         if CORE.contains(&top) && !own_fields.contains(&rest.split('.').next().unwrap_or(rest)) {
             self.site(id, at, Capability::new(Kind::RtCoreOverride, name), name);
         }
@@ -281,11 +376,20 @@ impl<'a> Walk<'a, '_> {
     pub(super) fn core_change(&mut self, id: NodeId, at: u32, name: &str, arguments: &[Argument<'a>]) {
         if !matches!(
             name,
-            "Object.assign" | "Object.defineProperty" | "Object.defineProperties" | "Object.setPrototypeOf" | "Reflect.set" | "Reflect.defineProperty"
+            "Object.assign"
+                | "Object.defineProperty"
+                | "Object.defineProperties"
+                | "Object.setPrototypeOf"
+                | "Reflect.set"
+                | "Reflect.defineProperty"
         ) {
             return;
         }
-        let Some(target) = arguments.first().and_then(Argument::as_expression).and_then(|one| self.names.name(one)) else {
+        let Some(target) = arguments
+            .first()
+            .and_then(Argument::as_expression)
+            .and_then(|one| self.names.name(one))
+        else {
             return;
         };
         let key = arguments.get(1).and_then(Argument::as_expression);
@@ -316,7 +420,12 @@ impl<'a> Walk<'a, '_> {
                 let key = self.names.member_name(member);
                 let key = key.and_then(|name| name.strip_prefix("process.env.").map(str::to_owned));
                 let key = key.unwrap_or_else(|| "computed".to_owned());
-                self.site(id, unary.span.start, Capability::new(Kind::EnvWrite, key), "process.env");
+                self.site(
+                    id,
+                    unary.span.start,
+                    Capability::new(Kind::EnvWrite, key),
+                    "process.env",
+                );
             }
             "require.cache" | "module._cache" | "module.Module._cache" => {
                 self.site(id, unary.span.start, Kind::RtRequireCache, object);
@@ -330,7 +439,12 @@ impl<'a> Walk<'a, '_> {
             || matches!(&property.value, Expression::UnaryExpression(not)
                 if not.operator == UnaryOperator::LogicalNot && matches!(not.argument, Expression::NumericLiteral(ref one) if one.value == 1.0));
         if off && key_name(&property.key).as_deref() == Some("rejectUnauthorized") {
-            self.site(id, property.span.start, Kind::NetTlsInsecure, "rejectUnauthorized");
+            self.site(
+                id,
+                property.span.start,
+                Kind::NetTlsInsecure,
+                "rejectUnauthorized",
+            );
         }
     }
 }

@@ -88,19 +88,32 @@ pub(crate) fn read(source: &str, how: How) -> Found {
     // What Node.js would take a file for depends on more than its name, so the other reading is tried as well.
     for module in [how.module, !how.module] {
         let allocator = Allocator::default();
-        let kind = if module { SourceType::mjs() } else { SourceType::cjs() };
+        let kind = if module {
+            SourceType::mjs()
+        } else {
+            SourceType::cjs()
+        };
         let options = ParseOptions {
             allow_return_outside_function: true,
             preserve_parens: false,
             ..ParseOptions::default()
         };
-        let parsed = Parser::new(&allocator, source, kind).with_options(options).parse();
+        let parsed = Parser::new(&allocator, source, kind)
+            .with_options(options)
+            .parse();
         if !parsed.panicked && parsed.diagnostics.is_empty() {
-            let semantic = SemanticBuilder::new().with_build_nodes(true).build(&parsed.program).semantic;
+            let semantic = SemanticBuilder::new()
+                .with_build_nodes(true)
+                .build(&parsed.program)
+                .semantic;
             return Walk::over(&semantic, source, how);
         }
         if why.is_empty() {
-            why = parsed.diagnostics.iter().next().map_or_else(String::new, |one| one.message.to_string());
+            why = parsed
+                .diagnostics
+                .iter()
+                .next()
+                .map_or_else(String::new, |one| one.message.to_string());
         }
     }
     Found::unparsable(why)
@@ -133,9 +146,12 @@ impl<'a, 's> Walk<'a, 's> {
         }
         walk.sum_up();
         if walk.names.gave_up() {
-            walk.about(0, About::Unparsable {
-                why: "its values are too much to follow".to_owned(),
-            });
+            walk.about(
+                0,
+                About::Unparsable {
+                    why: "its values are too much to follow".to_owned(),
+                },
+            );
         }
         walk.found
     }
@@ -164,7 +180,9 @@ impl<'a, 's> Walk<'a, 's> {
             AstKind::AssignmentExpression(assignment) => self.assigned(id, assignment),
             AstKind::UnaryExpression(unary) => self.deleted(id, unary),
             AstKind::ObjectProperty(property) => self.property(id, property),
-            AstKind::StringLiteral(text) => self.text(id, text.span.start, text.value.as_str(), text.raw.as_deref()),
+            AstKind::StringLiteral(text) => {
+                self.text(id, text.span.start, text.value.as_str(), text.raw.as_deref())
+            }
             AstKind::TemplateLiteral(template) => self.template(id, template),
             AstKind::BinaryExpression(pair) => {
                 self.gate(pair);
@@ -185,7 +203,12 @@ impl<'a, 's> Walk<'a, 's> {
             .semantic
             .nodes()
             .ancestors(id)
-            .find(|node| matches!(node.kind(), AstKind::Function(_) | AstKind::ArrowFunctionExpression(_)))
+            .find(|node| {
+                matches!(
+                    node.kind(),
+                    AstKind::Function(_) | AstKind::ArrowFunctionExpression(_)
+                )
+            })
             .map_or(0, |node| node.kind().span().start);
         self.found.sites.push(Site {
             offset,

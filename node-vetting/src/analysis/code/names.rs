@@ -240,7 +240,8 @@ impl<'a, 's> Names<'a, 's> {
             }
             AssignmentTarget::ObjectAssignmentTarget(object) => {
                 for property in &object.properties {
-                    if let oxc_ast::ast::AssignmentTargetProperty::AssignmentTargetPropertyIdentifier(one) = property
+                    if let oxc_ast::ast::AssignmentTargetProperty::AssignmentTargetPropertyIdentifier(one) =
+                        property
                         && let Some(symbol) = self.symbol(&one.binding)
                     {
                         let name = one.binding.name.as_str().to_owned();
@@ -306,15 +307,23 @@ impl<'a, 's> Names<'a, 's> {
             Expression::ParenthesizedExpression(inner) => self.name(&inner.expression),
             Expression::SequenceExpression(sequence) => self.name(sequence.expressions.last()?),
             Expression::AssignmentExpression(assignment) => self.name(&assignment.right),
-            Expression::LogicalExpression(either) => self.name(&either.left).or_else(|| self.name(&either.right)),
-            Expression::ConditionalExpression(either) => {
-                self.name(&either.consequent).or_else(|| self.name(&either.alternate))
+            Expression::LogicalExpression(either) => {
+                self.name(&either.left).or_else(|| self.name(&either.right))
             }
+            Expression::ConditionalExpression(either) => self
+                .name(&either.consequent)
+                .or_else(|| self.name(&either.alternate)),
             Expression::NewExpression(new) => {
                 let class = self.name(&new.callee)?;
                 matches!(class.as_str(), "net.Socket" | "Proxy")
                     .then_some(())
-                    .and_then(|()| if class == "Proxy" { self.argument(&new.arguments, 0) } else { Some(class) })
+                    .and_then(|()| {
+                        if class == "Proxy" {
+                            self.argument(&new.arguments, 0)
+                        } else {
+                            Some(class)
+                        }
+                    })
             }
             _ => None,
         }
@@ -366,7 +375,13 @@ impl<'a, 's> Names<'a, 's> {
     fn call(&self, call: &CallExpression<'a>) -> Option<String> {
         let callee = self.name(&call.callee);
         match callee.as_deref() {
-            Some("require" | "module.require" | "process.mainModule.require" | "process.binding" | "process.getBuiltinModule") => {
+            Some(
+                "require"
+                | "module.require"
+                | "process.mainModule.require"
+                | "process.binding"
+                | "process.getBuiltinModule",
+            ) => {
                 let first = call.arguments.first()?.as_expression()?;
                 let name = self.constant(first)?;
                 if callee.as_deref() == Some("process.binding") {
@@ -376,9 +391,9 @@ impl<'a, 's> Names<'a, 's> {
             }
             Some("module.createRequire" | "module.Module.createRequire") => Some("require".to_owned()),
             // Another form of the same function.
-            Some("util.promisify" | "util.callbackify" | "util.deprecate" | "Object.create" | "Object.assign") => {
-                self.argument(&call.arguments, 0)
-            }
+            Some(
+                "util.promisify" | "util.callbackify" | "util.deprecate" | "Object.create" | "Object.assign",
+            ) => self.argument(&call.arguments, 0),
             Some("Object.getPrototypeOf") => {
                 let function = call.arguments.first()?.as_expression()?;
                 let function = matches!(

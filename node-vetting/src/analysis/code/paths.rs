@@ -42,7 +42,9 @@ pub(super) fn host(address: &str) -> Option<String> {
     let plausible = !host.is_empty()
         && host.len() <= 253
         && !host.contains('{')
-        && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
+        && host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
     plausible.then(|| host.to_ascii_lowercase())
 }
 

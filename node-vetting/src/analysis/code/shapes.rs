@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use oxc_ast::ast::{
-    Argument, ArrayExpressionElement, BinaryExpression, BinaryOperator, CallExpression, Expression, TemplateLiteral,
-    UnaryOperator,
+    Argument, ArrayExpressionElement, BinaryExpression, BinaryOperator, CallExpression, Expression,
+    TemplateLiteral, UnaryOperator,
 };
 
 use super::names::Names;
@@ -88,18 +88,20 @@ fn known<'a>(names: &Names<'a, '_>, expression: &Expression<'a>) -> Option<Shape
             Some(Shape::piece(&value.to_string()))
         }
         Expression::TemplateLiteral(template) => Some(of_template(names, template)),
-        Expression::BinaryExpression(sum) if sum.operator == BinaryOperator::Addition => Some(of_sum(names, sum)),
+        Expression::BinaryExpression(sum) if sum.operator == BinaryOperator::Addition => {
+            Some(of_sum(names, sum))
+        }
         Expression::ParenthesizedExpression(inner) => known(names, &inner.expression),
         Expression::CallExpression(call) => of_call(names, call),
         Expression::NewExpression(new) if names.name(&new.callee).as_deref() == Some("URL") => {
             Some(shape(names, new.arguments.first()?.as_expression()?))
         }
-        Expression::LogicalExpression(either) => {
-            known(names, &either.right).or_else(|| known(names, &either.left)).map(|mut shape| {
+        Expression::LogicalExpression(either) => known(names, &either.right)
+            .or_else(|| known(names, &either.left))
+            .map(|mut shape| {
                 shape.whole = false;
                 shape
-            })
-        }
+            }),
         Expression::Identifier(one) => match one.name.as_str() {
             "__dirname" if names.symbol(one).is_none() => Some(Shape::hole("{own}")),
             "__filename" if names.symbol(one).is_none() => Some(Shape::hole("{own}/{?}")),
@@ -152,7 +154,11 @@ pub(super) fn of_sum<'a>(names: &Names<'a, '_>, sum: &BinaryExpression<'a>) -> S
 
 fn arguments<'a>(names: &Names<'a, '_>, list: &[Argument<'a>]) -> Vec<Shape> {
     list.iter()
-        .map(|argument| argument.as_expression().map_or_else(|| Shape::hole(HOLE), |one| shape(names, one)))
+        .map(|argument| {
+            argument
+                .as_expression()
+                .map_or_else(|| Shape::hole(HOLE), |one| shape(names, one))
+        })
         .collect()
 }
 
@@ -239,11 +245,20 @@ fn of_buffer<'a>(names: &Names<'a, '_>, object: &Expression<'a>, call: &CallExpr
     let Expression::CallExpression(made) = object else {
         return None;
     };
-    if !matches!(names.name(&made.callee)?.as_str(), "Buffer.from" | "buffer.Buffer.from") {
+    if !matches!(
+        names.name(&made.callee)?.as_str(),
+        "Buffer.from" | "buffer.Buffer.from"
+    ) {
         return None;
     }
-    let into = call.arguments.first().and_then(|one| names.constant(one.as_expression()?));
-    if !matches!(into.as_deref(), None | Some("utf8" | "utf-8" | "ascii" | "latin1" | "binary")) {
+    let into = call
+        .arguments
+        .first()
+        .and_then(|one| names.constant(one.as_expression()?));
+    if !matches!(
+        into.as_deref(),
+        None | Some("utf8" | "utf-8" | "ascii" | "latin1" | "binary")
+    ) {
         return None;
     }
     let text = match first(made)? {
@@ -253,7 +268,10 @@ fn of_buffer<'a>(names: &Names<'a, '_>, object: &Expression<'a>, call: &CallExpr
             String::from_utf8(bytes?).ok()?
         }
         other => {
-            let encoding = made.arguments.get(1).and_then(|one| names.constant(one.as_expression()?));
+            let encoding = made
+                .arguments
+                .get(1)
+                .and_then(|one| names.constant(one.as_expression()?));
             decode(encoding.as_deref().unwrap_or("utf8"), &names.constant(other)?)?
         }
     };

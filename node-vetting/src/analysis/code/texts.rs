@@ -30,7 +30,10 @@ impl<'a> Walk<'a, '_> {
             self.tally.escapes(at, raw);
         }
         // Parts of a sum are looked at together; directives and names of modules say nothing.
-        if matches!(self.parent(id), AstKind::Directive(_) | AstKind::ImportDeclaration(_)) {
+        if matches!(
+            self.parent(id),
+            AstKind::Directive(_) | AstKind::ImportDeclaration(_)
+        ) {
             return;
         }
         self.mention_module(text);
@@ -70,17 +73,31 @@ impl<'a> Walk<'a, '_> {
     /// Texts that functions put together: `path.join(os.homedir(), ".ssh", "id_rsa")`, `["a", "b"].join("")`.
     pub(super) fn decoder(&mut self, call: &CallExpression<'a>) {
         let name = self.names.name(&call.callee);
-        let method = call.callee.get_member_expr().and_then(|member| member.static_property_name());
+        let method = call
+            .callee
+            .get_member_expr()
+            .and_then(|member| member.static_property_name());
         match name.as_deref() {
             Some("path.join" | "path.resolve" | "path.posix.join") => {
                 let text = self.call_shape(call);
                 self.say(call.node_id.get(), call.span.start, &text);
             }
             Some("Buffer.from" | "buffer.Buffer.from" | "Buffer") => {
-                let encoding = call.arguments.get(1).and_then(|one| self.names.constant(one.as_expression()?));
+                let encoding = call
+                    .arguments
+                    .get(1)
+                    .and_then(|one| self.names.constant(one.as_expression()?));
                 self.decodes |= matches!(encoding.as_deref(), Some("base64" | "base64url" | "hex"));
             }
-            Some("atob" | "unescape" | "crypto.createDecipheriv" | "crypto.createDecipher" | "zlib.inflateSync" | "zlib.gunzipSync" | "zlib.brotliDecompressSync") => {
+            Some(
+                "atob"
+                | "unescape"
+                | "crypto.createDecipheriv"
+                | "crypto.createDecipher"
+                | "zlib.inflateSync"
+                | "zlib.gunzipSync"
+                | "zlib.brotliDecompressSync",
+            ) => {
                 self.decodes = true;
                 let text = self.call_shape(call);
                 self.say(call.node_id.get(), call.span.start, &text);
@@ -110,7 +127,9 @@ impl<'a> Walk<'a, '_> {
     /// Modules may be loaded by somebody who is told their names: frameworks do so with plugins.
     fn mention_module(&mut self, text: &str) {
         let plausible = (2..=100).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/' | b'@'));
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/' | b'@'));
         if plausible && self.found.named.len() < 20_000 {
             self.found.named.insert(text.to_owned());
         }
@@ -127,11 +146,14 @@ impl<'a> Walk<'a, '_> {
                 }
                 continue;
             }
-            self.about(at, About::Mentions {
-                list: phrase.list.to_owned(),
-                entry: phrase.entry.to_owned(),
-                said: shown(text),
-            });
+            self.about(
+                at,
+                About::Mentions {
+                    list: phrase.list.to_owned(),
+                    entry: phrase.entry.to_owned(),
+                    said: shown(text),
+                },
+            );
         }
         self.addresses(at, text);
     }
@@ -140,15 +162,24 @@ impl<'a> Walk<'a, '_> {
         let mut rest = text;
         let mut told = 0;
         while let Some(start) = memchr::memmem::find(rest.as_bytes(), b"://") {
-            let scheme = rest[..start].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |before| before + 1);
-            let scheme = if rest.is_char_boundary(scheme) { scheme } else { start };
+            let scheme = rest[..start]
+                .rfind(|c: char| !c.is_ascii_alphanumeric())
+                .map_or(0, |before| before + 1);
+            let scheme = if rest.is_char_boundary(scheme) {
+                scheme
+            } else {
+                start
+            };
             let end = rest[start..]
                 .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')' | ','))
                 .map_or(rest.len(), |end| start + end);
             let url = &rest[scheme..end];
             if let Some(host) = paths::host(url)
                 && told < 20
-                && matches!(&rest[scheme..start], "http" | "https" | "ws" | "wss" | "mqtt" | "mqtts" | "tcp" | "ftp" | "socks5")
+                && matches!(
+                    &rest[scheme..start],
+                    "http" | "https" | "ws" | "wss" | "mqtt" | "mqtts" | "tcp" | "ftp" | "socks5"
+                )
             {
                 told += 1;
                 self.host(at, &host, url);
@@ -167,7 +198,9 @@ impl<'a> Walk<'a, '_> {
         }
         let host = text.split(['/', '?']).next().unwrap_or(text);
         let without_port = match host.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                host
+            }
             _ => host,
         };
         if let Ok(address) = without_port.parse::<IpAddr>() {
@@ -177,12 +210,15 @@ impl<'a> Walk<'a, '_> {
             && without_port.contains('.')
             && paths::host(without_port).is_some()
         {
-            self.about(at, About::Host {
-                host: without_port.to_ascii_lowercase(),
-                url: shown(text),
-                listed: Some(list.to_owned()),
-                half: self.how.half,
-            });
+            self.about(
+                at,
+                About::Host {
+                    host: without_port.to_ascii_lowercase(),
+                    url: shown(text),
+                    listed: Some(list.to_owned()),
+                    half: self.how.half,
+                },
+            );
         }
     }
 
@@ -191,15 +227,22 @@ impl<'a> Walk<'a, '_> {
             return self.address(at, address);
         }
         // Names of schemas and namespaces are written as addresses and never asked for.
-        if matches!(host, "localhost" | "www.w3.org" | "json-schema.org" | "schemas.xmlsoap.org") || !host.contains('.') {
+        if matches!(
+            host,
+            "localhost" | "www.w3.org" | "json-schema.org" | "schemas.xmlsoap.org"
+        ) || !host.contains('.')
+        {
             return;
         }
-        self.about(at, About::Host {
-            host: host.to_owned(),
-            url: shown(url),
-            listed: lists::known_for(host).map(str::to_owned),
-            half: self.how.half,
-        });
+        self.about(
+            at,
+            About::Host {
+                host: host.to_owned(),
+                url: shown(url),
+                listed: lists::known_for(host).map(str::to_owned),
+                half: self.how.half,
+            },
+        );
     }
 
     fn address(&mut self, at: u32, address: IpAddr) {
@@ -216,10 +259,13 @@ impl<'a> Walk<'a, '_> {
             IpAddr::V6(six) if six.is_unique_local() => "private",
             IpAddr::V6(_) => "public",
         };
-        self.about(at, About::Address {
-            address: address.to_string(),
-            scope: scope.to_owned(),
-        });
+        self.about(
+            at,
+            About::Address {
+                address: address.to_string(),
+                scope: scope.to_owned(),
+            },
+        );
     }
 
     fn blob(&mut self, at: u32, text: &str) {
@@ -229,15 +275,17 @@ impl<'a> Walk<'a, '_> {
         let Some((alphabet, entropy)) = density(text) else {
             return;
         };
-        self.tally.blobs.push((at, About::Blob {
-            bytes: text.len(),
-            alphabet: alphabet.to_owned(),
-            entropy,
-            decoder: false,
-            content: content(alphabet, text).to_owned(),
-        }));
+        self.tally.blobs.push((
+            at,
+            About::Blob {
+                bytes: text.len(),
+                alphabet: alphabet.to_owned(),
+                entropy,
+                decoder: false,
+                content: content(alphabet, text).to_owned(),
+            },
+        ));
     }
-
 }
 
 /// The alphabet and density of a text that is no language; nothing when it may be one.
@@ -247,7 +295,12 @@ fn density(text: &str) -> Option<(&'static str, u32)> {
     for byte in bytes {
         counts[usize::from(*byte)] += 1;
     }
-    let of = |test: fn(&u8) -> bool| -> u32 { (0..=255_u8).filter(|byte| test(byte)).map(|byte| counts[usize::from(byte)]).sum() };
+    let of = |test: fn(&u8) -> bool| -> u32 {
+        (0..=255_u8)
+            .filter(|byte| test(byte))
+            .map(|byte| counts[usize::from(byte)])
+            .sum()
+    };
     let hex = of(u8::is_ascii_hexdigit);
     let base = of(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_'));
     let total = bytes.len() as u32;
@@ -288,7 +341,9 @@ fn content(alphabet: &str, text: &str) -> &'static str {
             .chunks_exact(2)
             .map_while(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
             .collect(),
-        "base64" => STANDARD.decode(head.replace('-', "+").replace('_', "/")).unwrap_or_default(),
+        "base64" => STANDARD
+            .decode(head.replace('-', "+").replace('_', "/"))
+            .unwrap_or_default(),
         _ => return "unknown",
     };
     let known: [(&[u8], &str); 14] = [
@@ -310,7 +365,10 @@ fn content(alphabet: &str, text: &str) -> &'static str {
     if let Some((_, name)) = known.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return name;
     }
-    let readable = !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e));
+    let readable = !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e));
     if readable { "text" } else { "unknown" }
 }
 

@@ -46,7 +46,8 @@ impl Tally {
     pub(super) fn name(&mut self, name: &str) {
         self.names += 1;
         let digits = name.strip_prefix("_0x").or_else(|| name.strip_prefix("a0_0x"));
-        let hex = digits.is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let hex = digits
+            .is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         self.hex_names += usize::from(hex);
     }
 
@@ -69,7 +70,10 @@ impl Tally {
         let Some(Expression::CallExpression(inner)) = shifted else {
             return;
         };
-        let method = inner.callee.get_member_expr().and_then(|member| member.static_property_name());
+        let method = inner
+            .callee
+            .get_member_expr()
+            .and_then(|member| member.static_property_name());
         if method == Some("shift") {
             self.rotations.push(call.span.start);
         }
@@ -106,7 +110,10 @@ impl Tally {
             return;
         };
         let parts: Vec<&str> = text.value.as_str().split('|').collect();
-        let numbers = parts.len() >= 4 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        let numbers = parts.len() >= 4
+            && parts
+                .iter()
+                .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
         if numbers {
             self.orders.push(call.span.start);
         }
@@ -119,7 +126,9 @@ impl Tally {
             _ => false,
         };
         let switches = match body {
-            Statement::BlockStatement(block) => matches!(block.body.first(), Some(Statement::SwitchStatement(_))),
+            Statement::BlockStatement(block) => {
+                matches!(block.body.first(), Some(Statement::SwitchStatement(_)))
+            }
             Statement::SwitchStatement(_) => true,
             _ => false,
         };
@@ -132,8 +141,12 @@ impl Tally {
 /// Escapes of characters that could stand there as they are.
 fn needless(raw: &str) -> usize {
     let plain = |digits: &str| u8::from_str_radix(digits, 16).is_ok_and(|byte| (0x20..0x7f).contains(&byte));
-    let hex = raw.match_indices("\\x").filter(|(at, _)| raw.get(at + 2..at + 4).is_some_and(plain));
-    let unicode = raw.match_indices("\\u00").filter(|(at, _)| raw.get(at + 4..at + 6).is_some_and(plain));
+    let hex = raw
+        .match_indices("\\x")
+        .filter(|(at, _)| raw.get(at + 2..at + 4).is_some_and(plain));
+    let unicode = raw
+        .match_indices("\\u00")
+        .filter(|(at, _)| raw.get(at + 4..at + 6).is_some_and(plain));
     hex.count() + unicode.count()
 }
 
@@ -145,7 +158,8 @@ fn holds_xor(expression: &Expression<'_>, depth: usize) -> bool {
     match expression {
         Expression::BinaryExpression(pair) => {
             let varies = |one: &Expression<'_>| !matches!(one, Expression::NumericLiteral(_));
-            pair.operator == BinaryOperator::BitwiseXOR && (varies(&pair.left) || varies(&pair.right))
+            pair.operator == BinaryOperator::BitwiseXOR
+                && (varies(&pair.left) || varies(&pair.right))
                 && (is_byte_of_text(&pair.left) || is_byte_of_text(&pair.right))
                 || holds_xor(&pair.left, depth - 1)
                 || holds_xor(&pair.right, depth - 1)
@@ -174,7 +188,10 @@ fn repeats(expression: &Expression<'_>) -> bool {
 fn is_byte_of_text(expression: &Expression<'_>) -> bool {
     match expression {
         Expression::CallExpression(call) => {
-            let method = call.callee.get_member_expr().and_then(|member| member.static_property_name());
+            let method = call
+                .callee
+                .get_member_expr()
+                .and_then(|member| member.static_property_name());
             matches!(method, Some("charCodeAt" | "codePointAt"))
         }
         Expression::ComputedMemberExpression(_) => true,
@@ -199,11 +216,18 @@ impl<'a> Walk<'a, '_> {
             let at = source.find("eval(function(p,a,c,k,e,").unwrap_or_default();
             self.obfuscated(at as u32, "packer", 1);
         }
-        let brackets = source.bytes().filter(|byte| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+')).count();
+        let brackets = source
+            .bytes()
+            .filter(|byte| matches!(byte, b'[' | b']' | b'(' | b')' | b'!' | b'+'))
+            .count();
         if source.len() > 400 && brackets * 10 > source.len() * 8 {
             self.obfuscated(0, "bracket-code", brackets * 100 / source.len());
         }
-        let lines = source.lines().filter(|line| !line.trim().is_empty()).count().max(1);
+        let lines = source
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .count()
+            .max(1);
         if source.len() > 2000 && source.len() / lines > LONG_LINE {
             self.about(0, About::Minified);
         }
@@ -239,20 +263,26 @@ impl<'a> Walk<'a, '_> {
                 _ => longest >= RUN,
             };
             if told {
-                self.about(first.unwrap_or_default() as u32, About::HiddenCharacters {
-                    what: what.to_owned(),
-                    count,
-                    longest,
-                });
+                self.about(
+                    first.unwrap_or_default() as u32,
+                    About::HiddenCharacters {
+                        what: what.to_owned(),
+                        count,
+                        longest,
+                    },
+                );
             }
         }
     }
 
     fn obfuscated(&mut self, at: u32, how: &str, measure: usize) {
-        self.about(at, About::Obfuscated {
-            how: how.to_owned(),
-            measure,
-        });
+        self.about(
+            at,
+            About::Obfuscated {
+                how: how.to_owned(),
+                measure,
+            },
+        );
     }
 
     pub(super) fn sum_up(&mut self) {
@@ -260,7 +290,10 @@ impl<'a> Walk<'a, '_> {
         if tally.hex_names >= HEX_NAMES && tally.hex_names * 5 >= tally.names {
             self.obfuscated(0, "hex-identifiers", tally.hex_names);
         }
-        if let (Some(at), Some((_, texts))) = (tally.rotations.first(), tally.tables.iter().max_by_key(|(_, texts)| *texts)) {
+        if let (Some(at), Some((_, texts))) = (
+            tally.rotations.first(),
+            tally.tables.iter().max_by_key(|(_, texts)| *texts),
+        ) {
             self.obfuscated(*at, "string-rotator", *texts);
         }
         if let Some((at, _)) = tally.char_codes.first() {

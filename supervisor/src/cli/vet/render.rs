@@ -35,10 +35,17 @@ pub(super) fn report(report: &Report, decision: &Decision, explain: bool, output
             Verdict::Refused => output.paint(Style::Red, "Why it is refused"),
             _ => output.paint(Style::Yellow, "What a person should look at"),
         });
-        let shown = if explain { counting.len() } else { counting.len().min(6) };
+        let shown = if explain {
+            counting.len()
+        } else {
+            counting.len().min(6)
+        };
         counting[..shown].iter().for_each(|judged| reason(judged, output));
         if shown < counting.len() {
-            output.line(&format!("  and {} more: --explain shows them", counting.len() - shown));
+            output.line(&format!(
+                "  and {} more: --explain shows them",
+                counting.len() - shown
+            ));
         }
     }
     if explain && !quiet.is_empty() {
@@ -77,7 +84,10 @@ fn about(facts: &Facts) -> String {
 fn deeds(uses: &[Use]) -> Vec<(&'static str, String)> {
     let mut by_title: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     const TITLES: [(&str, &[Kind]); 9] = [
-        ("network", &[Kind::NetConnect, Kind::NetUdp, Kind::NetUnix, Kind::NetMulticast]),
+        (
+            "network",
+            &[Kind::NetConnect, Kind::NetUdp, Kind::NetUnix, Kind::NetMulticast],
+        ),
         ("listens", &[Kind::NetListen]),
         ("reads", &[Kind::FsRead]),
         ("writes", &[Kind::FsWrite, Kind::FsDelete]),
@@ -134,11 +144,18 @@ fn reason(judged: &Judged, output: &Output) {
     output.line(&format!("    {}", harmless(&reason.says)));
     if let Some(run) = &reason.run {
         let when = reason.at.unwrap_or(0);
-        output.line(&output.paint(Style::Dim, &format!("    seen in run {run} after {}", lasted(when))));
+        output.line(&output.paint(
+            Style::Dim,
+            &format!("    seen in run {run} after {}", lasted(when)),
+        ));
     }
     match &judged.changed {
         Some(Changed::Waiver { who, why, until, .. }) => {
-            output.line(&format!("    waived by {} until {until}: {}", harmless(who), harmless(why)));
+            output.line(&format!(
+                "    waived by {} until {until}: {}",
+                harmless(who),
+                harmless(why)
+            ));
         }
         Some(Changed::Policy { level }) => output.line(&format!("    changed by the policy of {level}")),
         None => {
@@ -161,9 +178,9 @@ fn lasted(millis: u64) -> String {
 }
 
 fn looked_at(facts: &Facts) -> String {
-    let ran = facts
-        .coverage
-        .map_or_else(String::new, |percent| format!(", {percent} % of its functions ran"));
+    let ran = facts.coverage.map_or_else(String::new, |percent| {
+        format!(", {percent} % of its functions ran")
+    });
     let short = facts.closure.get(..16).unwrap_or(&facts.closure);
     format!("looked at in {} runs{ran}; closure {short}", facts.runs.len())
 }

@@ -1,0 +1,140 @@
+//! From a closure to a report: read, exercised, judged. What the policy makes of it comes after.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::analysis::{Findings, Half, analyse};
+use crate::closure::Closure;
+use crate::exercise::Observations;
+use crate::judge::{Evidence, judge};
+use crate::package::Package;
+use crate::report::{Facts, Member, Report, Run, Tools};
+use crate::resolve::{Listing, Resolved};
+use crate::trace::{End, What};
+
+/// What the static half says of a closure. Waits; call it where waiting is allowed.
+#[must_use]
+pub fn read(resolved: &Resolved) -> Findings {
+    analyse(&resolved.closure, &resolved.listings)
+}
+
+/// The report about a closure from what was read and seen. Pure.
+#[must_use]
+pub fn report(resolved: &Resolved, findings: &Findings, observations: &Observations, tools: Tools) -> Report {
+    let closure = &resolved.closure;
+    let judgement = judge(&Evidence {
+        closure,
+        findings,
+        observations,
+    });
+    let root = closure.root();
+    Report {
+        format: 1,
+        facts: Facts {
+            package: root.name.clone(),
+            version: root.version.clone(),
+            integrity: root.integrity.clone(),
+            closure: closure.digest(),
+            packages: members(closure),
+            gaps: closure.gaps.clone(),
+            unpacked: closure
+                .places()
+                .flat_map(|(_, package)| package.files())
+                .map(|(_, file)| file.len() as u64)
+                .sum(),
+            published: published(&resolved.listings, &root.spec()),
+            description: said(root, "description"),
+            licence: licence(root),
+            node_types: node_types(findings, observations),
+            uses: judgement.uses,
+            runs: observations
+                .runs
+                .iter()
+                .map(|trace| Run {
+                    name: trace.run.clone(),
+                    end: trace.end.clone(),
+                    fuel: trace.fuel,
+                    memory: trace.memory,
+                    events: trace.events.len(),
+                })
+                .collect(),
+            coverage: coverage(closure, findings, observations),
+            tools,
+        },
+        reasons: judgement.reasons,
+    }
+}
+
+fn members(closure: &Closure) -> Vec<Member> {
+    let places = closure.places().map(|(place, package)| Member {
+        place: place.to_owned(),
+        package: package.spec(),
+        integrity: package.integrity.clone(),
+        licence: licence(package),
+    });
+    places.collect()
+}
+
+fn said(package: &Package, key: &str) -> String {
+    let text = package.manifest[key].as_str().unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The licence as it is said: a text, or in old packages an object or a list of them.
+fn licence(package: &Package) -> String {
+    let manifest = &package.manifest;
+    let one = |value: &serde_json::Value| {
+        value
+            .as_str()
+            .or_else(|| value["type"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    match one(&manifest["license"]) {
+        said if said.is_empty() => one(&manifest["licenses"][0]),
+        said => said,
+    }
+}
+
+fn published(listings: &BTreeMap<String, Listing>, spec: &str) -> Option<i64> {
+    let said = listings.get(spec)?.published.as_deref()?;
+    Some(said.parse::<jiff::Timestamp>().ok()?.as_second())
+}
+
+/// Types that were registered, and those that the code names.
+fn node_types(findings: &Findings, observations: &Observations) -> Vec<String> {
+    let seen = observations
+        .runs
+        .iter()
+        .flat_map(|trace| &trace.events)
+        .filter_map(|event| match &event.what {
+            What::RedRegister { node_type, .. } => Some(node_type.clone()),
+            _ => None,
+        });
+    let named = findings.nodes.iter().flat_map(|node| node.types.iter().cloned());
+    let types: BTreeSet<String> = seen.chain(named).collect();
+    types.into_iter().collect()
+}
+
+/// The share of files with code of the package itself that ran in some run.
+fn coverage(closure: &Closure, findings: &Findings, observations: &Observations) -> Option<u8> {
+    let ended = observations.runs.iter().any(|trace| trace.end == End::Done);
+    let own = format!("{}/", closure.root_place());
+    let of_root = |file: &str| file.starts_with(&own) && !file[own.len()..].starts_with("node_modules/");
+    let functions: BTreeSet<(&str, u32)> = findings
+        .sites
+        .iter()
+        .filter(|said| said.half == Half::Runtime && of_root(&said.site.file))
+        .map(|said| (said.site.file.as_str(), said.function))
+        .collect();
+    if !ended || functions.is_empty() {
+        return None;
+    }
+    let ran: BTreeSet<(&str, u32)> = observations
+        .runs
+        .iter()
+        .flat_map(|trace| &trace.covered)
+        .flat_map(|(file, starts)| starts.iter().map(move |start| (file.as_str(), *start)))
+        .collect();
+    let hit = functions.iter().filter(|function| ran.contains(function)).count();
+    u8::try_from(hit * 100 / functions.len()).ok()
+}
