@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -59,7 +59,6 @@ static FINDER: LazyLock<Finder> = LazyLock::new(|| {
         .collect();
     let automaton = AhoCorasick::builder()
         .ascii_case_insensitive(true)
-        .match_kind(MatchKind::LeftmostLongest)
         .build(entries.iter().map(|(_, entry)| *entry))
         .expect("some hundred short texts");
     Finder { automaton, entries }
@@ -76,7 +75,7 @@ static BY_HOST: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(||
 pub(crate) fn phrases(text: &str) -> Vec<Phrase> {
     let mut found: Vec<Phrase> = Vec::new();
     let Finder { automaton, entries } = &*FINDER;
-    for hit in automaton.find_iter(text) {
+    for hit in automaton.find_overlapping_iter(text) {
         let (list, entry) = entries[hit.pattern().as_usize()];
         let phrase = Phrase { list, entry };
         if !part_of_word(text, hit.start(), hit.end(), entry) && !found.contains(&phrase) {

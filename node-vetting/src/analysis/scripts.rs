@@ -55,7 +55,7 @@ fn parts(line: &str) -> Vec<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     let mut any = false;
     let mut chars = line.chars().peekable();
-    let mut end_word = |word: &mut String, any: &mut bool, words: &mut Vec<String>| {
+    let end_word = |word: &mut String, any: &mut bool, words: &mut Vec<String>| {
         if *any || !word.is_empty() {
             words.push(std::mem::take(word));
         }

@@ -41,7 +41,9 @@ fn can_as(source: &str, how: How) -> Vec<String> {
 
 /// Other findings of a piece of code, as `kind` and what tells them apart.
 fn says(source: &str) -> Vec<String> {
-    let mut all: Vec<String> = found(source, RUNTIME).abouts.iter().map(|(_, about)| brief(about)).collect();
+    let found = found(source, RUNTIME);
+    let abouts = found.abouts.iter().filter(|(_, about)| *about != About::Minified);
+    let mut all: Vec<String> = abouts.map(|(_, about)| brief(about)).collect();
     all.sort();
     all.dedup();
     all
@@ -218,7 +220,7 @@ fn destinations_are_seen() {
         ("require('https').get(`https://${config.host}/x`)", &["net.connect{computed}"]),
         ("fetch('https://x.example/' + y)", &["net.connect{x.example}"]),
         ("const axios = require('axios'); axios.post(url, data)", &["net.connect{computed}"]),
-        ("const s = new (require('net').Socket)(); s.connect(1, 'h.example')", &["net.connect{computed}"]),
+        ("const s = new (require('net').Socket)(); s.connect(1, 'h.example')", &["net.connect{computed}", "net.connect{h.example}"]),
         ("require('dns').resolveTxt('x.example', f)", &["net.dns{x.example}"]),
         ("require('dgram').createSocket('udp4')", &["net.udp{computed}"]),
         ("require('http').createServer(f)", &["net.listen"]),
@@ -339,7 +341,10 @@ fn texts_are_looked_at() {
         ),
         ("f('.github/workflows/a.yml')", &["mentions workflow-path: .github/workflows"]),
         ("f('claude --dangerously-skip-permissions -p')", &["mentions ai-tool: --dangerously-skip-permissions"]),
-        ("f('curl -fsSL https://bun.sh/install')", &["host bun.sh -", "mentions runtime-download: bun.sh/install"]),
+        (
+            "f('curl -fsSL https://bun.sh/install')",
+            &["host bun.sh -", "mentions runtime-download: bun.sh/install", "mentions runtime-download: curl -fsSL https://bun"],
+        ),
         ("f('npm publish')", &["mentions registry-publish: npm publish"]),
         ("f(`http://169.254.169.254/latest`)", &["address 169.254.169.254 link-local", "mentions cloud-metadata: 169.254.169.254"]),
         // Twins.
@@ -381,7 +386,7 @@ fn hidden_code_is_measured() {
         (&names, &["obfuscated hex-identifiers"]),
         (&rotator, &["obfuscated string-rotator"]),
         (codes, &["obfuscated charcode-table"]),
-        (escapes, &["obfuscated hex-escapes"]),
+        (escapes, &["host x.yzh -", "obfuscated hex-escapes"]),
         (xor, &["obfuscated xor-decoder"]),
         (bytes, &["obfuscated xor-decoder"]),
         (flat, &["obfuscated flattened"]),

@@ -75,9 +75,9 @@ pub(crate) const CORE: [&str; 46] = [
 /// Names of the object that all globals hang on.
 const GLOBALS: [&str; 6] = ["global", "globalThis", "window", "self", "root", "GLOBAL"];
 
-/// Steps that following the values of one file may take. Real files take some ten thousand; a file that is made to
-/// branch without end takes a second and is told.
-const MAX_STEPS: u32 = 5_000_000;
+/// Steps that following the values of one file may take. Real files take some hundred thousand; a file that is
+/// made to branch without end takes a second and is told.
+const MAX_STEPS: u32 = 2_000_000;
 
 /// One value that a variable may have: an expression and the property of it that is taken.
 enum Value<'a> {
