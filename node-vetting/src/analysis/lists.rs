@@ -120,7 +120,11 @@ mod tests {
 
     #[test]
     fn phrases_are_found_as_words() {
-        let lists = |text: &str| phrases(text).into_iter().map(|phrase| phrase.list).collect::<Vec<_>>();
+        let lists = |text: &str| {
+            let mut lists: Vec<&str> = phrases(text).into_iter().map(|phrase| phrase.list).collect();
+            lists.dedup();
+            lists
+        };
         for (text, expected) in [
             ("/home/x/.npmrc", &["secret-path"][..]),
             ("C:\\Users\\x\\.NPMRC", &["secret-path"]),

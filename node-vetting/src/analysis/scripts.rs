@@ -116,11 +116,16 @@ fn step(words: &[String]) -> Step {
     let other = || Step::Other { words: words.to_vec() };
     let plain = |word: &String| !word.contains(['$', '`', '<', '|', '(']);
     let Some(first) = rest.first() else { return Step::Nothing };
+    let tool = first.rsplit('/').next().unwrap_or(first);
+    let arguments = &rest[1..];
+    if let ("node" | "nodejs", [flag, text]) = (tool, arguments)
+        && matches!(flag.as_str(), "-e" | "--eval" | "-p" | "--print" | "-pe")
+    {
+        return Step::NodeText { text: text.clone() };
+    }
     if !rest.iter().all(plain) {
         return other();
     }
-    let tool = first.rsplit('/').next().unwrap_or(first);
-    let arguments = &rest[1..];
     match tool {
         "node" | "nodejs" => of_node(arguments).unwrap_or_else(other),
         "npm" | "yarn" | "pnpm" => of_npm(arguments).unwrap_or_else(other),
@@ -134,11 +139,8 @@ fn of_node(arguments: &[String]) -> Option<Step> {
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
-            "-e" | "--eval" | "-p" | "--print" | "-pe" => {
-                return Some(Step::NodeText { text: rest.next()?.clone() });
-            }
-            // Loads something before the file.
-            "-r" | "--require" | "--import" | "--loader" => return None,
+            // Text with more around it, or something that is loaded before the file.
+            "-e" | "--eval" | "-p" | "--print" | "-pe" | "-r" | "--require" | "--import" | "--loader" => return None,
             flag if flag.starts_with('-') => {}
             file => {
                 return Some(Step::Node {
