@@ -11,6 +11,7 @@ pub(super) fn reasons(closure: &Closure) -> Vec<Reason> {
             Why::File => ("closure.file", "which is a file of the installing host"),
             Why::Missing => ("closure.missing", "of which the registry has no such version"),
             Why::Unknown => ("closure.missing", "which the registry does not have"),
+            Why::Unusable => ("closure.missing", "whose archive is damaged or refused"),
             Why::TooMuch => (
                 "closure.too-much",
                 "which was left out because the closure is too large",

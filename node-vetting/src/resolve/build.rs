@@ -361,7 +361,7 @@ impl<'s> Builder<'s> {
             wishes: wishes.0.into_values().collect(),
             opaque: !bundled.is_empty() || manifest.has_shrinkwrap,
             bundled,
-            origin: Origin::Registry(Box::new(manifest.dist.clone()), manifest.dist.integrity()),
+            origin: Origin::Registry(manifest.dist.integrity()),
             for_platform: self.platform.suits(manifest),
         });
         self.candidates.insert(key, what.clone());
@@ -462,7 +462,7 @@ impl<'s> Builder<'s> {
             let source = self.source.clone();
             self.handle.spawn(async move { source.packument(&name).await });
         }
-        if let Origin::Registry(_, Some(integrity)) = &self.tree.node(id).what.origin {
+        if let Origin::Registry(Some(integrity)) = &self.tree.node(id).what.origin {
             let (what, integrity) = (self.tree.node(id).what.clone(), integrity.clone());
             let source = self.source.clone();
             // Whoever needs the package finds it, or meets the same failure.
@@ -480,7 +480,7 @@ impl<'s> Builder<'s> {
         let package = match &self.tree.node(id).what.origin {
             Origin::Nowhere => return Ok(false),
             Origin::Here(package) => package.clone(),
-            Origin::Registry(_, integrity) => {
+            Origin::Registry(integrity) => {
                 let what = self.tree.node(id).what.clone();
                 let fetched = self.source.package(&what.name, &what.version, integrity.as_ref());
                 self.handle.block_on(fetched)?
@@ -522,7 +522,7 @@ impl<'s> Builder<'s> {
             wishes: Vec::new(),
             bundled: BTreeSet::new(),
             opaque: false,
-            origin: Origin::Registry(Box::new(manifest.dist.clone()), integrity),
+            origin: Origin::Registry(integrity),
             for_platform: self.platform.suits(manifest),
         };
         self.put_fixed(below, place, Arc::new(what));
@@ -659,7 +659,7 @@ fn bundled(package: &Package) -> BTreeSet<String> {
 /// Hashes that a registry gives for what was placed.
 pub(super) fn integrity(what: &Candidate) -> Option<&Integrity> {
     match &what.origin {
-        Origin::Registry(_, integrity) => integrity.as_ref(),
+        Origin::Registry(integrity) => integrity.as_ref(),
         _ => None,
     }
 }

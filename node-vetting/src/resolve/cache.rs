@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::{fs, mem};
+use std::fs;
 
 use npm::{Hasher, Integrity};
 use sha2::{Digest, Sha256};
@@ -95,7 +95,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
-    mem::drop(file.persist(path)?);
+    file.persist(path)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use npm::{Dist, Integrity, PackageName, Version};
+use npm::{Integrity, PackageName, Version};
 
 use super::order;
 use super::spec::Spec;
@@ -61,7 +61,7 @@ pub(super) enum Origin {
     /// Nothing: the user directory itself.
     Nowhere,
     /// A registry.
-    Registry(Box<Dist>, Option<Integrity>),
+    Registry(Option<Integrity>),
     /// They are here: what was asked about, or what came inside another archive.
     Here(Arc<Package>),
 }
@@ -70,7 +70,7 @@ impl Candidate {
     /// Whether both have the same bytes, as far as can be told.
     fn same(&self, other: &Self) -> bool {
         match (&self.origin, &other.origin) {
-            (Origin::Registry(_, Some(mine)), Origin::Registry(_, Some(theirs))) => mine == theirs,
+            (Origin::Registry(Some(mine)), Origin::Registry(Some(theirs))) => mine == theirs,
             (Origin::Here(mine), Origin::Here(theirs)) => Arc::ptr_eq(mine, theirs),
             _ => self.name == other.name && self.version == other.version,
         }

@@ -21,6 +21,11 @@ impl<'a> Walk<'a, '_> {
         if let Some(name) = name.as_deref() {
             self.called(id, at, name, &call.arguments);
         }
+        if name.as_deref() == Some("require")
+            && let Some(module) = self.names.name_of_call(call)
+        {
+            self.handed_on(id, at, &module);
+        }
         self.method(id, call, name.as_deref());
     }
 
@@ -321,7 +326,12 @@ impl<'a> Walk<'a, '_> {
         match scope {
             Scope::None => String::new(),
             Scope::Is(what) => what.to_owned(),
-            Scope::Host(at) => argument(at).map_or_else(|| "computed".to_owned(), |one| self.host(one)),
+            Scope::Host(at) => {
+                // `connect(port, host)`.
+                let port = argument(at).is_some_and(|one| number(&self.names, one).is_some());
+                let host = argument(if port { at + 1 } else { at });
+                host.map_or_else(|| "computed".to_owned(), |one| self.named_host(one))
+            }
             Scope::Path(at) => {
                 let path = argument(at).map(|one| shape(&self.names, one).text);
                 path.map_or("computed", |path| paths::class(&path)).to_owned()
@@ -347,7 +357,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// The host that an address, or an object with options, names.
-    fn host(&self, argument: &Expression<'a>) -> String {
+    fn named_host(&self, argument: &Expression<'a>) -> String {
         let computed = || "computed".to_owned();
         let object = match argument {
             Expression::ObjectExpression(object) => Some(object),

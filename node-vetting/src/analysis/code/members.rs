@@ -78,6 +78,8 @@ impl<'a> Walk<'a, '_> {
         }
         if let Some(key) = name.strip_prefix("RED.settings.")
             && !key.contains('.')
+            && !matches!(key, "get" | "set" | "has")
+            && !self.is_editor()
             && !self.is_written(id, start)
         {
             return self.site(id, start, Capability::new(Kind::RedSettings, key), "RED.settings");
@@ -155,7 +157,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// A function or module with power that is handed to somebody instead of being called.
-    fn handed_on(&mut self, id: NodeId, start: u32, name: &str) {
+    pub(super) fn handed_on(&mut self, id: NodeId, start: u32, name: &str) {
         if self.is_called(id, start) {
             return;
         }

@@ -13,6 +13,7 @@ use oxc_ast::ast::{
     ImportDeclarationSpecifier, MemberExpression, ModuleExportName, PropertyKey,
 };
 use oxc_semantic::Semantic;
+use oxc_syntax::node::NodeId;
 use oxc_syntax::symbol::SymbolId;
 
 use super::shapes;
@@ -75,9 +76,9 @@ pub(crate) const CORE: [&str; 46] = [
 /// Names of the object that all globals hang on.
 const GLOBALS: [&str; 6] = ["global", "globalThis", "window", "self", "root", "GLOBAL"];
 
-/// Steps that following the values of one file may take. Real files take some ten thousand; a file that is made to
-/// branch without end takes a second and is told.
-const MAX_STEPS: u32 = 5_000_000;
+/// Steps that following the values of one file may take. Real files take some hundred thousand; a file that is
+/// made to branch without end takes a second and is told.
+const MAX_STEPS: u32 = 1_000_000;
 
 /// One value that a variable may have: an expression and the property of it that is taken.
 enum Value<'a> {
@@ -90,6 +91,8 @@ pub(crate) struct Names<'a, 's> {
     semantic: &'s Semantic<'a>,
     values: HashMap<SymbolId, Vec<Value<'a>>>,
     known: RefCell<HashMap<SymbolId, Option<String>>>,
+    /// Meanings of parts that were asked for before: long chains of calls and properties ask for each other.
+    parts: RefCell<HashMap<NodeId, Option<String>>>,
     hops: Cell<usize>,
     steps: Cell<u32>,
 }
@@ -116,6 +119,7 @@ impl<'a, 's> Names<'a, 's> {
             semantic,
             values: HashMap::new(),
             known: RefCell::default(),
+            parts: RefCell::default(),
             hops: Cell::new(0),
             steps: Cell::new(0),
         };
@@ -280,8 +284,13 @@ impl<'a, 's> Names<'a, 's> {
 
     /// Takes one step; nothing when too many were taken.
     pub(crate) fn step(&self) -> Option<()> {
+        self.spend(1)
+    }
+
+    /// Takes so many steps; nothing when too many were taken.
+    pub(crate) fn spend(&self, steps: usize) -> Option<()> {
         let taken = self.steps.get();
-        (taken < MAX_STEPS).then(|| self.steps.set(taken + 1))
+        (taken < MAX_STEPS).then(|| self.steps.set(taken.saturating_add(steps as u32)))
     }
 
     /// Whether following values was given up.
@@ -292,6 +301,24 @@ impl<'a, 's> Names<'a, 's> {
     /// What an expression means, where that can be told.
     pub(crate) fn name(&self, expression: &Expression<'a>) -> Option<String> {
         self.step()?;
+        let node = match expression {
+            Expression::StaticMemberExpression(one) => one.node_id.get(),
+            Expression::ComputedMemberExpression(one) => one.node_id.get(),
+            Expression::CallExpression(one) => one.node_id.get(),
+            _ => return self.meaning(expression),
+        };
+        if let Some(known) = self.parts.borrow().get(&node) {
+            return known.clone();
+        }
+        let found = self.meaning(expression);
+        // What was given up because of too many hops may be found from elsewhere.
+        if self.hops.get() == 0 {
+            self.parts.borrow_mut().insert(node, found.clone());
+        }
+        found
+    }
+
+    fn meaning(&self, expression: &Expression<'a>) -> Option<String> {
         match expression {
             Expression::Identifier(one) => self.identifier(one),
             Expression::StaticMemberExpression(_)
@@ -351,7 +378,6 @@ impl<'a, 's> Names<'a, 's> {
                 }
             })
         });
-        // What was given up because of too many hops may be found from elsewhere.
         if self.hops.get() == 0 {
             self.known.borrow_mut().insert(symbol, found.clone());
         }

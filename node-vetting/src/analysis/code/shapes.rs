@@ -76,7 +76,12 @@ impl Shape {
 
 /// What is known of the text of an expression.
 pub(crate) fn shape<'a>(names: &Names<'a, '_>, expression: &Expression<'a>) -> Shape {
-    known(names, expression).unwrap_or_else(|| Shape::hole(HOLE))
+    let known = known(names, expression).unwrap_or_else(|| Shape::hole(HOLE));
+    // Copying long texts is work as well.
+    match names.spend(known.text.len() / 32) {
+        Some(()) => known,
+        None => Shape::hole(HOLE),
+    }
 }
 
 fn known<'a>(names: &Names<'a, '_>, expression: &Expression<'a>) -> Option<Shape> {

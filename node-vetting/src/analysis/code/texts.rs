@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oxc_ast::AstKind;
-use oxc_ast::ast::{BinaryExpression, BinaryOperator, CallExpression, Expression, TemplateLiteral};
-use oxc_span::GetSpan;
+use oxc_ast::ast::{BinaryExpression, BinaryOperator, CallExpression, TemplateLiteral};
 use oxc_syntax::node::NodeId;
 
 use super::super::finding::About;
 use super::super::lists;
-use super::shapes::{Shape, shape};
+use super::shapes::Shape;
 use super::{Walk, paths};
 use crate::capability::Kind;
 
