@@ -188,7 +188,11 @@ mod tests {
     #[test]
     fn every_file_is_embedded() {
         let mut there = BTreeSet::new();
-        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/guest"), "", &mut there);
+        files(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/guest"),
+            "",
+            &mut there,
+        );
         let embedded: BTreeSet<String> = MODULES.iter().map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(embedded, there);
         assert_eq!(MODULES[0].0, "main.js");
@@ -197,8 +201,14 @@ mod tests {
     #[test]
     fn every_file_says_what_it_is_for() {
         for (name, source) in MODULES {
-            assert!(source.starts_with("// "), "{name} needs a comment that says what it is for");
-            assert!(source.lines().count() <= 600, "{name} is too long: split it by purpose");
+            assert!(
+                source.starts_with("// "),
+                "{name} needs a comment that says what it is for"
+            );
+            assert!(
+                source.lines().count() <= 600,
+                "{name} is too long: split it by purpose"
+            );
         }
     }
 }
