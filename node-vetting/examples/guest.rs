@@ -3,6 +3,7 @@
 //! `cargo run -p node-vetting --example guest -- SCRIPTS PROJECT PACKAGE PLAN`: bakes the `.js` files below the folder
 //! SCRIPTS, starting with `main.js`, with the packages that its `packages.json` lists (`[{name, version, integrity}]`),
 //! lays out PROJECT's `node_modules`, calls `drive` with the text of the file PLAN, and prints what came of it as JSON.
+//! Without PLAN the package is exercised as vetting does, and what all runs show is printed.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use node_vetting::closure::Closure;
 use node_vetting::engine::{Budget, Engine, Folder, Pinned, Recipe, Script};
+use node_vetting::exercise::{Profile, exercise};
 use node_vetting::package::Package;
 use node_vetting::world::{Conditions, World};
 use npm::{Algorithm, Client, Config, Hasher, Places};
@@ -23,8 +25,8 @@ type Anything = Box<dyn Error>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Anything> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [scripts, project, package, plan] = arguments.as_slice() else {
-        return Err("usage: guest SCRIPTS PROJECT PACKAGE PLAN".into());
+    let [scripts, project, package, plan @ ..] = arguments.as_slice() else {
+        return Err("usage: guest SCRIPTS PROJECT PACKAGE [PLAN]".into());
     };
     let recipe = recipe(Path::new(scripts))?;
     let folder = Folder::open(&std::env::temp_dir().join("redhold-guest"))?;
@@ -34,6 +36,23 @@ async fn main() -> Result<(), Anything> {
     let prepared = start.elapsed();
     let closure = closure(Path::new(project), package)?;
     let start = Instant::now();
+    let [plan] = plan else {
+        let seen = exercise(&engine, &closure, &Profile::default())?;
+        for run in &seen.runs {
+            eprintln!(
+                "{:16} {:?} {:.2} G fuel, {} MiB, {} events, {} files",
+                run.run,
+                run.end,
+                run.fuel as f64 / 1e9,
+                run.memory >> 20,
+                run.events.len(),
+                run.loaded.len()
+            );
+        }
+        eprintln!("{:?}, {} ms", seen.driven, start.elapsed().as_millis());
+        serde_json::to_writer_pretty(std::io::stdout().lock(), &seen.seen)?;
+        return Ok(());
+    };
     let budget = Budget {
         fuel: 60_000_000_000,
         deadline: Duration::from_secs(60),

@@ -11,17 +11,17 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::closure::Closure;
-use crate::engine::{Budget, Engine, EngineError, Ran};
+use crate::engine::{Budget, Engine, EngineError};
 use crate::trace::{End, Trace, What};
 use crate::world::{Chance, Conditions, Machine, Set, World};
 use observe::Question;
 use plan::{Half, Plan};
 
 pub use entries::{Entries, Entry, Install, NodeFile};
-pub use observe::{Evidence, Fact, Observation, Observations};
+pub use observe::{Driven, Evidence, Fact, Observation, Observations};
 
 const DAY: i64 = 86_400_000;
 /// Keys of the environment that one persona sets.
@@ -71,117 +71,115 @@ struct Run {
 /// # Errors
 /// When the engine itself fails, which is never the package's doing.
 pub fn exercise(engine: &Engine, closure: &Closure, profile: &Profile) -> Result<Observations, EngineError> {
-    let entries = Entries::of(closure);
+    let case = Case {
+        engine,
+        closure,
+        entries: Entries::of(closure),
+        profile,
+    };
     let usual = Conditions {
         events: profile.events,
         output: profile.output,
         ..Conditions::default()
     };
-    let mut left = profile.fuel;
-    let mut exercised = |run: Run, fuel: u64| -> Result<Option<(Trace, Question)>, EngineError> {
-        let fuel = fuel.min(left);
-        if fuel == 0 {
-            return Ok(None);
-        }
-        let trace = one(engine, closure, &entries, run.conditions, profile, fuel)?;
-        left -= trace.fuel.min(left);
-        Ok(Some((trace, run.question)))
-    };
-    let base = Run {
-        conditions: usual.clone(),
-        question: Question::Nothing,
-    };
-    let mut runs = Vec::new();
+    let (base, driven) = one(&case, &usual, profile.fuel / BASE_SHARE)?;
+    let mut left = profile.fuel.saturating_sub(base.fuel);
+    let mut runs = vec![(base, Question::Nothing)];
     let mut not_run = Vec::new();
-    runs.extend(exercised(base, profile.fuel / BASE_SHARE)?);
-    let Some((base, _)) = runs.first() else {
-        return Ok(Observations::of(runs, vec![usual.run]));
-    };
-    if base.end != End::Done {
-        // What does not come to an end under the usual conditions is told as that.
-        return Ok(Observations::of(runs, not_run));
-    }
-    let most = base.fuel.saturating_mul(2).saturating_add(MARGIN);
-    for run in others(&usual, base) {
-        let name = run.conditions.run.clone();
-        match exercised(run, most)? {
-            Some(done) => runs.push(done),
-            None => not_run.push(name),
+    // What does not come to an end under the usual conditions is told as that, and compared with nothing.
+    if runs[0].0.end == End::Done {
+        let most = runs[0].0.fuel.saturating_mul(2).saturating_add(MARGIN);
+        for run in others(&usual, &runs[0].0) {
+            let fuel = most.min(left);
+            if fuel == 0 {
+                not_run.push(run.conditions.run);
+                continue;
+            }
+            let (trace, _) = one(&case, &run.conditions, fuel)?;
+            left = left.saturating_sub(trace.fuel);
+            runs.push((trace, run.question));
         }
     }
-    Ok(Observations::of(runs, not_run))
+    Ok(Observations::of(runs, driven, not_run))
 }
 
-/// One run: the editor half in a guest of its own, then the other half, under the same conditions.
-fn one(
-    engine: &Engine,
-    closure: &Closure,
-    entries: &Entries,
-    conditions: Conditions,
-    profile: &Profile,
+/// What is exercised, and with what.
+struct Case<'a> {
+    engine: &'a Engine,
+    closure: &'a Closure,
+    entries: Entries,
+    profile: &'a Profile,
+}
+
+/// One run: the editor half, which tells what the nodes are like, and then the runtime half with nodes made accordingly.
+fn one(case: &Case<'_>, conditions: &Conditions, fuel: u64) -> Result<(Trace, Driven), EngineError> {
+    let edits = case
+        .entries
+        .nodes
+        .iter()
+        .chain(&case.entries.plugins)
+        .any(|node| node.html.is_some());
+    let mut before = None;
+    let mut types = Value::Object(serde_json::Map::new());
+    if edits {
+        let (trace, answer) = half(case, Half::Editor, &types, conditions, fuel / EDITOR_SHARE)?;
+        if trace.end != End::Done {
+            // The other half would run on nothing, and the verdict is made already.
+            return Ok((trace, Driven::default()));
+        }
+        types = answer["types"].clone();
+        before = Some(trace);
+    }
+    let left = fuel - before.as_ref().map_or(0, |trace| trace.fuel.min(fuel));
+    let (trace, answer) = half(case, Half::Runtime, &types, conditions, left)?;
+    let driven = serde_json::from_value(answer).unwrap_or_default();
+    Ok((
+        before.map_or_else(|| trace.clone(), |editor| joined(editor, &trace)),
+        driven,
+    ))
+}
+
+/// One guest.
+fn half(
+    case: &Case<'_>,
+    half: Half,
+    types: &Value,
+    conditions: &Conditions,
     fuel: u64,
-) -> Result<Trace, EngineError> {
-    let half = |half, types, fuel| {
-        let mut world = World::new(closure, conditions.clone());
-        let plan = Plan::new(closure, entries, half, types, &mut world);
-        let plan = serde_json::to_string(&plan).unwrap_or_default();
-        let budget = Budget {
-            fuel,
-            deadline: profile.deadline,
-            memory: profile.memory,
-        };
-        engine.run(world, &budget, &plan)
+) -> Result<(Trace, Value), EngineError> {
+    let mut world = World::new(case.closure, conditions.clone());
+    let plan = Plan::new(case.closure, &case.entries, half, types.clone(), &mut world);
+    let plan = serde_json::to_string(&plan).unwrap_or_default();
+    let budget = Budget {
+        fuel,
+        deadline: case.profile.deadline,
+        memory: case.profile.memory,
     };
-    let pages = entries.nodes.iter().chain(&entries.plugins);
-    if pages.clone().all(|file| file.html.is_none()) {
-        return half(Half::Runtime, json!({}), fuel).map(told);
-    }
-    let editor = half(Half::Editor, json!({}), fuel / EDITOR_SHARE)?;
-    let types = editor.answer.as_deref().map_or(Value::Null, types_of);
-    let editor = told(editor);
-    if editor.end != End::Done {
-        // The other half would run on nothing, and the verdict is made already.
-        return Ok(editor);
-    }
-    let runtime = told(half(Half::Runtime, types, fuel - editor.fuel.min(fuel))?);
-    Ok(joined(editor, runtime))
-}
-
-/// What the editor half tells of the types.
-fn types_of(answer: &str) -> Value {
-    serde_json::from_str(answer)
-        .ok()
-        .and_then(|mut answer: Value| answer.get_mut("types").map(Value::take))
-        .unwrap_or_else(|| json!({}))
-}
-
-/// The trace of a guest. The driver catches what packages throw; that it failed itself must not pass for a quiet run.
-fn told(ran: Ran) -> Trace {
+    let ran = case.engine.run(world, &budget, &plan)?;
     let mut trace = ran.trace;
-    let failed = ran.threw.or_else(|| {
-        let answer: Value = serde_json::from_str(ran.answer.as_deref()?).ok()?;
-        answer["error"].as_str().map(str::to_owned)
-    });
+    let answer: Value = ran
+        .answer
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or(Value::Null);
+    // The driver catches what packages throw; that it failed itself must not pass for a quiet run.
+    let failed = ran.threw.or_else(|| answer["error"].as_str().map(str::to_owned));
     if let (End::Done, Some(said)) = (&trace.end, failed) {
         trace.end = End::Trapped(format!("the driver failed: {said}"));
     }
-    trace
+    Ok((trace, answer))
 }
 
-/// Two halves as one run, in order.
-fn joined(first: Trace, mut second: Trace) -> Trace {
-    let mut events = first.events;
-    events.append(&mut second.events);
-    let mut loaded = first.loaded;
-    second.loaded.retain(|file| !loaded.contains(file));
-    loaded.append(&mut second.loaded);
-    Trace {
-        events,
-        loaded,
-        fuel: first.fuel + second.fuel,
-        memory: first.memory.max(second.memory),
-        ..second
-    }
+/// Two traces as one.
+fn joined(mut editor: Trace, runtime: &Trace) -> Trace {
+    editor.events.extend_from_slice(&runtime.events);
+    editor.end = runtime.end.clone();
+    editor.fuel += runtime.fuel;
+    editor.memory = editor.memory.max(runtime.memory);
+    let new = runtime.loaded.iter().filter(|file| !editor.loaded.contains(file));
+    let new: Vec<String> = new.cloned().collect();
+    editor.loaded.extend(new);
+    editor.covered.extend_from_slice(&runtime.covered);
+    editor
 }
 
 /// All runs besides the base, which says what some of them ask for.

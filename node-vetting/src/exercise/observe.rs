@@ -21,6 +21,24 @@ pub struct Observations {
     pub runs: Vec<Trace>,
     /// What they show.
     pub seen: Vec<Observation>,
+    /// How far the base run got.
+    pub driven: Driven,
+}
+
+/// How far the base run got with the package, as the driver tells it. For a reader: the driver is in the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Driven {
+    /// Types of nodes that registered.
+    pub types: Vec<String>,
+    /// Those of which a node was constructed.
+    pub constructed: Vec<String>,
+    /// Nodes that were sent messages.
+    pub fed: u64,
+    /// Messages that came out of them.
+    pub sent: u64,
+    /// Routes that were asked.
+    pub routes: u64,
 }
 
 /// Something that the runs show.
@@ -128,7 +146,7 @@ pub(super) enum Question {
 
 impl Observations {
     /// What the runs show; each with the question that it was made for.
-    pub(super) fn of(runs: Vec<(Trace, Question)>, not_run: Vec<String>) -> Self {
+    pub(super) fn of(runs: Vec<(Trace, Question)>, driven: Driven, not_run: Vec<String>) -> Self {
         let mut seen = Vec::new();
         for (index, (trace, question)) in runs.iter().enumerate() {
             within(index, trace, &mut seen);
@@ -143,7 +161,14 @@ impl Observations {
         Self {
             runs: runs.into_iter().map(|(trace, _)| trace).collect(),
             seen,
+            driven,
         }
+    }
+
+    /// The run under the usual conditions.
+    #[must_use]
+    pub fn base(&self) -> Option<&Trace> {
+        self.runs.first()
     }
 
     /// The event that a piece of evidence names, with who did it.
@@ -333,7 +358,7 @@ mod tests {
             (trace("base", base), Question::Nothing),
             (trace("other", other), question),
         ];
-        let seen = Observations::of(runs, Vec::new()).seen;
+        let seen = Observations::of(runs, Driven::default(), Vec::new()).seen;
         seen.into_iter().map(|observation| observation.fact).collect()
     }
 
@@ -394,7 +419,7 @@ mod tests {
     fn what_is_found_in_bytes_is_told_once_with_its_places() {
         let run = vec![sent("a.example", false, "1", &["npm-token"]); 20];
         let runs = vec![(trace("base", run), Question::Nothing)];
-        let seen = Observations::of(runs, Vec::new()).seen;
+        let seen = Observations::of(runs, Driven::default(), Vec::new()).seen;
         assert_eq!(seen.len(), 1);
         assert_eq!(seen[0].evidence.len(), 8);
     }
@@ -406,6 +431,7 @@ mod tests {
         let base = trace("base", vec![sent("a.example", false, "1", &[])]);
         let seen = Observations::of(
             vec![(base, Question::Nothing), (broken, Question::Secrets)],
+            Driven::default(),
             Vec::new(),
         )
         .seen;

@@ -33,6 +33,8 @@ pub(super) struct Plan<'a> {
     configured: Configured,
     /// What credential fields of nodes are filled with.
     credential: String,
+    /// What credential fields of other packages' nodes in the same flows hold.
+    other_credential: String,
     /// The login that the editor keeps.
     editor_token: String,
 }
@@ -97,6 +99,7 @@ impl<'a> Plan<'a> {
                 user: "line3",
             },
             credential: world.plant("flow-credential", "node", 24),
+            other_credential: world.plant("other-credential", "bystander", 24),
             editor_token: world.plant("editor-token", "login", 48),
         }
     }

@@ -542,15 +542,18 @@ impl World {
 
     /// What the prelude saw that never comes to the host. Everything else the host says itself.
     fn record_told(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
-        let what = match serde_json::from_value::<What>(with_payload(args.json("what").clone(), || {
-            self.payload(args.body())
-        })) {
-            Ok(what) => what,
-            Err(error) => return Ok(Err(Fault::new("EINVAL", error.to_string()))),
+        let told = with_payload(args.json("what").clone(), || self.payload(args.body()));
+        let what = serde_json::from_value::<What>(told).map_err(|error| error.to_string());
+        // Nothing that was told is lost, even when it cannot be understood.
+        let what = match what {
+            Ok(what) if may_be_told(&what) => what,
+            Ok(_) => What::Unsupported {
+                what: "record: the host records this itself".to_owned(),
+            },
+            Err(error) => What::Unsupported {
+                what: format!("record: {error}"),
+            },
         };
-        if !may_be_told(&what) {
-            return Ok(Err(Fault::new("EINVAL", "the host records this itself")));
-        }
         self.record(what, origin)?;
         Ok(Ok(Reply::Nothing))
     }
@@ -571,7 +574,13 @@ impl World {
 }
 
 /// Puts the payload of the bytes beside the other fields where the kind has one.
-fn with_payload(mut what: Value, payload: impl FnOnce() -> Payload) -> Value {
+fn with_payload(what: Value, payload: impl FnOnce() -> Payload) -> Value {
+    let Value::Object(fields) = what else { return what };
+    // Names of fields are written with either line.
+    let mut what: Value = fields
+        .into_iter()
+        .map(|(name, value)| (name.replace('_', "-"), value))
+        .collect();
     let kinds = ["editor-network", "editor-html"];
     if kinds.iter().any(|kind| what["kind"] == *kind) {
         what["payload"] = serde_json::to_value(payload()).unwrap_or(Value::Null);
