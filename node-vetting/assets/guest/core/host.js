@@ -1,6 +1,20 @@
 // The one door out of the virtual machine. It is taken from the global object before any foreign code runs and lives on only here.
 
-import { Uint8Array, ArrayBuffer, Error, defineProperty, hasOwn, isArray, keys, parseJson, stringify, viewBuffer, viewOffset, viewLength, strings } from './primordials.js';
+import {
+  Uint8Array,
+  ArrayBuffer,
+  Error,
+  defineProperty,
+  hasOwn,
+  isArray,
+  keys,
+  parseJson,
+  stringify,
+  viewBuffer,
+  viewOffset,
+  viewLength,
+  strings,
+} from './primordials.js';
 
 const door = globalThis.host;
 delete globalThis.host;
@@ -54,17 +68,41 @@ function failure(error) {
   return out;
 }
 
+let by = 0;
+/** A number for whoever calls now. What is done later under it counts as theirs, when none of their code is on the stack. */
+export const mark = () => by || parseJson(door('site.mark', '{}'));
+/** Does something on behalf of whoever the number stands for. */
+export function under(number, run) {
+  const before = by;
+  by = number;
+  try {
+    return run();
+  } finally {
+    by = before;
+  }
+}
+
 /** Calls the host. Answers are data, bytes, or values that the host made; failures are thrown with their `code`. */
 export function call(op, args, data) {
-  const answer = door(op, args === undefined ? '{}' : encode(args), asBytes(data));
+  const given = by && args !== undefined ? { __proto__: null, ...args, by } : args;
+  const answer = door(op, given === undefined ? '{}' : encode(given), asBytes(data));
   if (typeof answer !== 'string') return answer;
   const value = parseJson(answer);
   if (value !== null && typeof value === 'object' && hasOwn(value, 'error')) throw failure(value.error);
   return value;
 }
 
-/** Calls the host where the answer is text and not JSON. */
-export const text = (op, args, data) => door(op, encode(args), asBytes(data));
+/** Decodes bytes; what cannot be decoded becomes replacement characters. */
+export const decoded = (encoding, data) =>
+  door('text.decode', encode({ __proto__: null, encoding, fatal: false }), asBytes(data));
+
+/** The text of a file, as it is. */
+export function sourceOf(path) {
+  const answer = door('module.source', encode({ __proto__: null, path }));
+  // A failure comes as text too. A file that looks like one could only hurt whoever wrote it.
+  if (strings.startsWith(answer, '{"error":{"code":"')) throw failure(parseJson(answer).error);
+  return answer;
+}
 
 /** UTF-8 of a text. */
 export const utf8 = (string) => door('text.encode', string);
