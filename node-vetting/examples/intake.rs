@@ -15,7 +15,8 @@ async fn main() {
     let cache = arguments.next().expect("a folder for the cache");
     for target in arguments {
         let start = Instant::now();
-        let client = Client::new(Config::load(&Places::here().expect("a folder")).expect("configuration")).expect("a client");
+        let client = Client::new(Config::load(&Places::here().expect("a folder")).expect("configuration"))
+            .expect("a client");
         let options = Options {
             node: Version::parse("20.20.2").expect("a version"),
             npm: Version::parse("11.19.1").expect("a version"),
@@ -51,7 +52,9 @@ async fn main() {
         let fetched = start.elapsed();
         let start = Instant::now();
         let (closure, listings) = (resolved.closure, resolved.listings);
-        let found = tokio::task::spawn_blocking(move || node_vetting::analysis::analyse(&closure, &listings)).await.expect("it ends");
+        let found = tokio::task::spawn_blocking(move || node_vetting::analysis::analyse(&closure, &listings))
+            .await
+            .expect("it ends");
         let taken = start.elapsed();
         if what == "json" {
             println!("{}", serde_json::to_string_pretty(&found).expect("it is data"));
@@ -59,12 +62,19 @@ async fn main() {
         }
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for said in &found.sites {
-            *kinds.entry(format!("site {}", said.capability.kind.name())).or_default() += 1;
+            *kinds
+                .entry(format!("site {}", said.capability.kind.name()))
+                .or_default() += 1;
         }
         for finding in &found.findings {
             let value = serde_json::to_value(&finding.about).expect("it is data");
-            *kinds.entry(format!("finding {}", value["kind"].as_str().unwrap_or_default())).or_default() += 1;
+            *kinds
+                .entry(format!("finding {}", value["kind"].as_str().unwrap_or_default()))
+                .or_default() += 1;
         }
-        println!("{target:?} fetched in {fetched:?}, looked at in {taken:?}: {:?}\n{kinds:#?}", found.measured);
+        println!(
+            "{target:?} fetched in {fetched:?}, looked at in {taken:?}: {:?}\n{kinds:#?}",
+            found.measured
+        );
     }
 }

@@ -55,7 +55,11 @@ static FINDER: LazyLock<Finder> = LazyLock::new(|| {
     let lists = &PHRASES.list;
     let entries: Vec<(&str, &str)> = lists
         .iter()
-        .flat_map(|list| list.entries.iter().map(|entry| (list.name.as_str(), entry.as_str())))
+        .flat_map(|list| {
+            list.entries
+                .iter()
+                .map(|entry| (list.name.as_str(), entry.as_str()))
+        })
         .collect();
     let automaton = AhoCorasick::builder()
         .ascii_case_insensitive(true)
@@ -111,7 +115,11 @@ mod tests {
     #[test]
     fn every_list_says_why() {
         for list in &PHRASES.list {
-            assert!(list.reason.len() > 20 && !list.entries.is_empty(), "{}", list.name);
+            assert!(
+                list.reason.len() > 20 && !list.entries.is_empty(),
+                "{}",
+                list.name
+            );
         }
         for list in &HOSTS.list {
             assert!(list.reason.len() > 20 && !list.hosts.is_empty(), "{}", list.name);

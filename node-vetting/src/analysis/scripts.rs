@@ -32,7 +32,9 @@ pub(crate) fn steps(command: &str, scripts: &BTreeMap<String, String>) -> Vec<St
     let mut steps = Vec::new();
     for part in parts(command) {
         if steps.len() >= MAX_STEPS {
-            steps.push(Step::Other { words: vec!["…".to_owned()] });
+            steps.push(Step::Other {
+                words: vec!["…".to_owned()],
+            });
             break;
         }
         let step = step(&part);
@@ -113,9 +115,13 @@ fn step(words: &[String]) -> Step {
             break;
         }
     }
-    let other = || Step::Other { words: words.to_vec() };
+    let other = || Step::Other {
+        words: words.to_vec(),
+    };
     let plain = |word: &String| !word.contains(['$', '`', '<', '|', '(']);
-    let Some(first) = rest.first() else { return Step::Nothing };
+    let Some(first) = rest.first() else {
+        return Step::Nothing;
+    };
     let tool = first.rsplit('/').next().unwrap_or(first);
     let arguments = &rest[1..];
     if let ("node" | "nodejs", [flag, text]) = (tool, arguments)
@@ -129,7 +135,9 @@ fn step(words: &[String]) -> Step {
     match tool {
         "node" | "nodejs" => of_node(arguments).unwrap_or_else(other),
         "npm" | "yarn" | "pnpm" => of_npm(arguments).unwrap_or_else(other),
-        tool if BUILDERS.contains(&tool) => Step::NativeBuild { tool: tool.to_owned() },
+        tool if BUILDERS.contains(&tool) => Step::NativeBuild {
+            tool: tool.to_owned(),
+        },
         tool if HARMLESS.contains(&tool) => Step::Nothing,
         _ => other(),
     }
@@ -140,7 +148,9 @@ fn of_node(arguments: &[String]) -> Option<Step> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             // Text with more around it, or something that is loaded before the file.
-            "-e" | "--eval" | "-p" | "--print" | "-pe" | "-r" | "--require" | "--import" | "--loader" => return None,
+            "-e" | "--eval" | "-p" | "--print" | "-pe" | "-r" | "--require" | "--import" | "--loader" => {
+                return None;
+            }
             flag if flag.starts_with('-') => {}
             file => {
                 return Some(Step::Node {
@@ -154,11 +164,21 @@ fn of_node(arguments: &[String]) -> Option<Step> {
 }
 
 fn of_npm(arguments: &[String]) -> Option<Step> {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| !word.starts_with('-')).collect();
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
     match words.as_slice() {
-        ["run" | "run-script", name, ..] => Some(Step::Script { name: (*name).to_owned() }),
-        ["test" | "start", ..] => Some(Step::Script { name: words[0].to_owned() }),
-        ["rebuild", ..] => Some(Step::NativeBuild { tool: "npm rebuild".to_owned() }),
+        ["run" | "run-script", name, ..] => Some(Step::Script {
+            name: (*name).to_owned(),
+        }),
+        ["test" | "start", ..] => Some(Step::Script {
+            name: words[0].to_owned(),
+        }),
+        ["rebuild", ..] => Some(Step::NativeBuild {
+            tool: "npm rebuild".to_owned(),
+        }),
         _ => None,
     }
 }
@@ -173,32 +193,64 @@ mod tests {
     }
 
     fn node(file: &str) -> Step {
-        Step::Node { file: file.to_owned(), arguments: Vec::new() }
+        Step::Node {
+            file: file.to_owned(),
+            arguments: Vec::new(),
+        }
     }
 
     fn native(tool: &str) -> Step {
-        Step::NativeBuild { tool: tool.to_owned() }
+        Step::NativeBuild {
+            tool: tool.to_owned(),
+        }
     }
 
     fn other(words: &[&str]) -> Step {
-        Step::Other { words: words.iter().map(|word| (*word).to_owned()).collect() }
+        Step::Other {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+        }
     }
 
     #[test]
     fn commands_are_taken_apart() {
-        let script = Step::Script { name: "build".to_owned() };
+        let script = Step::Script {
+            name: "build".to_owned(),
+        };
         for (command, expected) in [
             ("node install.js", vec![node("install.js")]),
-            ("node ./install.js || exit 0", vec![node("install.js"), Step::Nothing]),
-            ("prebuild-install --runtime napi || node-gyp rebuild", vec![native("prebuild-install"), native("node-gyp")]),
+            (
+                "node ./install.js || exit 0",
+                vec![node("install.js"), Step::Nothing],
+            ),
+            (
+                "prebuild-install --runtime napi || node-gyp rebuild",
+                vec![native("prebuild-install"), native("node-gyp")],
+            ),
             ("npm run build", vec![script, node("build.js")]),
             ("NODE_ENV=production node a.js", vec![node("a.js")]),
-            ("node -e \"require('x')\"", vec![Step::NodeText { text: "require('x')".to_owned() }]),
-            ("curl http://x.example/y | sh", vec![other(&["curl", "http://x.example/y", "|", "sh"])]),
-            ("node -r ./hook.js a.js", vec![other(&["node", "-r", "./hook.js", "a.js"])]),
+            (
+                "node -e \"require('x')\"",
+                vec![Step::NodeText {
+                    text: "require('x')".to_owned(),
+                }],
+            ),
+            (
+                "curl http://x.example/y | sh",
+                vec![other(&["curl", "http://x.example/y", "|", "sh"])],
+            ),
+            (
+                "node -r ./hook.js a.js",
+                vec![other(&["node", "-r", "./hook.js", "a.js"])],
+            ),
             ("node $FILE", vec![other(&["node", "$FILE"])]),
             ("echo 'a && b' && true", vec![Step::Nothing, Step::Nothing]),
-            ("node a.js > /dev/null 2>&1", vec![Step::Node { file: "a.js".into(), arguments: vec![">".into(), "/dev/null".into(), "2>&1".into()] }]),
+            (
+                "node a.js > /dev/null 2>&1",
+                vec![Step::Node {
+                    file: "a.js".into(),
+                    arguments: vec![">".into(), "/dev/null".into(), "2>&1".into()],
+                }],
+            ),
             ("", vec![]),
         ] {
             assert_eq!(of(command), expected, "{command}");

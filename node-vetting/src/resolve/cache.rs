@@ -3,10 +3,10 @@
 //! Nothing in here is believed: archives are hashed again whenever they are read, and a document that cannot be
 //! read is fetched again. So no write needs a sync, and a power cut costs a download at most.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::fs;
 
 use npm::{Hasher, Integrity};
 use sha2::{Digest, Sha256};
