@@ -52,7 +52,7 @@ impl Vetting {
             .await
             .map_err(engine_problem)?;
         let options = Options {
-            node: node.version().clone(),
+            node: node.artifact.version.clone(),
             npm: stack.npm().clone(),
             before: None,
             platform: Platform::here(),

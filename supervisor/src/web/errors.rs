@@ -37,7 +37,7 @@ impl IntoResponse for Refusal {
         let status = match self.0.code() {
             Code::Usage => StatusCode::UNPROCESSABLE_ENTITY,
             Code::Missing => StatusCode::NOT_FOUND,
-            Code::Conflict => StatusCode::CONFLICT,
+            Code::Conflict | Code::Review | Code::Refused => StatusCode::CONFLICT,
             Code::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Code::Failed | Code::Host | Code::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
         };
