@@ -2,11 +2,13 @@
 //! same Node-RED and the same flow, one after the other in one run.
 //!
 //! Run: `cargo bench -p supervisor --bench fifty`, with `-- --quick` for ten of each and short rests. As root.
+//! `redhold` shares the host's network as the others do; `isolated` is its default.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use test_support::bench::{asked_for, processes};
 use test_support::client;
 use test_support::eventually::{let_pass, watch};
 use test_support::host::Host;
+use test_support::world;
 
 /// What was measured of a contender.
 struct Measured {
@@ -40,6 +43,7 @@ fn main() {
         ("plain", plain(&stack, count, rest)),
         ("pm2", pm2(&stack, count, rest)),
         ("redhold", redhold(count, rest)),
+        ("isolated", isolated(count, rest)),
     ];
     print(count, &measured);
 }
@@ -265,6 +269,18 @@ fn spent_apart(one: &[i32], other: &[i32], rest: Duration) -> (f64, f64) {
         processes::processor_seconds(one) - before.0,
         processes::processor_seconds(other) - before.1,
     )
+}
+
+/// `redhold serve` as it is by default: each instance in a network of its own, on a host with a world behind it.
+fn isolated(count: usize, rest: Duration) -> Option<Measured> {
+    if !world::able() {
+        return None;
+    }
+    let run = move || {
+        world::world();
+        redhold(count, rest)
+    };
+    thread::spawn(run).join().ok().flatten()
 }
 
 fn redhold(count: usize, rest: Duration) -> Option<Measured> {

@@ -5,6 +5,7 @@
 //! fixed rate that all of them can serve. The backend is as quick as can be, so that what stands before it counts.
 
 use std::convert::Infallible;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -20,7 +21,8 @@ use hyper_util::rt::TokioIo;
 use supervisor::proxy::{Bounds, Front, Listening, Single, Upstream};
 use test_support::bench::processes;
 use test_support::client::free_port;
-use test_support::eventually::until;
+use test_support::eventually::{eventually, until};
+use test_support::websocket::{self, WebSocket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -37,7 +39,7 @@ const ROUND: Duration = Duration::from_secs(3);
 /// Requests per second while latencies are measured.
 const RATE: u32 = 1000;
 
-/// Idle WebSocket-like connections that are held.
+/// WebSockets that are held open together.
 const HELD: usize = 1000;
 
 /// Where a client connects.
@@ -51,6 +53,7 @@ fn main() {
     let words: Vec<String> = std::env::args().collect();
     match words.get(1).map(String::as_str) {
         Some("backend") => backend(Path::new(&words[2])),
+        Some("echo") => websocket::echo(&net::UnixListener::bind(&words[2]).expect("a socket")),
         Some("front") => front(words[2].parse().expect("a port"), Path::new(&words[3])),
         _ => measure(),
     }
@@ -144,8 +147,6 @@ fn nginx(folder: &Path, port: u16, socket: &Path) -> Option<Child> {
 fn measure() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("backend.sock");
-    let me = std::env::current_exe().expect("this program");
-    let start = |args: &[&str]| Command::new(&me).args(args).spawn().expect("a child");
     let (ours, theirs) = (free_port(), free_port());
     let backend = start(&["backend", &socket.to_string_lossy()]);
     let front = start(&["front", &ours.to_string(), &socket.to_string_lossy()]);
@@ -170,10 +171,6 @@ fn measure() {
         "{:10}{:>12}{:>10}{:>10}{:>12}{:>12}",
         "", "requests/s", "p50 us", "p99 us", "added p50", "added p99"
     );
-    let at = |delays: &mut Vec<u128>, share: usize| {
-        delays.sort_unstable();
-        delays[delays.len() * share / 1000]
-    };
     let base = (at(&mut delays[0], 500), at(&mut delays[0], 990));
     for (number, (name, _)) in contenders.iter().enumerate() {
         rates[number].sort_by(f64::total_cmp);
@@ -182,17 +179,71 @@ fn measure() {
         let (more50, more99) = (p50.saturating_sub(base.0), p99.saturating_sub(base.1));
         println!("{name:10}{rate:>12.0}{p50:>10}{p99:>10}{more50:>12}{more99:>12}");
     }
-    let held = runtime.block_on(hold(ours));
-    let front_pid = i32::try_from(front.id()).expect("a process");
-    let memory = processes::memory(&[front_pid]).anonymous;
-    println!(
-        "{held} of {HELD} idle connections held and answering; the front has {memory:.1} MiB of its own"
-    );
-    for mut child in [Some(backend), Some(front), nginx].into_iter().flatten() {
+    end([Some(backend), Some(front), nginx].into_iter().flatten());
+    hold(folder.path());
+}
+
+fn end(children: impl IntoIterator<Item = Child>) {
+    for mut child in children {
         // nginx ends its workers itself when it is asked gently.
         let _ = Command::new("kill").arg(child.id().to_string()).status();
         let _ = child.wait();
     }
+}
+
+/// This program once more, in another part.
+fn start(words: &[&str]) -> Child {
+    let me = std::env::current_exe().expect("this program");
+    Command::new(me).args(words).spawn().expect("a child")
+}
+
+/// Opens WebSockets through a front of its own, has each of them say something when all are open, and tells what they
+/// cost the front.
+#[expect(clippy::print_stdout, reason = "a bench's result is what it prints")]
+fn hold(folder: &Path) {
+    let socket = folder.join("echo.sock");
+    let socket = socket.to_string_lossy();
+    let port = free_port();
+    let children = [
+        start(&["echo", &socket]),
+        start(&["front", &port.to_string(), &socket]),
+    ];
+    let url = format!("ws://127.0.0.1:{port}/echo");
+    let open = || {
+        eventually("a WebSocket", Duration::from_secs(5), || {
+            WebSocket::open(&url, &[])
+        })
+    };
+    // Allocators and code pages are there after the first.
+    let mut sockets = vec![open()];
+    let front = [i32::try_from(children[1].id()).expect("a process")];
+    let before = processes::memory(&front).anonymous;
+    sockets.extend((1..HELD).map(|_| open()));
+    let (mut delays, mut said) = (Vec::new(), 0);
+    for (number, socket) in sockets.iter_mut().enumerate() {
+        let sent = Instant::now();
+        let text = format!("number {number}");
+        let heard = socket
+            .send(&text)
+            .and_then(|()| socket.next(Duration::from_secs(5)));
+        said += usize::from(heard == Ok(text));
+        delays.push(sent.elapsed().as_micros());
+    }
+    let after = processes::memory(&front).anonymous;
+    println!(
+        "{said} of {HELD} WebSockets held and answering, half of them within {} us; the front has {after:.1} MiB of its \
+         own, {:.1} KiB for each",
+        at(&mut delays, 500),
+        (after - before) * 1024.0 / (HELD - 1) as f64
+    );
+    drop(sockets);
+    end(children);
+}
+
+/// So many of a thousand are at most this.
+fn at(delays: &mut [u128], share: usize) -> u128 {
+    delays.sort_unstable();
+    delays[delays.len() * share / 1000]
 }
 
 async fn connect(place: &Place) -> client::SendRequest<Empty<Bytes>> {
@@ -291,21 +342,4 @@ async fn latency(place: &Place) -> Vec<u128> {
         delays.extend(task.await.expect("delays"));
     }
     delays
-}
-
-/// Holds connections that have had an answer, and counts those that still give one.
-async fn hold(port: u16) -> usize {
-    let mut clients = Vec::new();
-    for _ in 0..HELD {
-        let mut sender = connect(&Place::Tcp(port)).await;
-        ask(&mut sender).await;
-        clients.push(sender);
-    }
-    until(Instant::now() + Duration::from_secs(3)).await;
-    let mut alive = 0;
-    for sender in &mut clients {
-        ask(sender).await;
-        alive += 1;
-    }
-    alive
 }

@@ -9,16 +9,27 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use nix::unistd::geteuid;
 use runtime::process::{Descriptors, spawn};
 use runtime::spec::{Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program};
+use runtime::traffic::{Allow, Ends6, Filtered, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
+use test_support::world;
 
 criterion_group!(benches, building);
 criterion_main!(benches);
 
 fn building(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
-    let spec = spec(folder.path());
+    let mut spec = spec(folder.path());
+    measure(criterion, "build the sandbox, until its program runs", &spec);
+    if world::able() {
+        world::world();
+        spec.network = cable();
+        measure(criterion, "the same with a network that leads out", &spec);
+    }
+}
+
+fn measure(criterion: &mut Criterion, name: &str, spec: &InstanceSpec) {
     let mut number = 0_u64;
-    criterion.bench_function("build the sandbox, until its program runs", |bencher| {
+    criterion.bench_function(name, |bencher| {
         bencher.iter_custom(|rounds| {
             let mut spent = Duration::ZERO;
             for _ in 0..rounds {
@@ -37,6 +48,28 @@ fn building(criterion: &mut Criterion) {
             spent
         });
     });
+}
+
+/// What `redhold serve` gives by default.
+fn cable() -> Network {
+    let range = |text: &str| text.parse::<Range>().expect("a block");
+    let (pool, pool6) = (range("100.96.0.0/12"), range("fd00:1::/64"));
+    let (gateway, address) = pool.pair(1).expect("a cable");
+    let ends = pool6.pair6(1).expect("a cable");
+    Network::Filtered(Filtered {
+        number: 1,
+        gateway,
+        address,
+        pool,
+        v6: Some(Ends6 {
+            gateway: ends.0,
+            address: ends.1,
+            pool: pool6,
+        }),
+        allow: vec![Allow::Outside],
+        deny: Vec::new(),
+        publish: Vec::new(),
+    })
 }
 
 fn spec(folder: &std::path::Path) -> InstanceSpec {

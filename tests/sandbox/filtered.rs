@@ -483,6 +483,8 @@ fn a_host_that_cannot_do_it_says_so() {
     cell.spec.network = filtered(1, &[], &[]);
     if nix::unistd::geteuid().is_root() {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        // A new network takes over what the machine's first one has set.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
         let error = chain(&cell.start().unwrap_err());
         let what = if able() {
             "net.ipv4.ip_forward=1"
@@ -583,6 +585,11 @@ fn a_host_that_begins_to_pass_packets_on_passes_on_nothing_else() {
         [""; 0],
         "nothing is left to do"
     );
+
+    // Somebody loads the packet filter anew: the next instance brings the guard back.
+    sh("nft flush ruleset");
+    assert_eq!(tries(1, &["*"], &places), said);
+    assert_eq!(plant.reaches_the_world(), [false; 2], "{}", left());
 
     // It is the guard that keeps the plant apart; and who routed before is not hindered.
     sh("nft delete table inet redhold-guard");

@@ -104,7 +104,8 @@ pub(crate) fn connect(network: &Filtered, pid: i32) -> Result<Cable, StepError> 
     let changes = watch()?;
     {
         let _lock = lock()?;
-        nft(&rules::install(network)).during("set the packet filter of the instance")?;
+        nft(&(forwarding::kept() + &rules::install(network)))
+            .during("set the packet filter of the instance")?;
     }
     match plug(network, pid) {
         Ok(questions) => Ok(Cable {
@@ -262,7 +263,7 @@ pub(crate) fn restore(network: &Filtered) -> Result<bool, StepError> {
             return Ok(false);
         }
     }
-    nft(&rules::install(network)).during(STEP)?;
+    nft(&(forwarding::kept() + &rules::install(network))).during(STEP)?;
     Ok(true)
 }
 

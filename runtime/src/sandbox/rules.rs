@@ -6,7 +6,8 @@
 //! what another table drops stays dropped: a verdict of ours ends only our own chains.
 //!
 //! Per instance: `out_<n>` (through the host), `host_<n>` (to the host itself), `in_<n>` (from elsewhere) and the
-//! set `names_<n>`, which the keeper fills with the addresses behind allowed names for as long as they are valid.
+//! sets `names_<n>` and `names6_<n>`, which the keeper fills with the addresses behind allowed names for as long as they
+//! are valid.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -108,6 +109,7 @@ pub fn run(command: &Serve, global: &Global, output: &Output) -> Result<(), Prob
         return Ok(());
     }
     log(config.log);
+    many_files();
     // Before the first thread: variables are taken out of the environment, and the standard input is replaced.
     let (given, inherited) = match command.takes_over {
         Some(watchdog) => Inherited::take(watchdog)?,
@@ -121,6 +123,14 @@ pub fn run(command: &Serve, global: &Global, output: &Output) -> Result<(), Prob
     runtime.block_on(app::run(config, given, inherited, move |ready| {
         show(ready, &shown);
     }))
+}
+
+/// Takes all the descriptors that this process may have: each connection needs two, and shells give 1024 to begin with.
+/// Where the kernel refuses, fewer connections are taken at once.
+fn many_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
 }
 
 fn configuration(command: &Serve, global: &Global) -> Result<Config, Problem> {

@@ -340,7 +340,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filtered_network_always_reaches_npm() {
+    fn an_isolated_network_always_reaches_npm() {
         let npm = NpmSettings {
             registry: Some("https://npm.example/path/".to_owned()),
             proxy: Some("http://10.0.0.9:3128".to_owned()),

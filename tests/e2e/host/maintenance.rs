@@ -1,9 +1,10 @@
 //! Maintenance windows: a restart, an upgrade, and an upgrade that goes wrong and is undone.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use test_support::eventually::eventually;
+use test_support::eventually::{eventually, let_pass};
 use test_support::host::{Host, SOON};
 
 use super::hello;
@@ -15,7 +16,7 @@ fn open_window(action: &str) -> Value {
         since.expect("after 1970").as_secs()
     };
     while now() % 3600 > 3500 {
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        let_pass(Duration::from_secs(1));
     }
     let day = [
         "thursday",
@@ -48,7 +49,7 @@ fn a_restart_happens_once_and_nobody_is_named_for_it() {
     host.kill();
     host.run();
     host.wait("pump", "running");
-    std::thread::sleep(std::time::Duration::from_secs(12));
+    let_pass(Duration::from_secs(12));
     assert_eq!(host.record(&id).expect("a record"), record);
     assert_eq!(host.view("still")["observed"]["starts"], 0, "it was taken over");
     let audit = host

@@ -22,12 +22,14 @@ mod packages;
 mod queue;
 mod quota;
 mod settings;
+mod sockets;
 mod upgrade;
 mod uploads;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
+use test_support::websocket::WebSocket;
 
 /// Flows with an endpoint `GET /run` that answers with what the function makes of the message.
 fn endpoint(code: &str) -> Value {
@@ -52,4 +54,23 @@ impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Says hello, and has a WebSocket that answers what it hears.
+fn echoing() -> Value {
+    let mut flows = hello();
+    let nodes = flows.as_array_mut().expect("nodes");
+    let more = json!([
+        { "id": "listener", "type": "websocket-listener", "path": "/ws/echo", "wholemsg": "false" },
+        { "id": "heard", "type": "websocket in", "z": "tab", "server": "listener", "client": "", "wires": [["said"]] },
+        { "id": "said", "type": "websocket out", "z": "tab", "server": "listener", "client": "", "wires": [] },
+    ]);
+    nodes.extend(more.as_array().expect("nodes").iter().cloned());
+    flows
+}
+
+/// That WebSocket of the instance `pump`, opened.
+fn echo(port: u16) -> WebSocket {
+    let url = format!("ws://127.0.0.1:{port}/ws/echo");
+    WebSocket::open(&url, &[("host", "pump.localhost")]).expect("a WebSocket")
 }

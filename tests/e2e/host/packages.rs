@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use test_support::eventually::eventually;
+use test_support::eventually::{eventually, let_pass};
 use test_support::host::{Host, SOON};
 use test_support::package::{Package, Packed};
 use test_support::registry::Registry;
@@ -319,7 +319,7 @@ fn killed_while_npm_runs_nothing_is_left_in_the_way() {
             .then_some(())
             .ok_or(said)
     });
-    std::thread::sleep(Duration::from_secs(30));
+    let_pass(Duration::from_secs(30));
     host.run();
     host.wait_event("pump", "installed: installed node-red-meter@1.0.1 with npm");
 

@@ -16,9 +16,8 @@ use test_support::data;
 use test_support::eventually::{eventually, let_pass};
 use test_support::host::{Host, SOON};
 use test_support::program::{self, said};
-use test_support::websocket::WebSocket;
 
-use super::hello;
+use super::{echo, echoing, hello};
 
 /// Clients at once, of each kind.
 const CLIENTS: u64 = 4;
@@ -28,12 +27,9 @@ const UPGRADES: usize = 3;
 
 /// Hello, a WebSocket that answers what it hears, and a download that lasts until somebody ends it.
 fn flows() -> Value {
-    let mut flows = hello();
+    let mut flows = echoing();
     let nodes = flows.as_array_mut().expect("nodes");
     let more = json!([
-        { "id": "listener", "type": "websocket-listener", "path": "/ws/echo", "wholemsg": "false" },
-        { "id": "heard", "type": "websocket in", "z": "tab", "server": "listener", "client": "", "wires": [["said"]] },
-        { "id": "said", "type": "websocket out", "z": "tab", "server": "listener", "client": "", "wires": [] },
         { "id": "long", "type": "http in", "z": "tab", "url": "/long", "method": "get", "wires": [["begin"]] },
         { "id": "begin", "type": "function", "z": "tab", "wires": [],
           "func": "const res = msg.res._res; res.write('begin'); global.set('res', res)" },
@@ -67,12 +63,6 @@ fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
     std::fs::write(&source, format!("#!/bin/sh\n{text}\n")).expect("a script");
     installed(&source, &script);
     script
-}
-
-/// The WebSocket of [`flows`], opened.
-fn echo(port: u16) -> WebSocket {
-    let url = format!("ws://127.0.0.1:{port}/ws/echo");
-    WebSocket::open(&url, &[("host", "pump.localhost")]).expect("a WebSocket")
 }
 
 /// Reads from a download until it has brought `text`.

@@ -1,6 +1,8 @@
-//! A blocking WebSocket client.
+//! A blocking WebSocket client, and a server that answers what it hears.
 
 use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tungstenite::client::IntoClientRequest;
@@ -84,5 +86,27 @@ impl WebSocket {
                 return Ok(text);
             }
         }
+    }
+}
+
+/// Answers every message with itself, each connection in a thread of its own, until the process ends.
+///
+/// # Panics
+/// When the kernel gives no connection or no thread.
+pub fn echo(listener: &UnixListener) -> ! {
+    loop {
+        let (stream, _) = listener.accept().expect("a connection");
+        // Ends with its client.
+        let serve = move || -> Option<()> {
+            let mut socket = tungstenite::accept(stream).ok()?;
+            loop {
+                let message = socket.read().ok()?;
+                if message.is_text() || message.is_binary() {
+                    socket.send(message).ok()?;
+                }
+            }
+        };
+        let thread = thread::Builder::new().stack_size(128 << 10);
+        thread.spawn(serve).expect("a thread");
     }
 }

@@ -125,7 +125,12 @@ pub fn world() {
     let folder = tempfile::tempdir().unwrap();
     let resolver = folder.path().join("resolv.conf");
     std::fs::write(&resolver, format!("nameserver {WORLD}\n")).unwrap();
-    sh(&format!("mount --bind {} /etc/resolv.conf", resolver.display()));
+    // It may lead to a file below /run.
+    sh(&format!(
+        "real=$(readlink -m /etc/resolv.conf); mkdir -p $(dirname $real); [ -e $real ] || touch $real
+        mount --bind {} /etc/resolv.conf",
+        resolver.display()
+    ));
 }
 
 /// `metadata.*` leads to the cloud's metadata, `host.*` to the host, everything else into the world; what asks for

@@ -119,9 +119,11 @@ impl Disk {
     /// The first `limit` of those whose key comes after `after`.
     pub(super) fn after(&self, prefix: &str, after: &str, limit: usize) -> Result<Records, StoreError> {
         let begin = Bound::Excluded(record(after.max(prefix)));
+        // What is no record stands behind them.
+        let end = Bound::Excluded(vec![RECORD + 1]);
         guarded(|| {
             self.sled
-                .range((begin, Bound::Unbounded))
+                .range((begin, end))
                 .map(read)
                 .take_while(|read| read.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
                 .take(limit)
