@@ -2,7 +2,7 @@
 // stacks name them.
 
 import { call, record, short, text, utf8 } from '../core/host.js';
-import { arrays, apply, create, defineProperty, hasOwn, keys, parseJson, strings, Object, Error, SyntaxError } from '../core/primordials.js';
+import { Error, Map, SyntaxError, apply, arrays, create, defineProperty, hasOwn, keys, maps, parseJson, strings } from '../core/primordials.js';
 import { badArgument, badValue, coded } from '../core/errors.js';
 import * as builtins from './builtins.js';
 import { addon, standsInFor } from './native.js';
@@ -105,7 +105,41 @@ Module._resolveFilename = function (request, parent, isMain, options) {
   return found.path;
 };
 
+/** Where the pinned packages lie while the image is prepared. In a run they are gone, and nobody sees what was loaded of them. */
+export const PINNED = '/packages/node_modules/';
+const pinned = new Map();
+
+/** What a pinned package requires: a core module, or a file of a pinned package. */
+function loadPinned(request, parent) {
+  if (builtins.has(request)) return builtins.get(request);
+  const pair = `${parent.path} ${request}`;
+  let filename = maps.get(pinned, pair);
+  if (filename === undefined) {
+    const beside = strings.startsWith(request, '.') ? joined(parent.path, request) : null;
+    for (const ending of ['', '.js', '/index.js', '.json']) if (beside !== null && maps.has(pinned, beside + ending)) filename = beside + ending;
+    filename ??= resolve(parent.filename, request).path;
+    maps.set(pinned, pair, filename);
+  }
+  let module = maps.get(pinned, filename);
+  if (module === undefined) {
+    module = new Module(filename);
+    maps.set(pinned, filename, module);
+    module.load(filename);
+  }
+  return module.exports;
+}
+function joined(folder, request) {
+  const parts = strings.split(folder, '/');
+  const more = strings.split(request, '/');
+  for (let i = 0; i < more.length; i++) {
+    if (more[i] === '..') arrays.pop(parts);
+    else if (more[i] !== '.' && more[i] !== '') arrays.push(parts, more[i]);
+  }
+  return arrays.join(parts, '/');
+}
+
 Module._load = function (request, parent, isMain) {
+  if (strings.startsWith(parent?.filename ?? '', PINNED)) return loadPinned(request, parent);
   const standIn = standsInFor(request, parent);
   if (standIn !== undefined) return standIn;
   let filename;
@@ -259,4 +293,3 @@ export function exportNames(value) {
   return out;
 }
 export default Module;
-void Object;

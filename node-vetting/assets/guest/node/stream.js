@@ -1,11 +1,12 @@
 // The module `stream` and its parts: a pinned package over our events and buffers.
 
 import { offer } from '../loader/builtins.js';
-import { dep } from '../loader/deps.js';
+import { dep, depFolder } from '../loader/deps.js';
 import './pure.js';
 import { classes, ReadableStream, WritableStream } from '../web/streams.js';
 
 const stream = dep('readable-stream/lib/ours/browser.js');
+depFolder('readable-stream/lib/internal/streams', ['lazy_transform.js']);
 const { Readable, Writable, Duplex } = stream;
 
 // What the package leaves to Node.js itself.
