@@ -31,6 +31,8 @@ import './node/crypto.js';
 import './node/zlib.js';
 import './node/url.js';
 import './node/assert.js';
+import './node/perf_hooks.js';
+import './node/terminal.js';
 import './node/misc.js';
 import { drive } from './drive/drive.js';
 import { synthesize } from './loader/esm.js';

@@ -1,6 +1,20 @@
 // The one door out of the virtual machine. It is taken from the global object before any foreign code runs and lives on only here.
 
-import { Uint8Array, ArrayBuffer, Error, defineProperty, hasOwn, isArray, keys, parseJson, stringify, viewBuffer, viewOffset, viewLength, strings } from './primordials.js';
+import {
+  Uint8Array,
+  ArrayBuffer,
+  Error,
+  defineProperty,
+  hasOwn,
+  isArray,
+  keys,
+  parseJson,
+  stringify,
+  viewBuffer,
+  viewOffset,
+  viewLength,
+  strings,
+} from './primordials.js';
 
 const door = globalThis.host;
 delete globalThis.host;

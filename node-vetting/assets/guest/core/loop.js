@@ -2,7 +2,20 @@
 // A place in a package that arms timers again and again is slowed down exponentially, so that 40 days of reconnecting cost
 // a few dozen firings and not millions.
 
-import { Map, Math, WeakSet, arrays, deferred, engineStack, Error, maps, pow, queueMicrotask, strings, apply } from './primordials.js';
+import {
+  Map,
+  Math,
+  WeakSet,
+  arrays,
+  deferred,
+  engineStack,
+  Error,
+  maps,
+  pow,
+  queueMicrotask,
+  strings,
+  apply,
+} from './primordials.js';
 import { call, record, short } from './host.js';
 
 const EXACT = 16; // firings of one place that keep their exact delay
@@ -20,7 +33,9 @@ let clock = 0;
 let scheduled = false;
 let wait = null;
 let over = false;
-let onUncaught = (error) => { throw error; };
+let onUncaught = (error) => {
+  throw error;
+};
 let most = 1000;
 let instant = -1;
 let rounds = 0;
@@ -29,8 +44,12 @@ let hurried = 1;
 /** Milliseconds since the start of the run. */
 export const time = () => clock;
 export const refresh = () => (clock = call('clock.now').run_ms);
-export const setUncaught = (handler) => { onUncaught = handler; };
-export const finish = () => { over = true; };
+export const setUncaught = (handler) => {
+  onUncaught = handler;
+};
+export const finish = () => {
+  over = true;
+};
 
 /** Runs foreign code from the loop: what it throws is its process's uncaught exception, never ours. */
 export function guarded(callback, self, args) {
@@ -46,7 +65,8 @@ export function place() {
   const lines = strings.split(engineStack(new Error()) ?? '', '\n');
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i];
-    if (line !== '' && !strings.includes(line, 'node:internal/') && strings.includes(line, '/')) return strings.trim(line);
+    if (line !== '' && !strings.includes(line, 'node:internal/') && strings.includes(line, '/'))
+      return strings.trim(line);
   }
   return '?';
 }
@@ -83,7 +103,9 @@ function take() {
 }
 
 /** No place fires more often than this. */
-export const limitFirings = (count) => { most = count; };
+export const limitFirings = (count) => {
+  most = count;
+};
 
 /** How much longer than asked a place has to wait after so many firings. */
 function slowed(site, delay) {
@@ -96,11 +118,22 @@ function slowed(site, delay) {
 /** Arms a timer. `repeat` is its interval or 0. Returns the entry; `cancel` disarms it. */
 export function arm(delay, repeat, run, site = place()) {
   if (delay >= DAY) record({ __proto__: null, kind: 'long-timer', delay: Math.trunc(delay) });
-  const entry = { __proto__: null, due: clock + slowed(site, delay), order: order++, repeat, delay, run, site, live: true };
+  const entry = {
+    __proto__: null,
+    due: clock + slowed(site, delay),
+    order: order++,
+    repeat,
+    delay,
+    run,
+    site,
+    live: true,
+  };
   if (entry.due !== Infinity) add(entry);
   return entry;
 }
-export const cancel = (entry) => { entry.live = false; };
+export const cancel = (entry) => {
+  entry.live = false;
+};
 /** The delay as Node.js reads it. */
 export function delayOf(value) {
   const delay = +value;
@@ -124,7 +157,7 @@ export function tick(callback, args) {
   }
 }
 export function drain() {
-  for (let entry; (entry = arrays.shift(ticks)) !== undefined; ) guarded(entry.callback, undefined, entry.args);
+  for (let entry; (entry = arrays.shift(ticks)) !== undefined;) guarded(entry.callback, undefined, entry.args);
   scheduled = false;
 }
 
@@ -220,4 +253,5 @@ export async function within(promise, ms) {
 /** How many timers are armed, for the driver's judgement. */
 export const pending = () => heap.length + immediates.length;
 export const seen = new WeakSet();
-export const uncaught = (error, how) => record({ __proto__: null, kind: 'uncaught', said: short(`${how}: ${error?.stack ?? error}`, 600) });
+export const uncaught = (error, how) =>
+  record({ __proto__: null, kind: 'uncaught', said: short(`${how}: ${error?.stack ?? error}`, 600) });

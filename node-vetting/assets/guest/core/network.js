@@ -9,5 +9,10 @@ export function exchange({ method, url, headers, insecure = false, protocol }, b
   for (let i = 0; i < headers.length; i++) pairs[i] = [`${headers[i][0]}`, `${headers[i][1]}`];
   const answer = call('http.request', { __proto__: null, method, url, headers: pairs, insecure, protocol }, body);
   const content = call('http.body', { __proto__: null, id: answer.id });
-  return { status: answer.status, message: answer.message ?? '', headers: answer.headers ?? [], body: content ?? new Uint8Array(0) };
+  return {
+    status: answer.status,
+    message: answer.message ?? '',
+    headers: answer.headers ?? [],
+    body: content ?? new Uint8Array(0),
+  };
 }

@@ -2,21 +2,62 @@
 // so code that records or decides uses only these.
 
 export const {
-  Array, ArrayBuffer, BigInt, Boolean, DataView, Date, Error, EvalError, Float64Array, Function, Map, Math, Number, Object, Promise, Proxy,
-  RangeError, ReferenceError, RegExp, Set, SharedArrayBuffer, String, Symbol, SyntaxError, TypeError, URIError, Uint8Array, WeakMap,
-  WeakRef, WeakSet, FinalizationRegistry, JSON, AggregateError, globalThis: global,
+  Array,
+  ArrayBuffer,
+  BigInt,
+  Boolean,
+  DataView,
+  Date,
+  Error,
+  EvalError,
+  Float64Array,
+  Function,
+  Map,
+  Math,
+  Number,
+  Object,
+  Promise,
+  Proxy,
+  RangeError,
+  ReferenceError,
+  RegExp,
+  Set,
+  SharedArrayBuffer,
+  String,
+  Symbol,
+  SyntaxError,
+  TypeError,
+  URIError,
+  Uint8Array,
+  WeakMap,
+  WeakRef,
+  WeakSet,
+  FinalizationRegistry,
+  JSON,
+  AggregateError,
+  globalThis: global,
 } = globalThis;
 
-const { apply, ownKeys, getOwnPropertyDescriptor, defineProperty, getPrototypeOf, setPrototypeOf, construct, has } = Reflect;
+const { apply, ownKeys, getOwnPropertyDescriptor, defineProperty, getPrototypeOf, setPrototypeOf, construct, has } =
+  Reflect;
 const call = Function.prototype.call;
 const bind = Function.prototype.bind;
 
 /** Makes `method(self, ...args)` out of a method that takes `this`. */
 export const uncurry = apply(bind, bind, [call]);
 
-export const Reflect_ = { __proto__: null, apply, ownKeys, getOwnPropertyDescriptor, defineProperty, getPrototypeOf, setPrototypeOf, construct, has };
+export const Reflect_ = {
+  __proto__: null,
+  apply,
+  ownKeys,
+  getOwnPropertyDescriptor,
+  defineProperty,
+  getPrototypeOf,
+  setPrototypeOf,
+  construct,
+  has,
+};
 export { apply, ownKeys, getOwnPropertyDescriptor, defineProperty, getPrototypeOf, setPrototypeOf, construct };
-
 
 export const { isArray } = Array;
 export const { create, keys, entries, assign, freeze, getOwnPropertyNames, getOwnPropertyDescriptors, hasOwn } = Object;
@@ -34,8 +75,48 @@ const of = (prototype, names) => {
   return out;
 };
 
-export const arrays = of(Array.prototype, ['push', 'pop', 'shift', 'unshift', 'slice', 'splice', 'indexOf', 'includes', 'join', 'map', 'filter', 'forEach', 'sort', 'concat', 'some', 'every', 'find', 'findIndex', 'reverse']);
-export const strings = of(String.prototype, ['slice', 'indexOf', 'lastIndexOf', 'startsWith', 'endsWith', 'includes', 'charCodeAt', 'codePointAt', 'split', 'toLowerCase', 'toUpperCase', 'trim', 'replace', 'replaceAll', 'match', 'padStart', 'padEnd', 'repeat', 'substring']);
+export const arrays = of(Array.prototype, [
+  'push',
+  'pop',
+  'shift',
+  'unshift',
+  'slice',
+  'splice',
+  'indexOf',
+  'includes',
+  'join',
+  'map',
+  'filter',
+  'forEach',
+  'sort',
+  'concat',
+  'some',
+  'every',
+  'find',
+  'findIndex',
+  'reverse',
+]);
+export const strings = of(String.prototype, [
+  'slice',
+  'indexOf',
+  'lastIndexOf',
+  'startsWith',
+  'endsWith',
+  'includes',
+  'charCodeAt',
+  'codePointAt',
+  'split',
+  'toLowerCase',
+  'toUpperCase',
+  'trim',
+  'replace',
+  'replaceAll',
+  'match',
+  'padStart',
+  'padEnd',
+  'repeat',
+  'substring',
+]);
 export const maps = of(Map.prototype, ['get', 'set', 'has', 'delete', 'clear', 'forEach', 'keys', 'values', 'entries']);
 export const sets = of(Set.prototype, ['has', 'add', 'delete', 'clear', 'forEach', 'values']);
 export const weaks = of(WeakMap.prototype, ['get', 'set', 'has', 'delete']);

@@ -1,6 +1,18 @@
 // Errors and stacks in the shape of V8: a header above the frames, call sites with all methods, traces for any object.
 
-import { Error, WeakMap, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, engineStack, captureStackTrace, strings, arrays, hasOwn, weaks } from './primordials.js';
+import {
+  Error,
+  WeakMap,
+  defineProperty,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  engineStack,
+  captureStackTrace,
+  strings,
+  arrays,
+  hasOwn,
+  weaks,
+} from './primordials.js';
 
 const given = new WeakMap();
 
@@ -99,22 +111,51 @@ function completeCallSites() {
   if (site === undefined || site === null) return;
   const prototype = getPrototypeOf(site);
   const add = (name, value) => {
-    if (name === 'toString' || prototype[name] === undefined) defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: false });
+    if (name === 'toString' || prototype[name] === undefined)
+      defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: false });
   };
-  add('getThis', function getThis() { return undefined; });
-  add('getTypeName', function getTypeName() { return 'Object'; });
-  add('getMethodName', function getMethodName() { return null; });
-  add('getEvalOrigin', function getEvalOrigin() { return undefined; });
-  add('isToplevel', function isToplevel() { return true; });
-  add('isEval', function isEval() { return false; });
-  add('isAsync', function isAsync() { return false; });
-  add('isPromiseAll', function isPromiseAll() { return false; });
-  add('getPromiseIndex', function getPromiseIndex() { return null; });
-  add('getScriptNameOrSourceURL', function getScriptNameOrSourceURL() { return this.getFileName(); });
-  add('getScriptHash', function getScriptHash() { return ''; });
-  add('getPosition', function getPosition() { return 0; });
-  add('getEnclosingLineNumber', function getEnclosingLineNumber() { return this.getLineNumber(); });
-  add('getEnclosingColumnNumber', function getEnclosingColumnNumber() { return this.getColumnNumber(); });
+  add('getThis', function getThis() {
+    return undefined;
+  });
+  add('getTypeName', function getTypeName() {
+    return 'Object';
+  });
+  add('getMethodName', function getMethodName() {
+    return null;
+  });
+  add('getEvalOrigin', function getEvalOrigin() {
+    return undefined;
+  });
+  add('isToplevel', function isToplevel() {
+    return true;
+  });
+  add('isEval', function isEval() {
+    return false;
+  });
+  add('isAsync', function isAsync() {
+    return false;
+  });
+  add('isPromiseAll', function isPromiseAll() {
+    return false;
+  });
+  add('getPromiseIndex', function getPromiseIndex() {
+    return null;
+  });
+  add('getScriptNameOrSourceURL', function getScriptNameOrSourceURL() {
+    return this.getFileName();
+  });
+  add('getScriptHash', function getScriptHash() {
+    return '';
+  });
+  add('getPosition', function getPosition() {
+    return 0;
+  });
+  add('getEnclosingLineNumber', function getEnclosingLineNumber() {
+    return this.getLineNumber();
+  });
+  add('getEnclosingColumnNumber', function getEnclosingColumnNumber() {
+    return this.getColumnNumber();
+  });
   add('toString', function toString() {
     const where = `${this.getFileName()}:${this.getLineNumber()}:${this.getColumnNumber()}`;
     return this.getFunctionName() ? `${this.getFunctionName()} (${where})` : where;

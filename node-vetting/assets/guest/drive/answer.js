@@ -10,7 +10,14 @@ const SPAN = 600_000;
 export async function answer(plan) {
   let out;
   const promise = load(plan.path, `${USER_DIR}/-`)();
-  promise.then((value) => { out = { answer: value }; }, (error) => { out = { error: `${error?.stack ?? error}` }; });
+  promise.then(
+    (value) => {
+      out = { answer: value };
+    },
+    (error) => {
+      out = { error: `${error?.stack ?? error}` };
+    },
+  );
   await within(promise, SPAN);
   return out ?? { error: 'it never answers' };
 }

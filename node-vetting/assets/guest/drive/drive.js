@@ -17,7 +17,17 @@ export function drive(text) {
   refresh();
   let answer = { error: 'the run did not end' };
   const carry = { __proto__: null, editor: edit, answer: answerOf }[plan.half] ?? run;
-  promises.then(carry(plan), (value) => { answer = value; finish(); }, (error) => { answer = { error: `${error?.stack ?? error}` }; finish(); });
+  promises.then(
+    carry(plan),
+    (value) => {
+      answer = value;
+      finish();
+    },
+    (error) => {
+      answer = { error: `${error?.stack ?? error}` };
+      finish();
+    },
+  );
   do {
     call('jobs');
     if (tellRejections()) call('jobs');

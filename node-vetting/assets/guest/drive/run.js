@@ -16,7 +16,8 @@ import { compare, snapshot } from './tamper.js';
 const SECOND = 1000;
 const DAY = 86_400_000;
 const phase = (name) => call('phase', { __proto__: null, phase: name });
-const failed = (type, error) => record({ __proto__: null, kind: 'failed', node_type: type, said: short(`${error?.stack ?? error}`, 600) });
+const failed = (type, error) =>
+  record({ __proto__: null, kind: 'failed', node_type: type, said: short(`${error?.stack ?? error}`, 600) });
 
 /** Runs foreign code at the top; what it throws is told. */
 function attempt(type, action) {

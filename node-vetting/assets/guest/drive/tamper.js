@@ -1,7 +1,22 @@
 // What a package changed of what all share: prototypes, globals, core modules. Compared before and after, so that it does not
 // matter how a change was made.
 
-import { Map, Object, Set, arrays, each, functions, getOwnPropertyDescriptor, getPrototypeOf, global, maps, numbers, ownKeys, sets, strings } from '../core/primordials.js';
+import {
+  Map,
+  Object,
+  Set,
+  arrays,
+  each,
+  functions,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  global,
+  maps,
+  numbers,
+  ownKeys,
+  sets,
+  strings,
+} from '../core/primordials.js';
 import { call, record, utf8 } from '../core/host.js';
 import * as builtins from '../loader/builtins.js';
 
@@ -13,12 +28,41 @@ const describe = (target, key) => {
 /** Objects with the names that they are told under. */
 function watched() {
   const out = [];
-  const add = (area, name, target) => { if (target !== null && (typeof target === 'object' || typeof target === 'function')) arrays.push(out, { __proto__: null, area, name, target }); };
-  for (const name of ['Object', 'Array', 'String', 'Number', 'Boolean', 'Function', 'RegExp', 'Date', 'Promise', 'Map', 'Set', 'WeakMap', 'Symbol', 'Error', 'ArrayBuffer', 'Uint8Array', 'URL', 'Headers', 'Request', 'Response', 'EventTarget', 'Buffer', 'BigInt', 'DataView']) {
+  const add = (area, name, target) => {
+    if (target !== null && (typeof target === 'object' || typeof target === 'function'))
+      arrays.push(out, { __proto__: null, area, name, target });
+  };
+  for (const name of [
+    'Object',
+    'Array',
+    'String',
+    'Number',
+    'Boolean',
+    'Function',
+    'RegExp',
+    'Date',
+    'Promise',
+    'Map',
+    'Set',
+    'WeakMap',
+    'Symbol',
+    'Error',
+    'ArrayBuffer',
+    'Uint8Array',
+    'URL',
+    'Headers',
+    'Request',
+    'Response',
+    'EventTarget',
+    'Buffer',
+    'BigInt',
+    'DataView',
+  ]) {
     add('prototype', name, global[name]);
     add('prototype', `${name}.prototype`, global[name]?.prototype);
   }
-  for (const name of ['JSON', 'Math', 'Reflect', 'console', 'process', 'Intl', 'WebAssembly']) add('global', name, global[name]);
+  for (const name of ['JSON', 'Math', 'Reflect', 'console', 'process', 'Intl', 'WebAssembly'])
+    add('global', name, global[name]);
   add('prototype', 'TypedArray.prototype', getPrototypeOf(global.Uint8Array.prototype));
   for (const name of builtins.names()) {
     const exports = builtins.get(name);
@@ -27,7 +71,8 @@ function watched() {
     if (exports === null || typeof exports !== 'object') continue;
     for (const key of ownKeys(exports)) {
       const own = getOwnPropertyDescriptor(exports, key);
-      if (typeof own.value === 'function' && typeof key === 'string' && /^[A-Z]/.test(key) && own.value.prototype) add('core', `${name}.${key}.prototype`, own.value.prototype);
+      if (typeof own.value === 'function' && typeof key === 'string' && /^[A-Z]/.test(key) && own.value.prototype)
+        add('core', `${name}.${key}.prototype`, own.value.prototype);
     }
   }
   add('global', 'globalThis', global);
@@ -56,14 +101,44 @@ const BENIGN = [
   { area: 'global', name: 'process', keys: ['__signal_exit_emitter__'] },
   { area: 'core', name: 'tls', keys: ['DEFAULT_MAX_VERSION', 'DEFAULT_MIN_VERSION', 'DEFAULT_ECDH_CURVE'] },
   { area: 'core', name: 'events', keys: ['defaultMaxListeners', 'usingDomains'] },
-  { area: 'global', name: 'process', keys: ['exitCode', 'title', 'domain', '_events', '_eventsCount', '_maxListeners', 'stdout', 'stderr', 'stdin', 'noDeprecation', 'pid', 'ppid', 'platform', 'arch', 'version', 'versions', 'execPath', 'argv', 'release'] },
+  {
+    area: 'global',
+    name: 'process',
+    keys: [
+      'exitCode',
+      'title',
+      'domain',
+      '_events',
+      '_eventsCount',
+      '_maxListeners',
+      'stdout',
+      'stderr',
+      'stdin',
+      'noDeprecation',
+      'pid',
+      'ppid',
+      'platform',
+      'arch',
+      'version',
+      'versions',
+      'execPath',
+      'argv',
+      'release',
+    ],
+  },
 ];
 const benign = (entry, key, added) => {
   // A symbol of a library's own, added, changes nothing for anybody who does not have it.
   if (added && typeof key === 'symbol' && !wellKnown(key)) return true;
-  return BENIGN.some((idiom) => idiom.area === entry.area && idiom.name === entry.name && (idiom.added ? added : arrays.includes(idiom.keys, key)));
+  return BENIGN.some(
+    (idiom) =>
+      idiom.area === entry.area &&
+      idiom.name === entry.name &&
+      (idiom.added ? added : arrays.includes(idiom.keys, key)),
+  );
 };
-const wellKnown = (symbol) => strings.startsWith(symbol.description ?? '', 'Symbol.') || strings.startsWith(symbol.description ?? '', 'nodejs.');
+const wellKnown = (symbol) =>
+  strings.startsWith(symbol.description ?? '', 'Symbol.') || strings.startsWith(symbol.description ?? '', 'nodejs.');
 
 // Replacements that were read and found to do what they say: SHA-256 of their text, with spaces made one. What such a text
 // calls may be anything, so only those are here that are given nothing worth having: a number, a folder.
@@ -88,7 +163,8 @@ function digest(text) {
   return out;
 }
 
-const same = (a, b) => a !== undefined && b !== undefined && Object.is(a.value, b.value) && a.get === b.get && a.set === b.set;
+const same = (a, b) =>
+  a !== undefined && b !== undefined && Object.is(a.value, b.value) && a.get === b.get && a.set === b.set;
 
 /** Tells every difference since the snapshot; gives how many there are. */
 export function compare(before) {

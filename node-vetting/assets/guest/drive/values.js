@@ -6,10 +6,23 @@ const HINTS = [
   [/interval|period|timeout|delay|^every|repeat|cycle|poll|refresh|keepalive/i, () => ['5', '1000', '10', '60']],
   [/serial|com_?port|tty/i, (c) => [c.serial_port]],
   [/port$/i, (c) => [`${c.port}`, '1883', '502', '102', '8080', '80']],
-  [/(^|_)(url|uri|endpoint|webhook|feed)|url$|uri$/i, (c) => [c.url, `http://${c.host}:8080/`, `opc.tcp://${c.host}:4840`, `mqtt://${c.broker}:1883`, `redis://${c.database}:6379`, `ws://${c.host}/`]],
+  [
+    /(^|_)(url|uri|endpoint|webhook|feed)|url$|uri$/i,
+    (c) => [
+      c.url,
+      `http://${c.host}:8080/`,
+      `opc.tcp://${c.host}:4840`,
+      `mqtt://${c.broker}:1883`,
+      `redis://${c.database}:6379`,
+      `ws://${c.host}/`,
+    ],
+  ],
   [/broker/i, (c) => [c.broker, `mqtt://${c.broker}`]],
   [/(db|database|sql|influx|mongo|redis).*(host|server|address)/i, (c) => [c.database]],
-  [/host|server|address|^ip|ipaddr|hostname|gateway|controller|plc|device$/i, (c) => [c.host, c.address, `http://${c.host}`]],
+  [
+    /host|server|address|^ip|ipaddr|hostname|gateway|controller|plc|device$/i,
+    (c) => [c.host, c.address, `http://${c.host}`],
+  ],
   [/user|login|account/i, (c) => [c.user]],
   [/pass(word)?$|secret|token|api_?key/i, (c) => [c.credential]],
   [/topic/i, () => ['plant/line1/temperature', 'sensors/#']],
@@ -37,7 +50,9 @@ const GENERAL = ['1', 'payload', 'plant', '10', '0', 'true', 'utf8', '12:00', '#
  */
 export function candidates(property, given, canaries, options = [], field = undefined) {
   const out = [];
-  const put = (value) => { if (!out.some((one) => one === value)) out.push(value); };
+  const put = (value) => {
+    if (!out.some((one) => one === value)) out.push(value);
+  };
   const empty = given === undefined || given === null || given === '';
   const hint = HINTS.find(([pattern]) => pattern.test(property));
   if (options.length > 0) {
@@ -51,6 +66,9 @@ export function candidates(property, given, canaries, options = [], field = unde
   if (!empty && !/host|server|broker|address|url|^ip/i.test(property)) put(given);
   for (const value of hint?.[1](canaries) ?? []) put(value);
   if (!empty) put(given);
-  if (!hint && field !== null) { put(''); for (const value of GENERAL) put(value); }
+  if (!hint && field !== null) {
+    put('');
+    for (const value of GENERAL) put(value);
+  }
   return out;
 }

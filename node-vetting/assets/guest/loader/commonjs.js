@@ -2,16 +2,33 @@
 // stacks name them.
 
 import { call, record, short, text, utf8 } from '../core/host.js';
-import { Error, Map, SyntaxError, apply, arrays, create, defineProperty, hasOwn, keys, maps, parseJson, strings } from '../core/primordials.js';
+import {
+  Error,
+  Map,
+  SyntaxError,
+  apply,
+  arrays,
+  create,
+  defineProperty,
+  hasOwn,
+  keys,
+  maps,
+  parseJson,
+  strings,
+} from '../core/primordials.js';
 import { badArgument, badValue, coded } from '../core/errors.js';
 import * as builtins from './builtins.js';
 import { addon, standsInFor } from './native.js';
 
 const SYMBOL = Symbol('require.asked');
 let main;
-let interopRequire = () => { throw coded(Error, 'ERR_REQUIRE_ESM', 'require() of ES Module is not supported'); };
+let interopRequire = () => {
+  throw coded(Error, 'ERR_REQUIRE_ESM', 'require() of ES Module is not supported');
+};
 /** The ES module half gives its part: what `require` of an ES module comes to. */
-export const setInterop = (callback) => { interopRequire = callback; };
+export const setInterop = (callback) => {
+  interopRequire = callback;
+};
 
 export function Module(id = '', parent) {
   this.id = id;
@@ -44,20 +61,26 @@ Module._nodeModulePaths = (from) => {
     if (at === '/' || at === '.') return out;
   }
 };
-Module._resolveLookupPaths = (request, parent) => (/^\.{1,2}(\/|$)/.test(request) ? [parent?.path ?? '.'] : Module._nodeModulePaths(parent?.path ?? '/data'));
+Module._resolveLookupPaths = (request, parent) =>
+  /^\.{1,2}(\/|$)/.test(request) ? [parent?.path ?? '.'] : Module._nodeModulePaths(parent?.path ?? '/data');
 Module._initPaths = () => {};
 Module._preloadModules = () => {};
 Module._findPath = (request, paths) => {
   for (const path of paths ?? []) {
     try {
       return resolve(`${path}/-`, strings.startsWith(request, '/') ? request : `./${request}`).path;
-    } catch { /* the next one */ }
+    } catch {
+      /* the next one */
+    }
   }
   return false;
 };
 Module._debug = () => {};
 Module.register = () => record({ __proto__: null, kind: 'module-hook', what: 'module.register' });
-Module.registerHooks = () => { record({ __proto__: null, kind: 'module-hook', what: 'module.registerHooks' }); return { deregister() {} }; };
+Module.registerHooks = () => {
+  record({ __proto__: null, kind: 'module-hook', what: 'module.registerHooks' });
+  return { deregister() {} };
+};
 Module.runMain = () => {};
 Module.findSourceMap = () => undefined;
 Module.SourceMap = class SourceMap {};
@@ -86,7 +109,8 @@ function resolve(from, name, asImport = false) {
 Module._resolveFilename = function (request, parent, isMain, options) {
   const name = `${request}`;
   if (strings.startsWith(name, 'node:')) {
-    if (!builtins.has(strings.slice(name, 5))) throw coded(Error, 'ERR_UNKNOWN_BUILTIN_MODULE', `No such built-in module: ${name}`);
+    if (!builtins.has(strings.slice(name, 5)))
+      throw coded(Error, 'ERR_UNKNOWN_BUILTIN_MODULE', `No such built-in module: ${name}`);
     return name;
   }
   if (builtins.has(name) && !arrays.includes(builtins.PREFIXED, name)) return name;
@@ -101,7 +125,8 @@ Module._resolveFilename = function (request, parent, isMain, options) {
     throw coded(Error, 'MODULE_NOT_FOUND', `Cannot find module '${name}'\nRequire stack:\n- ${parent?.filename}`);
   }
   const found = resolve(parent?.filename ?? parent?.id ?? '/data/-', name);
-  if (found.format === 'builtin' && !builtins.has(found.path)) throw coded(Error, 'MODULE_NOT_FOUND', `Cannot find module '${name}'`);
+  if (found.format === 'builtin' && !builtins.has(found.path))
+    throw coded(Error, 'MODULE_NOT_FOUND', `Cannot find module '${name}'`);
   return found.path;
 };
 
@@ -116,7 +141,8 @@ function loadPinned(request, parent) {
   let filename = maps.get(pinned, pair);
   if (filename === undefined) {
     const beside = strings.startsWith(request, '.') ? joined(parent.path, request) : null;
-    for (const ending of ['', '.js', '/index.js', '.json']) if (beside !== null && maps.has(pinned, beside + ending)) filename = beside + ending;
+    for (const ending of ['', '.js', '/index.js', '.json'])
+      if (beside !== null && maps.has(pinned, beside + ending)) filename = beside + ending;
     filename ??= resolve(parent.filename, request).path;
     maps.set(pinned, pair, filename);
   }
@@ -198,7 +224,10 @@ Module.prototype.require = function (id) {
 };
 Module.prototype._compile = function (content, filename) {
   call('code.eval', { __proto__: null, how: 'Module._compile' }, utf8(content));
-  const wrapper = compile(`(function (exports, require, module, __filename, __dirname) {${strings.replace(`${content}`, /^#!/, '//')}\n})`, filename);
+  const wrapper = compile(
+    `(function (exports, require, module, __filename, __dirname) {${strings.replace(`${content}`, /^#!/, '//')}\n})`,
+    filename,
+  );
   return run(this, wrapper, filename);
 };
 
@@ -211,7 +240,9 @@ function run(module, wrapper, filename) {
 }
 
 function makeRequire(module) {
-  const require = function require(id) { return module.require(id); };
+  const require = function require(id) {
+    return module.require(id);
+  };
   const find = function resolve(request, options) {
     if (typeof request !== 'string') throw badArgument('request', 'of type string', request);
     return Module._resolveFilename(request, module, false, options);
@@ -225,8 +256,12 @@ function makeRequire(module) {
 }
 
 Module.createRequire = (from) => {
-  const path = typeof from === 'string' && !strings.startsWith(from, 'file:') ? from : decodeURIComponent(call('url.parse', { __proto__: null, url: `${from?.href ?? from}` }).pathname);
-  if (!strings.startsWith(path, '/')) throw badValue('filename', from, 'must be a file URL object, file URL string, or absolute path string');
+  const path =
+    typeof from === 'string' && !strings.startsWith(from, 'file:')
+      ? from
+      : decodeURIComponent(call('url.parse', { __proto__: null, url: `${from?.href ?? from}` }).pathname);
+  if (!strings.startsWith(path, '/'))
+    throw badValue('filename', from, 'must be a file URL object, file URL string, or absolute path string');
   const module = new Module(path);
   module.filename = path;
   module.paths = Module._nodeModulePaths(dirname(path));
@@ -266,8 +301,12 @@ Module._extensions['.node'] = function (module, filename) {
   module.exports = addon(filename);
 };
 
-const formatOf = (filename) => call('module.resolve', { __proto__: null, from: filename, name: filename, import: false }).format;
-const looksLikeModule = (filename) => /^\s*(import\s*[\w{*'"]|export\s+(default|const|let|var|function|class|async|\{|\*))/m.test(text('module.source', { __proto__: null, path: filename }));
+const formatOf = (filename) =>
+  call('module.resolve', { __proto__: null, from: filename, name: filename, import: false }).format;
+const looksLikeModule = (filename) =>
+  /^\s*(import\s*[\w{*'"]|export\s+(default|const|let|var|function|class|async|\{|\*))/m.test(
+    text('module.source', { __proto__: null, path: filename }),
+  );
 
 /** Loads a file as if `from` had required it. */
 export const load = (request, from = '/data/-') => {

@@ -9,5 +9,6 @@ export const dep = (file) => load(`${PINNED}${file}`, `${PINNED}-`);
 
 /** Loads all files of a folder of one, but those that cannot be loaded alone. */
 export function depFolder(folder, except) {
-  for (const { name } of call('fs.list', { __proto__: null, path: `${PINNED}${folder}` })) if (name.endsWith('.js') && !except.includes(name)) dep(`${folder}/${name}`);
+  for (const { name } of call('fs.list', { __proto__: null, path: `${PINNED}${folder}` }))
+    if (name.endsWith('.js') && !except.includes(name)) dep(`${folder}/${name}`);
 }

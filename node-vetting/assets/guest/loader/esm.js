@@ -1,7 +1,7 @@
 // ES modules: `require` of one, `import()` from CommonJS, and the text of the modules that stand for what is none.
 
 import { call } from '../core/host.js';
-import { Map, Promise, arrays, hasOwn, maps, promises, stringify, strings, Error } from '../core/primordials.js';
+import { Map, arrays, hasOwn, maps, promises, stringify, strings, Error } from '../core/primordials.js';
 import { coded } from '../core/errors.js';
 import * as builtins from './builtins.js';
 import { exportNames, load, setInterop } from './commonjs.js';
@@ -17,7 +17,12 @@ export function importNow(path) {
   promises.then(import(path), settle('fulfilled'), settle('rejected'));
   for (let round = 0; state === 'pending' && round < 100; round++) call('jobs');
   if (state === 'rejected') throw value;
-  if (state === 'pending') throw coded(Error, 'ERR_REQUIRE_ASYNC_MODULE', 'require() cannot be used on an ESM graph with top-level await. Use import() instead.');
+  if (state === 'pending')
+    throw coded(
+      Error,
+      'ERR_REQUIRE_ASYNC_MODULE',
+      'require() cannot be used on an ESM graph with top-level await. Use import() instead.',
+    );
   return value;
 }
 
@@ -46,4 +51,3 @@ export function synthesize(path) {
   }
   return source;
 }
-void Promise;

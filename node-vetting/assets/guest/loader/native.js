@@ -5,7 +5,16 @@ import { call, record, short } from '../core/host.js';
 import { later } from '../core/loop.js';
 import { strings, Promise, Proxy, apply } from '../core/primordials.js';
 
-const FINDERS = { __proto__: null, bindings: 1, 'node-gyp-build': 1, 'node-gyp-build-optional-packages': 1, 'pkg-prebuilds': 1, '@mapbox/node-pre-gyp': 2, 'node-pre-gyp': 2, prebuildify: 0 };
+const FINDERS = {
+  __proto__: null,
+  bindings: 1,
+  'node-gyp-build': 1,
+  'node-gyp-build-optional-packages': 1,
+  'pkg-prebuilds': 1,
+  '@mapbox/node-pre-gyp': 2,
+  'node-pre-gyp': 2,
+  prebuildify: 0,
+};
 
 /** Calls after which a stand-in answers no more: code that waits for an addon in a loop would go round for ever. */
 const PATIENCE = 300;
@@ -19,19 +28,31 @@ function anything(name, depth = 0) {
     get(_, key) {
       if (key === Symbol.toPrimitive) return (hint) => (hint === 'string' ? `[native ${name}]` : 0);
       if (typeof key === 'symbol' || key === 'then' || key === 'toJSON') return target[key];
-      if (key === 'prototype' || key === 'length' || key === 'name' || key === 'call' || key === 'apply' || key === 'bind') return target[key];
+      if (
+        key === 'prototype' ||
+        key === 'length' ||
+        key === 'name' ||
+        key === 'call' ||
+        key === 'apply' ||
+        key === 'bind'
+      )
+        return target[key];
       if (key === '__esModule') return false;
       if (key === 'toString') return () => `[native ${name}]`;
       if (key === 'valueOf') return () => 0;
       if (key in known) return known[key];
       return depth > 4 ? undefined : (known[key] = anything(`${name}.${key}`, depth + 1));
     },
-    set(_, key, value) { known[key] = value; return true; },
+    set(_, key, value) {
+      known[key] = value;
+      return true;
+    },
     has: () => true,
     apply(_, self, args) {
       if (++calls > PATIENCE) return new Promise(() => {});
       const last = args[args.length - 1];
-      if (typeof last === 'function' && last.length < 3) later(5, () => apply(last, undefined, [null, anything(`${name}()`, depth + 1)]));
+      if (typeof last === 'function' && last.length < 3)
+        later(5, () => apply(last, undefined, [null, anything(`${name}()`, depth + 1)]));
       return /(^|\.)(is|has)[A-Z]/.test(name) ? false : anything(`${name}()`, depth + 1);
     },
     construct: () => anything(`new ${name}`, depth + 1),
@@ -50,11 +71,17 @@ export function standsInFor(request, parent) {
   if (!kind) return undefined;
   record({ __proto__: null, kind: 'require', name: short(request, 100), found: true, computed: false });
   const owner = parent?.filename ?? '/data';
-  const find = (where) => addon(typeof where === 'string' && strings.includes(where, '/') ? `${where}/build/Release/addon.node` : `${strings.slice(owner, 0, strings.lastIndexOf(owner, '/'))}/${typeof where === 'string' ? where : where?.bindings ?? 'addon'}.node`);
+  const find = (where) =>
+    addon(
+      typeof where === 'string' && strings.includes(where, '/')
+        ? `${where}/build/Release/addon.node`
+        : `${strings.slice(owner, 0, strings.lastIndexOf(owner, '/'))}/${typeof where === 'string' ? where : (where?.bindings ?? 'addon')}.node`,
+    );
   const finder = (where) => find(where);
   finder.resolve = finder.path = (where) => `${where}/build/Release/addon.node`;
   finder.getRoot = () => '/data';
   finder.getFileName = () => owner;
-  finder.find = (manifest) => `${strings.slice(`${manifest}`, 0, strings.lastIndexOf(`${manifest}`, '/'))}/build/Release/addon.node`;
+  finder.find = (manifest) =>
+    `${strings.slice(`${manifest}`, 0, strings.lastIndexOf(`${manifest}`, '/'))}/build/Release/addon.node`;
   return finder;
 }

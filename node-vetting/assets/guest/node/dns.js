@@ -10,7 +10,7 @@ const query = (name, type) => call('dns.resolve', { __proto__: null, name: `${na
 const failed = (error, syscall, hostname) => systemError(error.code ?? 'ENOTFOUND', syscall, { hostname });
 
 function lookupNow(hostname, options) {
-  const { family = 0, all = false } = typeof options === 'number' ? { family: options } : options ?? {};
+  const { family = 0, all = false } = typeof options === 'number' ? { family: options } : (options ?? {});
   const literal = isIP(hostname ?? '');
   if (!hostname) return all ? [] : { address: null, family: 4 };
   let list;
@@ -30,8 +30,30 @@ const resolveNow = (hostname, type = 'A') => {
     throw failed(error, `query${type[0]}${type.slice(1).toLowerCase()}`, hostname);
   }
 };
-const TYPES = { resolve4: 'A', resolve6: 'AAAA', resolveAny: 'ANY', resolveCaa: 'CAA', resolveCname: 'CNAME', resolveMx: 'MX', resolveNaptr: 'NAPTR', resolveNs: 'NS', resolvePtr: 'PTR', resolveSoa: 'SOA', resolveSrv: 'SRV', resolveTlsa: 'TLSA', resolveTxt: 'TXT', reverse: 'PTR' };
-const now = { lookup: lookupNow, resolve: resolveNow, lookupService: (address, port) => { void port; return { hostname: address, service: 'http' }; } };
+const TYPES = {
+  resolve4: 'A',
+  resolve6: 'AAAA',
+  resolveAny: 'ANY',
+  resolveCaa: 'CAA',
+  resolveCname: 'CNAME',
+  resolveMx: 'MX',
+  resolveNaptr: 'NAPTR',
+  resolveNs: 'NS',
+  resolvePtr: 'PTR',
+  resolveSoa: 'SOA',
+  resolveSrv: 'SRV',
+  resolveTlsa: 'TLSA',
+  resolveTxt: 'TXT',
+  reverse: 'PTR',
+};
+const now = {
+  lookup: lookupNow,
+  resolve: resolveNow,
+  lookupService: (address, port) => {
+    void port;
+    return { hostname: address, service: 'http' };
+  },
+};
 for (const [name, type] of Object.entries(TYPES)) now[name] = (hostname) => resolveNow(hostname, type);
 
 function withCallback(name) {
@@ -54,24 +76,60 @@ function withCallback(name) {
     return {};
   };
 }
-const withPromise = (name) => async (...args) => {
-  const value = now[name](...args);
-  await new Promise((resolve) => later(1, resolve));
-  return value;
+const withPromise =
+  (name) =>
+  async (...args) => {
+    const value = now[name](...args);
+    await new Promise((resolve) => later(1, resolve));
+    return value;
+  };
+const shared = {
+  getServers: () => ['192.0.2.53'],
+  setServers() {},
+  getDefaultResultOrder: () => 'verbatim',
+  setDefaultResultOrder() {},
 };
-const shared = { getServers: () => ['192.0.2.53'], setServers() {}, getDefaultResultOrder: () => 'verbatim', setDefaultResultOrder() {} };
 const make = (form) => {
   const out = { ...shared };
   for (const name of Object.keys(now)) out[name] = form(name);
   out.Resolver = class Resolver {
-    constructor() { Object.assign(this, out); delete this.Resolver; }
+    constructor() {
+      Object.assign(this, out);
+      delete this.Resolver;
+    }
     cancel() {}
     setLocalAddress() {}
   };
   return out;
 };
 const codes = {};
-for (const code of ['NODATA', 'FORMERR', 'SERVFAIL', 'NOTFOUND', 'NOTIMP', 'REFUSED', 'BADQUERY', 'BADNAME', 'BADFAMILY', 'BADRESP', 'CONNREFUSED', 'TIMEOUT', 'EOF', 'FILE', 'NOMEM', 'DESTRUCTION', 'BADSTR', 'BADFLAGS', 'NONAME', 'BADHINTS', 'NOTINITIALIZED', 'LOADIPHLPAPI', 'ADDRGETNETWORKPARAMS', 'CANCELLED']) codes[code] = `E${code}`;
+for (const code of [
+  'NODATA',
+  'FORMERR',
+  'SERVFAIL',
+  'NOTFOUND',
+  'NOTIMP',
+  'REFUSED',
+  'BADQUERY',
+  'BADNAME',
+  'BADFAMILY',
+  'BADRESP',
+  'CONNREFUSED',
+  'TIMEOUT',
+  'EOF',
+  'FILE',
+  'NOMEM',
+  'DESTRUCTION',
+  'BADSTR',
+  'BADFLAGS',
+  'NONAME',
+  'BADHINTS',
+  'NOTINITIALIZED',
+  'LOADIPHLPAPI',
+  'ADDRGETNETWORKPARAMS',
+  'CANCELLED',
+])
+  codes[code] = `E${code}`;
 const promises = { ...make(withPromise), ...codes };
 const dns = { ...make(withCallback), ...codes, ADDRCONFIG: 1024, V4MAPPED: 2048, ALL: 256, promises };
 offer('dns/promises', promises);

@@ -6,7 +6,9 @@ const same = (a, b, strict) => (strict ? Object.is(a, b) : a == b || (a !== a &&
 
 function keysOf(value, strict) {
   const names = Object.keys(value);
-  if (strict) for (const s of Object.getOwnPropertySymbols(value)) if (Object.prototype.propertyIsEnumerable.call(value, s)) names.push(s);
+  if (strict)
+    for (const s of Object.getOwnPropertySymbols(value))
+      if (Object.prototype.propertyIsEnumerable.call(value, s)) names.push(s);
   return names;
 }
 
@@ -38,11 +40,17 @@ export function equal(a, b, strict, seen = []) {
   const inside = [...seen, [a, b]];
   if (types.isSet(a)) {
     if (a.size !== b.size) return false;
-    for (const value of a) if (!b.has(value) && ![...b].some((other) => equal(value, other, strict, inside))) return false;
+    for (const value of a)
+      if (!b.has(value) && ![...b].some((other) => equal(value, other, strict, inside))) return false;
   } else if (types.isMap(a)) {
     if (a.size !== b.size) return false;
     for (const [key, value] of a) {
-      if (b.has(key) ? !equal(value, b.get(key), strict, inside) : ![...b].some(([k, v]) => equal(key, k, strict, inside) && equal(value, v, strict, inside))) return false;
+      if (
+        b.has(key)
+          ? !equal(value, b.get(key), strict, inside)
+          : ![...b].some(([k, v]) => equal(key, k, strict, inside) && equal(value, v, strict, inside))
+      )
+        return false;
     }
   }
   const [x, y] = [keysOf(a, strict), keysOf(b, strict)];

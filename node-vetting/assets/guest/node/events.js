@@ -3,9 +3,7 @@
 import { badArgument, coded, outOfRange } from '../core/errors.js';
 import { apply } from '../core/primordials.js';
 import { inspect } from './inspect.js';
-import { text } from '../core/host.js';
 
-void text;
 const errorMonitor = Symbol('events.errorMonitor');
 const captureRejectionSymbol = Symbol.for('nodejs.rejection');
 const kCapture = Symbol('kCapture');
@@ -53,7 +51,9 @@ function add(target, type, listener, first) {
   const most = target.getMaxListeners();
   if (most > 0 && typeof list === 'object' && list.length > most && !list.warned) {
     list.warned = true;
-    const warning = new Error(`Possible EventEmitter memory leak detected. ${list.length} ${String(type)} listeners added to ${inspect(target, { depth: -1 })}. MaxListeners is ${most}. Use emitter.setMaxListeners() to increase limit`);
+    const warning = new Error(
+      `Possible EventEmitter memory leak detected. ${list.length} ${String(type)} listeners added to ${inspect(target, { depth: -1 })}. MaxListeners is ${most}. Use emitter.setMaxListeners() to increase limit`,
+    );
     Object.assign(warning, { name: 'MaxListenersExceededWarning', emitter: target, type, count: list.length });
     globalThis.process?.emitWarning?.(warning);
   }
@@ -74,11 +74,14 @@ function wrapOnce(target, type, listener) {
 
 const methods = {
   setMaxListeners(n) {
-    if (typeof n !== 'number' || n < 0 || Number.isNaN(n)) throw outOfRange('setMaxListeners', 'a non-negative number', n);
+    if (typeof n !== 'number' || n < 0 || Number.isNaN(n))
+      throw outOfRange('setMaxListeners', 'a non-negative number', n);
     this._maxListeners = n;
     return this;
   },
-  getMaxListeners() { return this._maxListeners === undefined ? EventEmitter.defaultMaxListeners : this._maxListeners; },
+  getMaxListeners() {
+    return this._maxListeners === undefined ? EventEmitter.defaultMaxListeners : this._maxListeners;
+  },
   emit(type, ...args) {
     const events = this._events;
     if (type === 'error') {
@@ -86,7 +89,11 @@ const methods = {
       if (events?.error === undefined) {
         const error = args[0];
         if (error instanceof Error) throw error;
-        const thrown = coded(Error, 'ERR_UNHANDLED_ERROR', `Unhandled error. (${typeof error === 'string' ? `'${error}'` : inspect(error)})`);
+        const thrown = coded(
+          Error,
+          'ERR_UNHANDLED_ERROR',
+          `Unhandled error. (${typeof error === 'string' ? `'${error}'` : inspect(error)})`,
+        );
         thrown.context = error;
         throw thrown;
       }
@@ -105,11 +112,23 @@ const methods = {
     }
     return true;
   },
-  addListener(type, listener) { return add(this, type, listener, false); },
-  on(type, listener) { return add(this, type, listener, false); },
-  prependListener(type, listener) { return add(this, type, listener, true); },
-  once(type, listener) { check(listener); return this.on(type, wrapOnce(this, type, listener)); },
-  prependOnceListener(type, listener) { check(listener); return this.prependListener(type, wrapOnce(this, type, listener)); },
+  addListener(type, listener) {
+    return add(this, type, listener, false);
+  },
+  on(type, listener) {
+    return add(this, type, listener, false);
+  },
+  prependListener(type, listener) {
+    return add(this, type, listener, true);
+  },
+  once(type, listener) {
+    check(listener);
+    return this.on(type, wrapOnce(this, type, listener));
+  },
+  prependOnceListener(type, listener) {
+    check(listener);
+    return this.prependListener(type, wrapOnce(this, type, listener));
+  },
   removeListener(type, listener) {
     check(listener);
     const events = this._events;
@@ -128,7 +147,9 @@ const methods = {
     }
     return this;
   },
-  off(type, listener) { return this.removeListener(type, listener); },
+  off(type, listener) {
+    return this.removeListener(type, listener);
+  },
   removeAllListeners(type) {
     const events = this._events;
     if (events === undefined) return this;
@@ -150,16 +171,22 @@ const methods = {
     for (const listener of this.rawListeners(type).reverse()) this.removeListener(type, listener);
     return this;
   },
-  listeners(type) { return this.rawListeners(type).map((one) => one.listener ?? one); },
+  listeners(type) {
+    return this.rawListeners(type).map((one) => one.listener ?? one);
+  },
   rawListeners(type) {
     const list = this._events?.[type];
     return list === undefined ? [] : typeof list === 'function' ? [list] : [...list];
   },
   listenerCount(type, listener) {
     const list = this.rawListeners(type);
-    return listener === undefined ? list.length : list.filter((one) => one === listener || one.listener === listener).length;
+    return listener === undefined
+      ? list.length
+      : list.filter((one) => one === listener || one.listener === listener).length;
   },
-  eventNames() { return this._eventsCount > 0 ? Reflect.ownKeys(this._events) : []; },
+  eventNames() {
+    return this._eventsCount > 0 ? Reflect.ownKeys(this._events) : [];
+  },
 };
 for (const [name, value] of Object.entries(methods)) EventEmitter.prototype[name] = value;
 
@@ -170,11 +197,25 @@ function once(emitter, type, { signal } = {}) {
       emitter.addEventListener(type, (event) => resolve([event]), { once: true });
       return undefined;
     }
-    const failed = (error) => { emitter.removeListener(type, done); reject(error); };
-    const done = (...args) => { emitter.removeListener('error', failed); resolve(args); };
+    const failed = (error) => {
+      emitter.removeListener(type, done);
+      reject(error);
+    };
+    const done = (...args) => {
+      emitter.removeListener('error', failed);
+      resolve(args);
+    };
     emitter.once(type, done);
     if (type !== 'error') emitter.once('error', failed);
-    signal?.addEventListener('abort', () => { emitter.removeListener(type, done); emitter.removeListener('error', failed); reject(signal.reason); }, { once: true });
+    signal?.addEventListener(
+      'abort',
+      () => {
+        emitter.removeListener(type, done);
+        emitter.removeListener('error', failed);
+        reject(signal.reason);
+      },
+      { once: true },
+    );
     return undefined;
   });
 }
@@ -196,34 +237,72 @@ function on(emitter, type, { signal, close = [] } = {}) {
   emitter.on(type, push);
   if (type !== 'error') emitter.on('error', fail);
   for (const name of close) emitter.on(name, stop);
-  signal?.addEventListener('abort', () => { fail(signal.reason); }, { once: true });
+  signal?.addEventListener(
+    'abort',
+    () => {
+      fail(signal.reason);
+    },
+    { once: true },
+  );
   return {
     next() {
       if (queue.length) return Promise.resolve({ value: queue.shift(), done: false });
-      if (failure) { const error = failure; failure = null; return Promise.reject(error); }
+      if (failure) {
+        const error = failure;
+        failure = null;
+        return Promise.reject(error);
+      }
       if (over) return Promise.resolve({ value: undefined, done: true });
       return new Promise((resolve, reject) => wanted.push({ resolve, reject }));
     },
     return: stop,
-    throw: (error) => { fail(error); return stop(); },
-    [Symbol.asyncIterator]() { return this; },
+    throw: (error) => {
+      fail(error);
+      return stop();
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
   };
 }
 
 class EventEmitterAsyncResource extends EventEmitter {
-  get asyncId() { return 0; }
-  get triggerAsyncId() { return 0; }
+  get asyncId() {
+    return 0;
+  }
+  get triggerAsyncId() {
+    return 0;
+  }
   emitDestroy() {}
 }
 
 Object.assign(EventEmitter, {
-  EventEmitter, once, on, errorMonitor, captureRejectionSymbol, captureRejections: false, usingDomains: false, EventEmitterAsyncResource,
+  EventEmitter,
+  once,
+  on,
+  errorMonitor,
+  captureRejectionSymbol,
+  captureRejections: false,
+  usingDomains: false,
+  EventEmitterAsyncResource,
   getEventListeners: (target, type) => (typeof target.listeners === 'function' ? target.listeners(type) : []),
   getMaxListeners: (target) => target.getMaxListeners?.() ?? defaultMaxListeners,
-  setMaxListeners: (n = defaultMaxListeners, ...targets) => { if (targets.length === 0) defaultMaxListeners = n; for (const target of targets) target.setMaxListeners?.(n); },
-  addAbortListener: (signal, listener) => { signal.addEventListener('abort', listener, { once: true }); return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) }; },
+  setMaxListeners: (n = defaultMaxListeners, ...targets) => {
+    if (targets.length === 0) defaultMaxListeners = n;
+    for (const target of targets) target.setMaxListeners?.(n);
+  },
+  addAbortListener: (signal, listener) => {
+    signal.addEventListener('abort', listener, { once: true });
+    return { [Symbol.dispose]: () => signal.removeEventListener('abort', listener) };
+  },
   listenerCount: (emitter, type) => emitter.listenerCount(type),
 });
-Object.defineProperty(EventEmitter, 'defaultMaxListeners', { enumerable: true, get: () => defaultMaxListeners, set: (n) => { defaultMaxListeners = n; } });
+Object.defineProperty(EventEmitter, 'defaultMaxListeners', {
+  enumerable: true,
+  get: () => defaultMaxListeners,
+  set: (n) => {
+    defaultMaxListeners = n;
+  },
+});
 export { EventEmitter };
 export default EventEmitter;

@@ -7,9 +7,62 @@ import { Buffer } from './buffer.js';
 import path from './path.js';
 
 export const constants = Object.assign(create(null), {
-  UV_FS_SYMLINK_DIR: 1, UV_FS_SYMLINK_JUNCTION: 2, O_RDONLY: 0, O_WRONLY: 1, O_RDWR: 2, UV_DIRENT_UNKNOWN: 0, UV_DIRENT_FILE: 1, UV_DIRENT_DIR: 2, UV_DIRENT_LINK: 3, UV_DIRENT_FIFO: 4, UV_DIRENT_SOCKET: 5, UV_DIRENT_CHAR: 6, UV_DIRENT_BLOCK: 7,
-  S_IFMT: 61440, S_IFREG: 32768, S_IFDIR: 16384, S_IFCHR: 8192, S_IFBLK: 24576, S_IFIFO: 4096, S_IFLNK: 40960, S_IFSOCK: 49152, O_CREAT: 64, O_EXCL: 128, UV_FS_O_FILEMAP: 0, O_NOCTTY: 256, O_TRUNC: 512, O_APPEND: 1024, O_DIRECTORY: 65536, O_NOATIME: 262144, O_NOFOLLOW: 131072, O_SYNC: 1052672, O_DSYNC: 4096, O_DIRECT: 16384, O_NONBLOCK: 2048,
-  S_IRWXU: 448, S_IRUSR: 256, S_IWUSR: 128, S_IXUSR: 64, S_IRWXG: 56, S_IRGRP: 32, S_IWGRP: 16, S_IXGRP: 8, S_IRWXO: 7, S_IROTH: 4, S_IWOTH: 2, S_IXOTH: 1, F_OK: 0, R_OK: 4, W_OK: 2, X_OK: 1, UV_FS_COPYFILE_EXCL: 1, COPYFILE_EXCL: 1, UV_FS_COPYFILE_FICLONE: 2, COPYFILE_FICLONE: 2, UV_FS_COPYFILE_FICLONE_FORCE: 4, COPYFILE_FICLONE_FORCE: 4,
+  UV_FS_SYMLINK_DIR: 1,
+  UV_FS_SYMLINK_JUNCTION: 2,
+  O_RDONLY: 0,
+  O_WRONLY: 1,
+  O_RDWR: 2,
+  UV_DIRENT_UNKNOWN: 0,
+  UV_DIRENT_FILE: 1,
+  UV_DIRENT_DIR: 2,
+  UV_DIRENT_LINK: 3,
+  UV_DIRENT_FIFO: 4,
+  UV_DIRENT_SOCKET: 5,
+  UV_DIRENT_CHAR: 6,
+  UV_DIRENT_BLOCK: 7,
+  S_IFMT: 61440,
+  S_IFREG: 32768,
+  S_IFDIR: 16384,
+  S_IFCHR: 8192,
+  S_IFBLK: 24576,
+  S_IFIFO: 4096,
+  S_IFLNK: 40960,
+  S_IFSOCK: 49152,
+  O_CREAT: 64,
+  O_EXCL: 128,
+  UV_FS_O_FILEMAP: 0,
+  O_NOCTTY: 256,
+  O_TRUNC: 512,
+  O_APPEND: 1024,
+  O_DIRECTORY: 65536,
+  O_NOATIME: 262144,
+  O_NOFOLLOW: 131072,
+  O_SYNC: 1052672,
+  O_DSYNC: 4096,
+  O_DIRECT: 16384,
+  O_NONBLOCK: 2048,
+  S_IRWXU: 448,
+  S_IRUSR: 256,
+  S_IWUSR: 128,
+  S_IXUSR: 64,
+  S_IRWXG: 56,
+  S_IRGRP: 32,
+  S_IWGRP: 16,
+  S_IXGRP: 8,
+  S_IRWXO: 7,
+  S_IROTH: 4,
+  S_IWOTH: 2,
+  S_IXOTH: 1,
+  F_OK: 0,
+  R_OK: 4,
+  W_OK: 2,
+  X_OK: 1,
+  UV_FS_COPYFILE_EXCL: 1,
+  COPYFILE_EXCL: 1,
+  UV_FS_COPYFILE_FICLONE: 2,
+  COPYFILE_FICLONE: 2,
+  UV_FS_COPYFILE_FICLONE_FORCE: 4,
+  COPYFILE_FICLONE_FORCE: 4,
 });
 
 /** The absolute path that an argument means. */
@@ -18,7 +71,8 @@ export function pathOf(value, name = 'path') {
   if (typeof value === 'object' && value !== null) {
     if (ArrayBuffer.isView(value)) text = Buffer.from(value).toString();
     else if (typeof value.href === 'string' && value.protocol) {
-      if (value.protocol !== 'file:') throw coded(TypeError, 'ERR_INVALID_URL_SCHEME', 'The URL must be of scheme file');
+      if (value.protocol !== 'file:')
+        throw coded(TypeError, 'ERR_INVALID_URL_SCHEME', 'The URL must be of scheme file');
       text = decodeURIComponent(value.pathname);
     }
   }
@@ -36,15 +90,43 @@ export function ask(op, syscall, args, data, about) {
   }
 }
 
-const KINDS = { file: constants.S_IFREG, directory: constants.S_IFDIR, link: constants.S_IFLNK, socket: constants.S_IFSOCK, fifo: constants.S_IFIFO, character: constants.S_IFCHR, block: constants.S_IFBLK };
-const isKind = (kind) => function () { return (Number(this.mode) & constants.S_IFMT) === kind; };
+const KINDS = {
+  file: constants.S_IFREG,
+  directory: constants.S_IFDIR,
+  link: constants.S_IFLNK,
+  socket: constants.S_IFSOCK,
+  fifo: constants.S_IFIFO,
+  character: constants.S_IFCHR,
+  block: constants.S_IFBLK,
+};
+const isKind = (kind) =>
+  function () {
+    return (Number(this.mode) & constants.S_IFMT) === kind;
+  };
 
 export class Stats {
   constructor(facts = {}, big = false) {
     const number = (n) => (big ? BigInt(Math.trunc(n)) : n);
     const ms = facts.mtime_ms ?? 0;
-    Object.assign(this, { dev: number(2049), mode: number((KINDS[facts.type] ?? KINDS.file) | ((facts.mode ?? 0o644) & 0o7777)), nlink: number(facts.nlink ?? 1), uid: number(facts.uid ?? 1000), gid: number(facts.gid ?? 1000), rdev: number(0), blksize: number(4096), ino: number(facts.ino ?? 1), size: number(facts.size ?? 0), blocks: number(Math.ceil((facts.size ?? 0) / 512)), atimeMs: number(ms), mtimeMs: number(ms), ctimeMs: number(ms), birthtimeMs: number(ms) });
-    if (big) for (const name of ['atime', 'mtime', 'ctime', 'birthtime']) this[`${name}Ns`] = BigInt(Math.trunc(ms)) * 1_000_000n;
+    Object.assign(this, {
+      dev: number(2049),
+      mode: number((KINDS[facts.type] ?? KINDS.file) | ((facts.mode ?? 0o644) & 0o7777)),
+      nlink: number(facts.nlink ?? 1),
+      uid: number(facts.uid ?? 1000),
+      gid: number(facts.gid ?? 1000),
+      rdev: number(0),
+      blksize: number(4096),
+      ino: number(facts.ino ?? 1),
+      size: number(facts.size ?? 0),
+      blocks: number(Math.ceil((facts.size ?? 0) / 512)),
+      atimeMs: number(ms),
+      mtimeMs: number(ms),
+      ctimeMs: number(ms),
+      birthtimeMs: number(ms),
+    });
+    if (big)
+      for (const name of ['atime', 'mtime', 'ctime', 'birthtime'])
+        this[`${name}Ns`] = BigInt(Math.trunc(ms)) * 1_000_000n;
     Object.assign(this, { atime: new Date(ms), mtime: new Date(ms), ctime: new Date(ms), birthtime: new Date(ms) });
   }
 }
@@ -57,12 +139,23 @@ export class Dirent {
   }
 }
 for (const Class of [Stats, Dirent]) {
-  Object.assign(Class.prototype, { isFile: isKind(KINDS.file), isDirectory: isKind(KINDS.directory), isSymbolicLink: isKind(KINDS.link), isSocket: isKind(KINDS.socket), isFIFO: isKind(KINDS.fifo), isCharacterDevice: isKind(KINDS.character), isBlockDevice: isKind(KINDS.block) });
+  Object.assign(Class.prototype, {
+    isFile: isKind(KINDS.file),
+    isDirectory: isKind(KINDS.directory),
+    isSymbolicLink: isKind(KINDS.link),
+    isSocket: isKind(KINDS.socket),
+    isFIFO: isKind(KINDS.fifo),
+    isCharacterDevice: isKind(KINDS.character),
+    isBlockDevice: isKind(KINDS.block),
+  });
   for (const name of Object.keys(Class.prototype)) Object.defineProperty(Class.prototype, name, { enumerable: false });
 }
 
 /** Options where a lone string names the encoding. */
-export const optionsOf = (value, defaults = {}) => (typeof value === 'string' ? { ...defaults, encoding: value } : { ...defaults, ...(typeof value === 'object' ? value : undefined) });
+export const optionsOf = (value, defaults = {}) =>
+  typeof value === 'string'
+    ? { ...defaults, encoding: value }
+    : { ...defaults, ...(typeof value === 'object' ? value : undefined) };
 export const encoded = (bytes, encoding) => {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return encoding && encoding !== 'buffer' ? buffer.toString(encoding) : buffer;
@@ -75,7 +168,24 @@ export const bytesOf = (data, encoding) => {
 
 const open = new Map();
 let next = 20;
-const FLAGS = { r: 0, rs: 0, 'r+': 2, 'rs+': 2, w: 577, wx: 705, xw: 705, 'w+': 578, 'wx+': 706, 'xw+': 706, a: 1089, ax: 1217, 'a+': 1090, 'ax+': 1218, as: 1089, 'as+': 1090 };
+const FLAGS = {
+  r: 0,
+  rs: 0,
+  'r+': 2,
+  'rs+': 2,
+  w: 577,
+  wx: 705,
+  xw: 705,
+  'w+': 578,
+  'wx+': 706,
+  'xw+': 706,
+  a: 1089,
+  ax: 1217,
+  'a+': 1090,
+  'ax+': 1218,
+  as: 1089,
+  'as+': 1090,
+};
 
 export function flagsOf(flags = 'r') {
   const number = typeof flags === 'number' ? flags : FLAGS[flags];
@@ -105,7 +215,13 @@ export function openFile(given, flags, mode = 0o666) {
 export function entryOf(fd, syscall) {
   if (typeof fd !== 'number') throw badArgument('fd', 'of type number', fd);
   const entry = open.get(fd);
-  if (entry === undefined && (fd === 1 || fd === 2)) return { file: fd === 1 ? '/dev/stdout' : '/dev/stderr', output: fd === 1 ? 'stdout' : 'stderr', writes: true, at: 0 };
+  if (entry === undefined && (fd === 1 || fd === 2))
+    return {
+      file: fd === 1 ? '/dev/stdout' : '/dev/stderr',
+      output: fd === 1 ? 'stdout' : 'stderr',
+      writes: true,
+      at: 0,
+    };
   if (entry === undefined && fd === 0) return { file: '/dev/stdin', content: Buffer.alloc(0), at: 0 };
   if (entry === undefined) throw systemError('EBADF', syscall);
   return entry;

@@ -6,11 +6,39 @@ const ESCAPES = { '\b': '\\b', '\t': '\\t', '\n': '\\n', '\f': '\\f', '\r': '\\r
 
 /** A text in quotes, the kind chosen so that the least has to be escaped. */
 function quoted(text) {
-  const quote = !text.includes("'") ? "'" : !text.includes('"') ? '"' : !text.includes('`') && !text.includes('${') ? '`' : "'";
-  return quote + text.replace(/[\x00-\x1f\x7f-\x9f\\]/g, (c) => ESCAPES[c] ?? `\\x${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`).replaceAll(quote === "'" ? "'" : '\0', quote === "'" ? "\\'" : '\0') + quote;
+  const quote = !text.includes("'")
+    ? "'"
+    : !text.includes('"')
+      ? '"'
+      : !text.includes('`') && !text.includes('${')
+        ? '`'
+        : "'";
+  return (
+    quote +
+    text
+      .replace(
+        /[\x00-\x1f\x7f-\x9f\\]/g,
+        (c) => ESCAPES[c] ?? `\\x${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+      )
+      .replaceAll(quote === "'" ? "'" : '\0', quote === "'" ? "\\'" : '\0') +
+    quote
+  );
 }
 
-const DEFAULTS = { showHidden: false, depth: 2, colors: false, customInspect: true, showProxy: false, maxArrayLength: 100, maxStringLength: 10000, breakLength: 128, compact: 3, sorted: false, getters: false, numericSeparator: false };
+const DEFAULTS = {
+  showHidden: false,
+  depth: 2,
+  colors: false,
+  customInspect: true,
+  showProxy: false,
+  maxArrayLength: 100,
+  maxStringLength: 10000,
+  breakLength: 128,
+  compact: 3,
+  sorted: false,
+  getters: false,
+  numericSeparator: false,
+};
 
 function primitive(value, ctx) {
   switch (typeof value) {
@@ -19,7 +47,11 @@ function primitive(value, ctx) {
       const shown = cut ? value.slice(0, ctx.maxStringLength) : value;
       const room = ctx.breakLength - ctx.indent - 4;
       // Long texts of several lines stand line by line.
-      if (ctx.compact !== true && shown.length > 16 && shown.length > room) return shown.split(/(?<=\n)/).map(quoted).join(` +\n${' '.repeat(ctx.indent + 2)}`);
+      if (ctx.compact !== true && shown.length > 16 && shown.length > room)
+        return shown
+          .split(/(?<=\n)/)
+          .map(quoted)
+          .join(` +\n${' '.repeat(ctx.indent + 2)}`);
       return quoted(shown) + (cut ? `... ${cut} more character${cut > 1 ? 's' : ''}` : '');
     }
     case 'number':
@@ -52,7 +84,9 @@ function prefix(value, fallback, size) {
 
 function keysOf(value, ctx) {
   const names = ctx.showHidden ? Object.getOwnPropertyNames(value) : Object.keys(value);
-  const symbols = Object.getOwnPropertySymbols(value).filter((s) => ctx.showHidden || Object.prototype.propertyIsEnumerable.call(value, s));
+  const symbols = Object.getOwnPropertySymbols(value).filter(
+    (s) => ctx.showHidden || Object.prototype.propertyIsEnumerable.call(value, s),
+  );
   return [...names, ...symbols];
 }
 
@@ -65,7 +99,14 @@ function property(value, key, ctx, inArray) {
     text = own.get ? (own.set ? '[Getter/Setter]' : '[Getter]') : '[Setter]';
   }
   if (inArray) return text;
-  let name = typeof key === 'symbol' ? key.toString() : key === '__proto__' ? "['__proto__']" : PLAIN.test(key) ? key : quoted(key);
+  let name =
+    typeof key === 'symbol'
+      ? key.toString()
+      : key === '__proto__'
+        ? "['__proto__']"
+        : PLAIN.test(key)
+          ? key
+          : quoted(key);
   if (!own.enumerable) name = `[${name}]`;
   return `${name}: ${text}`;
 }
@@ -77,7 +118,14 @@ function functionBase(value) {
     const parent = Object.getPrototypeOf(value)?.name;
     return `[class ${value.name || '(anonymous)'}${parent ? ` extends ${parent}` : ''}]`;
   }
-  const kind = value.constructor?.name === 'AsyncFunction' ? 'AsyncFunction' : value.constructor?.name === 'GeneratorFunction' ? 'GeneratorFunction' : value.constructor?.name === 'AsyncGeneratorFunction' ? 'AsyncGeneratorFunction' : 'Function';
+  const kind =
+    value.constructor?.name === 'AsyncFunction'
+      ? 'AsyncFunction'
+      : value.constructor?.name === 'GeneratorFunction'
+        ? 'GeneratorFunction'
+        : value.constructor?.name === 'AsyncGeneratorFunction'
+          ? 'AsyncGeneratorFunction'
+          : 'Function';
   return `[${kind}${own}${value.name ? `: ${value.name}` : ' (anonymous)'}]`;
 }
 
@@ -99,7 +147,10 @@ function items(list, ctx) {
   for (let i = 0, put = 0; i < list.length && put < shown; i++, put++) {
     if (!(i in list)) {
       let holes = 1;
-      while (i + 1 < list.length && !(i + 1 in list)) { i++; holes++; }
+      while (i + 1 < list.length && !(i + 1 in list)) {
+        i++;
+        holes++;
+      }
       out.push(`<${holes} empty item${holes > 1 ? 's' : ''}>`);
     } else out.push(property(list, `${i}`, ctx, true));
   }
@@ -114,25 +165,65 @@ function layout(value, ctx, keys) {
   const index = (key) => typeof key === 'string' && /^(0|[1-9]\d*)$/.test(key);
   if (array) {
     const named = nameOf(value);
-    return { open: `${named !== 'Array' ? prefix(value, 'Array', value.length) : ''}[`, close: ']', list: items(value, ctx), keys: keys.filter((k) => !index(k)), array };
+    return {
+      open: `${named !== 'Array' ? prefix(value, 'Array', value.length) : ''}[`,
+      close: ']',
+      list: items(value, ctx),
+      keys: keys.filter((k) => !index(k)),
+      array,
+    };
   }
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-    return { open: `${prefix(value, 'TypedArray', value.length)}[`, close: ']', list: items(Array.from(value), ctx), keys: keys.filter((k) => !index(k)), array: true };
+    return {
+      open: `${prefix(value, 'TypedArray', value.length)}[`,
+      close: ']',
+      list: items(Array.from(value), ctx),
+      keys: keys.filter((k) => !index(k)),
+      array: true,
+    };
   }
-  if (value instanceof Set) return { open: `${prefix(value, 'Set', value.size)}{`, close: '}', list: [...Set.prototype.values.call(value)].map((v) => ctx.indented(v, 2)), keys };
-  if (value instanceof Map) return { open: `${prefix(value, 'Map', value.size)}{`, close: '}', list: [...Map.prototype.entries.call(value)].map(([k, v]) => `${ctx.indented(k, 2)} => ${ctx.indented(v, 2)}`), keys };
+  if (value instanceof Set)
+    return {
+      open: `${prefix(value, 'Set', value.size)}{`,
+      close: '}',
+      list: [...Set.prototype.values.call(value)].map((v) => ctx.indented(v, 2)),
+      keys,
+    };
+  if (value instanceof Map)
+    return {
+      open: `${prefix(value, 'Map', value.size)}{`,
+      close: '}',
+      list: [...Map.prototype.entries.call(value)].map(([k, v]) => `${ctx.indented(k, 2)} => ${ctx.indented(v, 2)}`),
+      keys,
+    };
   if (value instanceof ArrayBuffer) {
     const hex = Array.from(new Uint8Array(value).subarray(0, 50), (b) => b.toString(16).padStart(2, '0')).join(' ');
-    return { open: `${prefix(value, 'ArrayBuffer')}{`, close: '}', list: [`[Uint8Contents]: <${hex}${value.byteLength > 50 ? ` ... ${value.byteLength - 50} more bytes` : ''}>`, `[byteLength]: ${value.byteLength}`], keys };
+    return {
+      open: `${prefix(value, 'ArrayBuffer')}{`,
+      close: '}',
+      list: [
+        `[Uint8Contents]: <${hex}${value.byteLength > 50 ? ` ... ${value.byteLength - 50} more bytes` : ''}>`,
+        `[byteLength]: ${value.byteLength}`,
+      ],
+      keys,
+    };
   }
   if (value instanceof Promise) return { open: `${prefix(value, 'Promise')}{`, close: '}', list: ['<pending>'], keys };
-  if (value instanceof WeakMap || value instanceof WeakSet) return { open: `${prefix(value, 'WeakSet')}{`, close: '}', list: ['<items unknown>'], keys };
+  if (value instanceof WeakMap || value instanceof WeakSet)
+    return { open: `${prefix(value, 'WeakSet')}{`, close: '}', list: ['<items unknown>'], keys };
   let base;
   if (typeof value === 'function') base = functionBase(value);
   else if (value instanceof RegExp) base = RegExp.prototype.toString.call(value);
-  else if (value instanceof Date) base = Number.isNaN(value.getTime()) ? 'Invalid Date' : Date.prototype.toISOString.call(value);
+  else if (value instanceof Date)
+    base = Number.isNaN(value.getTime()) ? 'Invalid Date' : Date.prototype.toISOString.call(value);
   else if (value instanceof Error) base = errorText(value, keys);
-  else if (value instanceof Number || value instanceof String || value instanceof Boolean || value instanceof Symbol || value instanceof BigInt) {
+  else if (
+    value instanceof Number ||
+    value instanceof String ||
+    value instanceof Boolean ||
+    value instanceof Symbol ||
+    value instanceof BigInt
+  ) {
     base = `[${nameOf(value)}: ${primitive(value.valueOf(), ctx)}]`;
     if (value instanceof String) keys = keys.filter((k) => !index(k));
   }
@@ -168,11 +259,18 @@ class Context {
     if (value === null) return 'null';
     if (this.customInspect) {
       const own = value[custom];
-      if (typeof own === 'function' && own !== inspect && !(value.constructor && value.constructor.prototype === value)) {
+      if (
+        typeof own === 'function' &&
+        own !== inspect &&
+        !(value.constructor && value.constructor.prototype === value)
+      ) {
         const depth = this.depth - this.level;
         const { seen, circular, level, indent, ...options } = this;
         const text = own.call(value, depth, { ...options, depth, stylize: this.stylize }, inspect);
-        if (text !== value) return typeof text === 'object' && text !== null ? this.value(text) : `${text}`.replaceAll('\n', `\n${' '.repeat(this.indent)}`);
+        if (text !== value)
+          return typeof text === 'object' && text !== null
+            ? this.value(text)
+            : `${text}`.replaceAll('\n', `\n${' '.repeat(this.indent)}`);
       }
     }
     if (this.seen.includes(value)) {
@@ -184,7 +282,8 @@ class Context {
   object(value) {
     const keys = keysOf(value, this);
     const parts = layout(value, this, keys);
-    if (this.level > this.depth) return Array.isArray(value) ? '[Array]' : `[${nameOf(value) ?? 'Object: null prototype'}]`;
+    if (this.level > this.depth)
+      return Array.isArray(value) ? '[Array]' : `[${nameOf(value) ?? 'Object: null prototype'}]`;
     this.seen.push(value);
     const level = this.level++;
     this.deepest = level;
@@ -206,7 +305,8 @@ class Context {
     if (this.compact !== true && inner < this.compact && entries === output.length) {
       const start = output.length + this.indent + open.length + 10;
       const total = output.reduce((size, text) => size + text.length, output.length + start);
-      if (total <= this.breakLength && !output.some((text) => text.includes('\n'))) return `${open} ${output.join(', ')} ${close}`;
+      if (total <= this.breakLength && !output.some((text) => text.includes('\n')))
+        return `${open} ${output.join(', ')} ${close}`;
     }
     const pad = `\n${' '.repeat(this.indent)}`;
     return `${open}${pad}  ${output.join(`,${pad}  `)}${pad}${close}`;
@@ -228,7 +328,12 @@ function columns(list, ctx, value) {
   const wide = longest + 2;
   if (wide * 3 + ctx.indent >= ctx.breakLength || !(extra / wide > 5 || longest <= 6)) return list;
   const biased = Math.max(longest - Math.sqrt(wide - extra / list.length), 1);
-  const count = Math.min(Math.round(Math.sqrt(2.5 * biased * end) / biased), Math.floor((ctx.breakLength - ctx.indent) / wide), ctx.compact * 4, 15);
+  const count = Math.min(
+    Math.round(Math.sqrt(2.5 * biased * end) / biased),
+    Math.floor((ctx.breakLength - ctx.indent) / wide),
+    ctx.compact * 4,
+    15,
+  );
   if (count <= 1) return list;
   const widths = [];
   for (let column = 0; column < count; column++) {
@@ -236,7 +341,12 @@ function columns(list, ctx, value) {
     for (let i = column; i < end; i += count) most = Math.max(most, lengths[i]);
     widths.push(most + 2);
   }
-  const right = Array.isArray(value) || ArrayBuffer.isView(value) ? Array.from(value).slice(0, end).every((v) => typeof v === 'number' || typeof v === 'bigint') : false;
+  const right =
+    Array.isArray(value) || ArrayBuffer.isView(value)
+      ? Array.from(value)
+          .slice(0, end)
+          .every((v) => typeof v === 'number' || typeof v === 'bigint')
+      : false;
   const out = [];
   for (let i = 0; i < end; i += count) {
     const stop = Math.min(i + count, end);
@@ -254,19 +364,69 @@ function columns(list, ctx, value) {
 
 export function inspect(value, options, ...old) {
   let given = options;
-  if (typeof options === 'boolean') given = { showHidden: options, depth: old[0] === undefined ? 2 : old[0], colors: old[1] };
+  if (typeof options === 'boolean')
+    given = { showHidden: options, depth: old[0] === undefined ? 2 : old[0], colors: old[1] };
   return new Context({ breakLength: 80, ...given }).value(value);
 }
 inspect.custom = custom;
 inspect.defaultOptions = { ...DEFAULTS };
-inspect.colors = Object.assign(Object.create(null), { reset: [0, 0], bold: [1, 22], dim: [2, 22], italic: [3, 23], underline: [4, 24], blink: [5, 25], inverse: [7, 27], hidden: [8, 28], strikethrough: [9, 29], black: [30, 39], red: [31, 39], green: [32, 39], yellow: [33, 39], blue: [34, 39], magenta: [35, 39], cyan: [36, 39], white: [37, 39], gray: [90, 39], grey: [90, 39], redBright: [91, 39], greenBright: [92, 39], yellowBright: [93, 39], blueBright: [94, 39], magentaBright: [95, 39], cyanBright: [96, 39], whiteBright: [97, 39], bgRed: [41, 49], bgGreen: [42, 49], bgYellow: [43, 49], bgBlue: [44, 49] });
-inspect.styles = Object.assign(Object.create(null), { special: 'cyan', number: 'yellow', bigint: 'yellow', boolean: 'yellow', undefined: 'grey', null: 'bold', string: 'green', symbol: 'green', date: 'magenta', regexp: 'red', module: 'underline' });
+inspect.colors = Object.assign(Object.create(null), {
+  reset: [0, 0],
+  bold: [1, 22],
+  dim: [2, 22],
+  italic: [3, 23],
+  underline: [4, 24],
+  blink: [5, 25],
+  inverse: [7, 27],
+  hidden: [8, 28],
+  strikethrough: [9, 29],
+  black: [30, 39],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  blue: [34, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+  white: [37, 39],
+  gray: [90, 39],
+  grey: [90, 39],
+  redBright: [91, 39],
+  greenBright: [92, 39],
+  yellowBright: [93, 39],
+  blueBright: [94, 39],
+  magentaBright: [95, 39],
+  cyanBright: [96, 39],
+  whiteBright: [97, 39],
+  bgRed: [41, 49],
+  bgGreen: [42, 49],
+  bgYellow: [43, 49],
+  bgBlue: [44, 49],
+});
+inspect.styles = Object.assign(Object.create(null), {
+  special: 'cyan',
+  number: 'yellow',
+  bigint: 'yellow',
+  boolean: 'yellow',
+  undefined: 'grey',
+  null: 'bold',
+  string: 'green',
+  symbol: 'green',
+  date: 'magenta',
+  regexp: 'red',
+  module: 'underline',
+});
 
 const plainString = (value) => {
   if (typeof value === 'string') return value;
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'object' && value !== null) {
-    if (value instanceof Error || typeof value.toString !== 'function' || value.toString === Object.prototype.toString || value.toString === Array.prototype.toString) return inspect(value, { depth: 0, colors: false, compact: 3 });
+    if (
+      value instanceof Error ||
+      typeof value.toString !== 'function' ||
+      value.toString === Object.prototype.toString ||
+      value.toString === Array.prototype.toString
+    )
+      return inspect(value, { depth: 0, colors: false, compact: 3 });
     return String(value);
   }
   return Object.is(value, -0) ? '-0' : String(value);
@@ -283,10 +443,22 @@ export function formatWithOptions(options, ...args) {
       if (used >= args.length) return mark;
       const value = args[used++];
       switch (mark) {
-        case '%s': return plainString(value);
-        case '%d': return typeof value === 'bigint' ? `${value}n` : typeof value === 'symbol' ? 'NaN' : primitive(Number(value), DEFAULTS);
-        case '%i': return typeof value === 'bigint' ? `${value}n` : typeof value === 'symbol' ? 'NaN' : primitive(parseInt(value, 10), DEFAULTS);
-        case '%f': return typeof value === 'symbol' ? 'NaN' : primitive(parseFloat(value), DEFAULTS);
+        case '%s':
+          return plainString(value);
+        case '%d':
+          return typeof value === 'bigint'
+            ? `${value}n`
+            : typeof value === 'symbol'
+              ? 'NaN'
+              : primitive(Number(value), DEFAULTS);
+        case '%i':
+          return typeof value === 'bigint'
+            ? `${value}n`
+            : typeof value === 'symbol'
+              ? 'NaN'
+              : primitive(parseInt(value, 10), DEFAULTS);
+        case '%f':
+          return typeof value === 'symbol' ? 'NaN' : primitive(parseFloat(value), DEFAULTS);
         case '%j':
           try {
             return JSON.stringify(value);
@@ -294,15 +466,22 @@ export function formatWithOptions(options, ...args) {
             if (/circular/i.test(error.message)) return '[Circular]';
             throw error;
           }
-        case '%o': return inspect(value, { ...options, showHidden: true, showProxy: true, depth: 4 });
-        case '%O': return inspect(value, options);
-        default: return '';
+        case '%o':
+          return inspect(value, { ...options, showHidden: true, showProxy: true, depth: 4 });
+        case '%O':
+          return inspect(value, options);
+        default:
+          return '';
       }
     });
   }
   for (; used < args.length; used++) {
     const value = args[used];
-    out += (used > 0 ? ' ' : '') + (typeof value === 'string' ? value : inspect(value, { ...options, compact: 3, colors: false, depth: options?.depth ?? 2 }));
+    out +=
+      (used > 0 ? ' ' : '') +
+      (typeof value === 'string'
+        ? value
+        : inspect(value, { ...options, compact: 3, colors: false, depth: options?.depth ?? 2 }));
   }
   return out;
 }

@@ -47,11 +47,20 @@ function make(sep, cwd) {
       if (tail !== '' && isSep(path.at(-1)) && !tail.endsWith(sep)) tail += sep;
       return root + tail;
     },
-    isAbsolute(path) { text(path, 'path'); return absolute(rootOf(path)); },
+    isAbsolute(path) {
+      text(path, 'path');
+      return absolute(rootOf(path));
+    },
     join(...parts) {
       parts.forEach((part) => text(part, 'path'));
       const all = parts.filter((part) => part !== '').join('/');
-      return all === '' ? '.' : api.normalize(windows && !/^[\\/]{2}[^\\/]/.test(parts.find((p) => p !== '') ?? '') ? all.replace(/^[\\/]{2,}/, '\\') : all);
+      return all === ''
+        ? '.'
+        : api.normalize(
+            windows && !/^[\\/]{2}[^\\/]/.test(parts.find((p) => p !== '') ?? '')
+              ? all.replace(/^[\\/]{2,}/, '\\')
+              : all,
+          );
     },
     resolve(...parts) {
       let whole = '';
@@ -78,7 +87,9 @@ function make(sep, cwd) {
       while (shared < x.length && shared < y.length && same(x[shared], y[shared])) shared++;
       return [...x.slice(shared).map(() => '..'), ...y.slice(shared)].join(sep);
     },
-    toNamespacedPath(path) { return path; },
+    toNamespacedPath(path) {
+      return path;
+    },
     dirname(path) {
       text(path, 'path');
       if (path === '') return '.';
@@ -96,7 +107,9 @@ function make(sep, cwd) {
       const parts = split(windows ? path.replace(/^[A-Za-z]:/, '') : path);
       while (parts.length > 1 && parts.at(-1) === '') parts.pop();
       const name = parts.at(-1);
-      return suffix && (name !== suffix || path === suffix) && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
+      return suffix && (name !== suffix || path === suffix) && name.endsWith(suffix)
+        ? name.slice(0, -suffix.length)
+        : name;
     },
     extname(path) {
       const name = api.basename(path);
@@ -110,16 +123,28 @@ function make(sep, cwd) {
       // A quirk of old: the parts of `..` are `.` and `.`, where a path has more than it.
       const ext = base === '..' && path !== '..' && root !== '' ? '.' : base === '' ? '' : api.extname(base);
       const dir = api.dirname(path);
-      return { root, dir: dir === '.' && !/^\.[\\/]/.test(path) ? '' : dir, base, ext, name: ext ? base.slice(0, -ext.length) : base };
+      return {
+        root,
+        dir: dir === '.' && !/^\.[\\/]/.test(path) ? '' : dir,
+        base,
+        ext,
+        name: ext ? base.slice(0, -ext.length) : base,
+      };
     },
     format(object) {
       if (object === null || typeof object !== 'object') throw badArgument('pathObject', 'of type object', object);
       const dir = object.dir || object.root;
-      const base = object.base || `${object.name || ''}${object.ext ? (object.ext[0] === '.' ? '' : '.') + object.ext : ''}`;
+      const base =
+        object.base || `${object.name || ''}${object.ext ? (object.ext[0] === '.' ? '' : '.') + object.ext : ''}`;
       return !dir ? base : dir === object.root ? `${dir}${base}` : `${dir}${sep}${base}`;
     },
     matchesGlob(path, pattern) {
-      const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*\*\/?/g, '\0').replace(/\*/g, '[^/]*').replace(/\?/g, '[^/]').replaceAll('\0', '.*');
+      const source = pattern
+        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+        .replace(/\*\*\/?/g, '\0')
+        .replace(/\*/g, '[^/]*')
+        .replace(/\?/g, '[^/]')
+        .replaceAll('\0', '.*');
       return new RegExp(`^${source}$`).test(path);
     },
   };

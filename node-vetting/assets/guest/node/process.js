@@ -4,7 +4,7 @@ import { EventEmitter } from './events.js';
 import { call, record, short, utf8 } from '../core/host.js';
 import { tick, time, setUncaught, uncaught, guarded } from '../core/loop.js';
 import { badArgument, coded, systemError } from '../core/errors.js';
-import { defineProperty, global, strings, getOwnPropertyDescriptor, hasOwn } from '../core/primordials.js';
+import { defineProperty, global, strings, getOwnPropertyDescriptor } from '../core/primordials.js';
 import { tag } from '../core/define.js';
 
 class process_ extends EventEmitter {}
@@ -23,32 +23,47 @@ export function forget() {
 }
 
 /** The environment: keys that are asked for are told, whether set or not. */
-const env = new Proxy({}, {
-  get(_, key) {
-    if (typeof key !== 'string') return undefined;
-    if (key === 'toString' || key === 'constructor' || key === 'hasOwnProperty' || key === 'valueOf' || key === 'toJSON' || key === '__proto__' || key === 'propertyIsEnumerable' || key === 'isPrototypeOf') return Object.prototype[key];
-    return call('env.get', { __proto__: null, key }) ?? undefined;
+const env = new Proxy(
+  {},
+  {
+    get(_, key) {
+      if (typeof key !== 'string') return undefined;
+      if (
+        key === 'toString' ||
+        key === 'constructor' ||
+        key === 'hasOwnProperty' ||
+        key === 'valueOf' ||
+        key === 'toJSON' ||
+        key === '__proto__' ||
+        key === 'propertyIsEnumerable' ||
+        key === 'isPrototypeOf'
+      )
+        return Object.prototype[key];
+      return call('env.get', { __proto__: null, key }) ?? undefined;
+    },
+    set(_, key, value) {
+      call('env.set', { __proto__: null, key: `${key}`, value: `${value}` });
+      return true;
+    },
+    has: (_, key) => typeof key === 'string' && call('env.get', { __proto__: null, key }) !== null,
+    deleteProperty(_, key) {
+      if (typeof key === 'string') call('env.delete', { __proto__: null, key });
+      return true;
+    },
+    ownKeys: () => call('env.keys'),
+    getOwnPropertyDescriptor(_, key) {
+      if (typeof key !== 'string') return undefined;
+      const value = call('env.get', { __proto__: null, key });
+      return value === null || value === undefined
+        ? undefined
+        : { value, writable: true, enumerable: true, configurable: true };
+    },
+    defineProperty(_, key, descriptor) {
+      if ('value' in descriptor) call('env.set', { __proto__: null, key: `${key}`, value: `${descriptor.value}` });
+      return true;
+    },
   },
-  set(_, key, value) {
-    call('env.set', { __proto__: null, key: `${key}`, value: `${value}` });
-    return true;
-  },
-  has: (_, key) => typeof key === 'string' && call('env.get', { __proto__: null, key }) !== null,
-  deleteProperty(_, key) {
-    if (typeof key === 'string') call('env.delete', { __proto__: null, key });
-    return true;
-  },
-  ownKeys: () => call('env.keys'),
-  getOwnPropertyDescriptor(_, key) {
-    if (typeof key !== 'string') return undefined;
-    const value = call('env.get', { __proto__: null, key });
-    return value === null || value === undefined ? undefined : { value, writable: true, enumerable: true, configurable: true };
-  },
-  defineProperty(_, key, descriptor) {
-    if ('value' in descriptor) call('env.set', { __proto__: null, key: `${key}`, value: `${descriptor.value}` });
-    return true;
-  },
-});
+);
 
 function exit(code) {
   const number = Number(code ?? process.exitCode ?? 0) | 0;
@@ -76,7 +91,10 @@ function hrtime(previous) {
   }
   return [seconds, nanos];
 }
-hrtime.bigint = () => { const [seconds, nanos] = hrtime(); return BigInt(seconds) * 1_000_000_000n + BigInt(nanos); };
+hrtime.bigint = () => {
+  const [seconds, nanos] = hrtime();
+  return BigInt(seconds) * 1_000_000_000n + BigInt(nanos);
+};
 
 function memoryUsage() {
   return { rss: 98_304_000, heapTotal: 52_428_800, heapUsed: 41_943_040, external: 3_145_728, arrayBuffers: 262_144 };
@@ -104,13 +122,21 @@ for (const name of ['setuid', 'setgid', 'seteuid', 'setegid', 'setgroups', 'init
 }
 
 const members = {
-  env, exit, hrtime, memoryUsage, emitWarning, ...setters,
+  env,
+  exit,
+  hrtime,
+  memoryUsage,
+  emitWarning,
+  ...setters,
   reallyExit: exit,
   nextTick(callback, ...args) {
     if (typeof callback !== 'function') throw badArgument('callback', 'of type function', callback);
     tick(callback, args);
   },
-  abort() { call('proc.exit', { __proto__: null, code: 134 }); throw new Exit(134); },
+  abort() {
+    call('proc.exit', { __proto__: null, code: 134 });
+    throw new Exit(134);
+  },
   kill(pid, signal = 'SIGTERM') {
     if (typeof pid !== 'number' && typeof pid !== 'string') throw badArgument('pid', 'of type number', pid);
     call('proc.kill', { __proto__: null, pid: +pid, signal: `${signal}` });
@@ -118,47 +144,142 @@ const members = {
     return true;
   },
   cwd: () => cwd ?? facts().cwd,
-  chdir(path) { cwd = strings.startsWith(path, '/') ? path : `${process.cwd()}/${path}`; },
-  umask(mask) { const old = umask; if (mask !== undefined) umask = typeof mask === 'string' ? parseInt(mask, 8) : mask; return old; },
+  chdir(path) {
+    cwd = strings.startsWith(path, '/') ? path : `${process.cwd()}/${path}`;
+  },
+  umask(mask) {
+    const old = umask;
+    if (mask !== undefined) umask = typeof mask === 'string' ? parseInt(mask, 8) : mask;
+    return old;
+  },
   uptime: () => time() / 1000 + 3.21,
   cpuUsage: () => ({ user: 1_214_000 + time() * 10, system: 181_000 + time() * 2 }),
-  resourceUsage: () => ({ userCPUTime: 1_214_000, systemCPUTime: 181_000, maxRSS: 98_304, sharedMemorySize: 0, unsharedDataSize: 0, unsharedStackSize: 0, minorPageFault: 8000, majorPageFault: 12, swappedOut: 0, fsRead: 0, fsWrite: 0, ipcSent: 0, ipcReceived: 0, signalsCount: 0, voluntaryContextSwitches: 400, involuntaryContextSwitches: 40 }),
+  resourceUsage: () => ({
+    userCPUTime: 1_214_000,
+    systemCPUTime: 181_000,
+    maxRSS: 98_304,
+    sharedMemorySize: 0,
+    unsharedDataSize: 0,
+    unsharedStackSize: 0,
+    minorPageFault: 8000,
+    majorPageFault: 12,
+    swappedOut: 0,
+    fsRead: 0,
+    fsWrite: 0,
+    ipcSent: 0,
+    ipcReceived: 0,
+    signalsCount: 0,
+    voluntaryContextSwitches: 400,
+    involuntaryContextSwitches: 40,
+  }),
   constrainedMemory: () => 0,
   availableMemory: () => 4_012_539_904,
-  getuid: () => facts().uid, geteuid: () => facts().uid, getgid: () => facts().gid, getegid: () => facts().gid, getgroups: () => [facts().gid],
-  getActiveResourcesInfo: () => [], _getActiveHandles: () => [], _getActiveRequests: () => [],
-  hasUncaughtExceptionCaptureCallback: () => false, setUncaughtExceptionCaptureCallback() {}, setSourceMapsEnabled() {}, loadEnvFile() {},
-  binding(name) { record({ __proto__: null, kind: 'probing', what: `process.binding(${short(name, 60)})` }); if (name === 'natives') return {}; throw coded(Error, 'ERR_INVALID_MODULE', `No such module: ${name}`); },
-  _linkedBinding(name) { return members.binding(name); },
-  dlopen(module, path) { call('native', { __proto__: null, path: `${path}` }); },
-  allowedNodeEnvironmentFlags: new Set(), argv0: 'node', execArgv: [], exitCode: undefined, debugPort: 9229, noDeprecation: false, _exiting: false, moduleLoadList: [],
-  config: { target_defaults: { cflags: [], default_configuration: 'Release', defines: [], include_dirs: [], libraries: [] }, variables: { host_arch: 'x64', napi_build_version: '10', node_shared: false, v8_enable_i18n_support: 1 } },
-  features: { inspector: true, debug: false, uv: true, ipv6: true, tls_alpn: true, tls_sni: true, tls_ocsp: true, tls: true, cached_builtins: true, require_module: true, typescript: false },
-  report: { compact: false, directory: '', filename: '', getReport: () => ({}), writeReport: () => '', signal: 'SIGUSR2', reportOnFatalError: false, reportOnSignal: false, reportOnUncaughtException: false },
+  getuid: () => facts().uid,
+  geteuid: () => facts().uid,
+  getgid: () => facts().gid,
+  getegid: () => facts().gid,
+  getgroups: () => [facts().gid],
+  getActiveResourcesInfo: () => [],
+  _getActiveHandles: () => [],
+  _getActiveRequests: () => [],
+  hasUncaughtExceptionCaptureCallback: () => false,
+  setUncaughtExceptionCaptureCallback() {},
+  setSourceMapsEnabled() {},
+  loadEnvFile() {},
+  binding(name) {
+    record({ __proto__: null, kind: 'probing', what: `process.binding(${short(name, 60)})` });
+    if (name === 'natives') return {};
+    throw coded(Error, 'ERR_INVALID_MODULE', `No such module: ${name}`);
+  },
+  _linkedBinding(name) {
+    return members.binding(name);
+  },
+  dlopen(module, path) {
+    call('native', { __proto__: null, path: `${path}` });
+  },
+  allowedNodeEnvironmentFlags: new Set(),
+  argv0: 'node',
+  execArgv: [],
+  exitCode: undefined,
+  debugPort: 9229,
+  noDeprecation: false,
+  _exiting: false,
+  moduleLoadList: [],
+  config: {
+    target_defaults: { cflags: [], default_configuration: 'Release', defines: [], include_dirs: [], libraries: [] },
+    variables: { host_arch: 'x64', napi_build_version: '10', node_shared: false, v8_enable_i18n_support: 1 },
+  },
+  features: {
+    inspector: true,
+    debug: false,
+    uv: true,
+    ipv6: true,
+    tls_alpn: true,
+    tls_sni: true,
+    tls_ocsp: true,
+    tls: true,
+    cached_builtins: true,
+    require_module: true,
+    typescript: false,
+  },
+  report: {
+    compact: false,
+    directory: '',
+    filename: '',
+    getReport: () => ({}),
+    writeReport: () => '',
+    signal: 'SIGUSR2',
+    reportOnFatalError: false,
+    reportOnSignal: false,
+    reportOnUncaughtException: false,
+  },
   permission: undefined,
   sourceMapsEnabled: false,
   finalization: { register() {}, registerBeforeExit() {}, unregister() {} },
 };
-for (const name of Reflect.ownKeys(members)) defineProperty(process, name, { value: members[name], writable: true, enumerable: true, configurable: true });
+for (const name of Reflect.ownKeys(members))
+  defineProperty(process, name, { value: members[name], writable: true, enumerable: true, configurable: true });
 
 const computed = {
-  pid: () => facts().pid, ppid: () => facts().ppid, platform: () => facts().platform, arch: () => facts().arch, version: () => facts().version, versions: () => Object.freeze({ __proto__: null, ...facts().versions }),
+  pid: () => facts().pid,
+  ppid: () => facts().ppid,
+  platform: () => facts().platform,
+  arch: () => facts().arch,
+  version: () => facts().version,
+  versions: () => Object.freeze({ __proto__: null, ...facts().versions }),
   execPath: () => facts().exec_path,
   argv: () => facts().argv ?? [facts().exec_path, '/usr/local/lib/node_modules/node-red/red.js'],
   release: () => ({ name: 'node', lts: 'Jod', sourceUrl: '', headersUrl: '' }),
 };
 for (const [name, get] of Object.entries(computed)) {
   defineProperty(process, name, {
-    enumerable: true, configurable: true,
-    get() { const value = get(); if (!preparing()) defineProperty(process, name, { value, writable: true, enumerable: true, configurable: true }); return value; },
-    set(value) { defineProperty(process, name, { value, writable: true, enumerable: true, configurable: true }); },
+    enumerable: true,
+    configurable: true,
+    get() {
+      const value = get();
+      if (!preparing()) defineProperty(process, name, { value, writable: true, enumerable: true, configurable: true });
+      return value;
+    },
+    set(value) {
+      defineProperty(process, name, { value, writable: true, enumerable: true, configurable: true });
+    },
   });
 }
 let prepared = false;
 const preparing = () => !prepared;
 /** From here on what is learnt about the machine is kept. */
-export const ready = () => { forget(); prepared = true; };
-defineProperty(process, 'title', { enumerable: true, configurable: true, get: () => title, set: (value) => { title = `${value}`; } });
+export const ready = () => {
+  forget();
+  prepared = true;
+};
+defineProperty(process, 'title', {
+  enumerable: true,
+  configurable: true,
+  get: () => title,
+  set: (value) => {
+    title = `${value}`;
+  },
+});
 defineProperty(global, 'process', { value: process, writable: true, configurable: true, enumerable: false });
 defineProperty(global, 'global', { value: global, writable: true, configurable: true, enumerable: false });
 
@@ -177,6 +298,4 @@ setUncaught((error) => {
 
 /** Output of the process, before there are streams. */
 export const print = (stream, text) => call('output', { __proto__: null, stream }, utf8(`${text}`));
-void getOwnPropertyDescriptor;
-void hasOwn;
 export default process;

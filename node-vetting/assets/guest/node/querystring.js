@@ -18,9 +18,18 @@ export function unescape(text) {
 export function unescapeBuffer(text) {
   const { Buffer } = globalThis;
   const parts = text.split(/(%[0-9a-fA-F]{2})/);
-  return Buffer.concat(parts.map((part, i) => (i % 2 ? Buffer.from([parseInt(part.slice(1), 16)]) : Buffer.from(part))));
+  return Buffer.concat(
+    parts.map((part, i) => (i % 2 ? Buffer.from([parseInt(part.slice(1), 16)]) : Buffer.from(part))),
+  );
 }
-const primitive = (value) => (typeof value === 'string' ? value : typeof value === 'number' && Number.isFinite(value) ? `${value}` : typeof value === 'bigint' || typeof value === 'boolean' ? `${value}` : '');
+const primitive = (value) =>
+  typeof value === 'string'
+    ? value
+    : typeof value === 'number' && Number.isFinite(value)
+      ? `${value}`
+      : typeof value === 'bigint' || typeof value === 'boolean'
+        ? `${value}`
+        : '';
 
 export function stringify(object, sep = '&', eq = '=', options) {
   const encode = options?.encodeURIComponent ?? api.escape;
@@ -42,7 +51,10 @@ export function parse(text, sep = '&', eq = '=', options) {
   for (const part of text.split(sep || '&').slice(0, most)) {
     if (part === '') continue;
     const at = part.indexOf(eq || '=');
-    const read = (piece) => { const plain = piece.replace(/\+/g, ' '); return plain.includes('%') || options?.decodeURIComponent ? decode(plain) : plain; };
+    const read = (piece) => {
+      const plain = piece.replace(/\+/g, ' ');
+      return plain.includes('%') || options?.decodeURIComponent ? decode(plain) : plain;
+    };
     const key = read(at < 0 ? part : part.slice(0, at));
     const value = at < 0 ? '' : read(part.slice(at + (eq || '=').length));
     if (!(key in out)) out[key] = value;

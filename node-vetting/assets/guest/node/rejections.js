@@ -16,13 +16,16 @@ export function rejected(promise, reason, handled) {
 export function tellRejections() {
   if (open.size === 0) return false;
   const all = [];
-  maps.forEach(open, (reason, promise) => { all[all.length] = { promise, reason }; });
+  maps.forEach(open, (reason, promise) => {
+    all[all.length] = { promise, reason };
+  });
   maps.clear(open);
   for (let i = 0; i < all.length; i++) {
     const { promise, reason } = all[i];
     if (reason instanceof Exit) continue;
     uncaught(reason, 'unhandledRejection');
-    if (process?.listenerCount?.('unhandledRejection') > 0) guarded(() => process.emit('unhandledRejection', reason, promise), undefined, []);
+    if (process?.listenerCount?.('unhandledRejection') > 0)
+      guarded(() => process.emit('unhandledRejection', reason, promise), undefined, []);
   }
   return true;
 }

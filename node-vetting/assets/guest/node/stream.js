@@ -13,17 +13,23 @@ const { Readable, Writable, Duplex } = stream;
 Readable.toWeb ??= (readable) => ReadableStream.from(readable);
 Readable.toWeb = (readable) => ReadableStream.from(readable);
 Readable.fromWeb = (web, options) => Readable.from(web, { objectMode: true, ...options });
-Writable.toWeb = (writable) => new WritableStream({
-  write: (chunk) => new Promise((resolve, reject) => writable.write(chunk, (error) => (error ? reject(error) : resolve()))),
-  close: () => new Promise((resolve) => writable.end(resolve)),
-  abort: (reason) => void writable.destroy(reason),
-});
+Writable.toWeb = (writable) =>
+  new WritableStream({
+    write: (chunk) =>
+      new Promise((resolve, reject) => writable.write(chunk, (error) => (error ? reject(error) : resolve()))),
+    close: () => new Promise((resolve) => writable.end(resolve)),
+    abort: (reason) => void writable.destroy(reason),
+  });
 Writable.fromWeb = (web, options) => {
   const writer = web.getWriter();
   return new Writable({
     ...options,
-    write(chunk, _, done) { writer.write(chunk).then(() => done(), done); },
-    final(done) { writer.close().then(() => done(), done); },
+    write(chunk, _, done) {
+      writer.write(chunk).then(() => done(), done);
+    },
+    final(done) {
+      writer.close().then(() => done(), done);
+    },
   });
 };
 Duplex.toWeb = (duplex) => ({ readable: Readable.toWeb(duplex), writable: Writable.toWeb(duplex) });
@@ -38,7 +44,10 @@ const consumers = {
   buffer: all,
   text: async (source) => (await all(source)).toString('utf8'),
   json: async (source) => JSON.parse((await all(source)).toString('utf8')),
-  arrayBuffer: async (source) => { const data = await all(source); return data.buffer.slice(data.byteOffset, data.byteOffset + data.length); },
+  arrayBuffer: async (source) => {
+    const data = await all(source);
+    return data.buffer.slice(data.byteOffset, data.byteOffset + data.length);
+  },
   blob: async (source) => new Blob([await all(source)]),
 };
 offer('stream', stream);

@@ -12,7 +12,20 @@ const SLASHED = new Set(['http:', 'https:', 'ftp:', 'gopher:', 'file:', 'ws:', '
 const escapeMap = /[\t\n\r "'<>\\^`{|}]/g;
 
 export function Url() {
-  Object.assign(this, { protocol: null, slashes: null, auth: null, host: null, port: null, hostname: null, hash: null, search: null, query: null, pathname: null, path: null, href: null });
+  Object.assign(this, {
+    protocol: null,
+    slashes: null,
+    auth: null,
+    host: null,
+    port: null,
+    hostname: null,
+    hash: null,
+    search: null,
+    query: null,
+    pathname: null,
+    path: null,
+    href: null,
+  });
 }
 Url.prototype.parse = function (given, parseQuery, slashesDenoteHost) {
   if (typeof given !== 'string') throw badArgument('url', 'of type string', given);
@@ -76,13 +89,24 @@ Url.prototype.parse = function (given, parseQuery, slashesDenoteHost) {
 };
 Url.prototype.format = function () {
   let auth = this.auth ?? '';
-  if (auth) auth = `${encodeURIComponent(auth).replace(/%3A/i, ':').replace(/%(21|27|28|29|2A)/gi, decodeURIComponent)}@`;
+  if (auth)
+    auth = `${encodeURIComponent(auth)
+      .replace(/%3A/i, ':')
+      .replace(/%(21|27|28|29|2A)/gi, decodeURIComponent)}@`;
   let protocol = this.protocol ?? '';
   if (protocol && !protocol.endsWith(':')) protocol += ':';
   let host = '';
   if (this.host) host = auth + this.host;
-  else if (this.hostname) host = auth + (this.hostname.includes(':') && !this.hostname.startsWith('[') ? `[${this.hostname}]` : this.hostname) + (this.port ? `:${this.port}` : '');
-  let search = this.search ?? (this.query !== null && typeof this.query === 'object' && Object.keys(this.query).length ? `?${querystring.stringify(this.query)}` : '');
+  else if (this.hostname)
+    host =
+      auth +
+      (this.hostname.includes(':') && !this.hostname.startsWith('[') ? `[${this.hostname}]` : this.hostname) +
+      (this.port ? `:${this.port}` : '');
+  let search =
+    this.search ??
+    (this.query !== null && typeof this.query === 'object' && Object.keys(this.query).length
+      ? `?${querystring.stringify(this.query)}`
+      : '');
   if (search && !search.startsWith('?')) search = `?${search}`;
   let hash = this.hash ?? '';
   if (hash && !hash.startsWith('#')) hash = `#${hash}`;
@@ -95,18 +119,27 @@ Url.prototype.format = function () {
   }
   return protocol + host + pathname + search.replace('#', '%23') + hash;
 };
-Url.prototype.resolve = function (relative) { return this.resolveObject(relative).format(); };
+Url.prototype.resolve = function (relative) {
+  return this.resolveObject(relative).format();
+};
 Url.prototype.resolveObject = function (relative) {
   const target = typeof relative === 'string' ? parse(relative, false, true) : relative;
   if (target.protocol && target.protocol !== this.protocol) return parse(target.format());
-  if (target.hostname || target.slashes) { const out = parse(`${this.protocol ?? ''}${target.format().replace(/^[a-z]+:/i, '')}`, false, true); return out; }
+  if (target.hostname || target.slashes) {
+    const out = parse(`${this.protocol ?? ''}${target.format().replace(/^[a-z]+:/i, '')}`, false, true);
+    return out;
+  }
   const out = Object.assign(new Url(), this);
   if (target.pathname) {
-    const base = target.pathname.startsWith('/') ? '' : (this.pathname ?? '').replace(/[^/]*$/, '') || (this.hostname ? '/' : '');
+    const base = target.pathname.startsWith('/')
+      ? ''
+      : (this.pathname ?? '').replace(/[^/]*$/, '') || (this.hostname ? '/' : '');
     const joined = base + target.pathname;
     const parts = [];
     for (const part of joined.split('/')) {
-      if (part === '..') { if (parts.length > 1 || (parts.length === 1 && parts[0] !== '')) parts.pop(); } else if (part !== '.') parts.push(part);
+      if (part === '..') {
+        if (parts.length > 1 || (parts.length === 1 && parts[0] !== '')) parts.pop();
+      } else if (part !== '.') parts.push(part);
     }
     if (/(^|\/)\.{1,2}$/.test(joined)) parts.push('');
     out.pathname = parts.join('/');
@@ -131,7 +164,10 @@ function format(given, options) {
     const out = new URL(given.href);
     if (options?.fragment === false) out.hash = '';
     if (options?.search === false) out.search = '';
-    if (options?.auth === false) { out.username = ''; out.password = ''; }
+    if (options?.auth === false) {
+      out.username = '';
+      out.password = '';
+    }
     return out.href;
   }
   if (typeof given !== 'object' || given === null) throw badArgument('urlObject', 'of type object or string', given);
@@ -141,9 +177,40 @@ export function fileURLToPath(given) {
   const url = typeof given === 'string' ? new URL(given) : given;
   if (typeof url?.protocol !== 'string') throw badArgument('path', 'of type string or an instance of URL', given);
   if (url.protocol !== 'file:') throw coded(TypeError, 'ERR_INVALID_URL_SCHEME', 'The URL must be of scheme file');
-  if (/%2f/i.test(url.pathname)) throw coded(TypeError, 'ERR_INVALID_FILE_URL_PATH', 'File URL path must not include encoded / characters');
+  if (/%2f/i.test(url.pathname))
+    throw coded(TypeError, 'ERR_INVALID_FILE_URL_PATH', 'File URL path must not include encoded / characters');
   return decodeURIComponent(url.pathname);
 }
-export const pathToFileURL = (file) => { const whole = path.resolve(file) + (file.endsWith('/') && file !== '/' ? '/' : ''); const url = new URL('file:///'); url.pathname = whole.replace(/%/g, '%25').replace(/\\/g, '%5C').replace(/\n/g, '%0A').replace(/\r/g, '%0D').replace(/\t/g, '%09'); return url; };
-const ascii = (domain) => { try { return call('url.parse', { __proto__: null, url: `http://${domain}/` }).hostname; } catch { return ''; } };
-export default offer('url', { Url, parse, resolve: (from, to) => parse(from, false, true).resolve(to), resolveObject: (from, to) => (from ? parse(from, false, true).resolveObject(to) : to), format, URL, URLSearchParams, domainToASCII: ascii, domainToUnicode: ascii, pathToFileURL, fileURLToPath, fileURLToPathBuffer: (u) => globalThis.Buffer.from(fileURLToPath(u)), urlToHttpOptions: fromUrl });
+export const pathToFileURL = (file) => {
+  const whole = path.resolve(file) + (file.endsWith('/') && file !== '/' ? '/' : '');
+  const url = new URL('file:///');
+  url.pathname = whole
+    .replace(/%/g, '%25')
+    .replace(/\\/g, '%5C')
+    .replace(/\n/g, '%0A')
+    .replace(/\r/g, '%0D')
+    .replace(/\t/g, '%09');
+  return url;
+};
+const ascii = (domain) => {
+  try {
+    return call('url.parse', { __proto__: null, url: `http://${domain}/` }).hostname;
+  } catch {
+    return '';
+  }
+};
+export default offer('url', {
+  Url,
+  parse,
+  resolve: (from, to) => parse(from, false, true).resolve(to),
+  resolveObject: (from, to) => (from ? parse(from, false, true).resolveObject(to) : to),
+  format,
+  URL,
+  URLSearchParams,
+  domainToASCII: ascii,
+  domainToUnicode: ascii,
+  pathToFileURL,
+  fileURLToPath,
+  fileURLToPathBuffer: (u) => globalThis.Buffer.from(fileURLToPath(u)),
+  urlToHttpOptions: fromUrl,
+});

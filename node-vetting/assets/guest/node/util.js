@@ -21,11 +21,14 @@ function promisify(original) {
   const names = original[customArgs];
   function promised(...args) {
     return new Promise((resolve, reject) => {
-      Reflect.apply(original, this, [...args, (error, ...values) => {
-        if (error) return reject(error);
-        if (names && values.length > 1) return resolve(Object.fromEntries(names.map((name, i) => [name, values[i]])));
-        return resolve(values[0]);
-      }]);
+      Reflect.apply(original, this, [
+        ...args,
+        (error, ...values) => {
+          if (error) return reject(error);
+          if (names && values.length > 1) return resolve(Object.fromEntries(names.map((name, i) => [name, values[i]])));
+          return resolve(values[0]);
+        },
+      ]);
     });
   }
   Object.setPrototypeOf(promised, Object.getPrototypeOf(original));
@@ -34,7 +37,9 @@ function promisify(original) {
   for (const name of Reflect.ownKeys(own)) {
     try {
       Object.defineProperty(promised, name, own[name]);
-    } catch { /* not configurable */ }
+    } catch {
+      /* not configurable */
+    }
   }
   return promised;
 }
@@ -47,7 +52,14 @@ function callbackify(original) {
     if (typeof callback !== 'function') throw badArgument('last argument', 'of type function', callback);
     Reflect.apply(original, this, args).then(
       (value) => globalThis.process.nextTick(callback, null, value),
-      (reason) => globalThis.process.nextTick(callback, reason || Object.assign(coded(Error, 'ERR_FALSY_VALUE_REJECTION', 'Promise was rejected with falsy value'), { reason })),
+      (reason) =>
+        globalThis.process.nextTick(
+          callback,
+          reason ||
+            Object.assign(coded(Error, 'ERR_FALSY_VALUE_REJECTION', 'Promise was rejected with falsy value'), {
+              reason,
+            }),
+        ),
     );
   }
   Object.defineProperty(called, 'name', { value: `${original.name}Callbackified`, configurable: true });
@@ -84,24 +96,36 @@ function debuglog() {
   return log;
 }
 
-const ansi = /[\u001B\u009B][[\]()#;?]*(?:(?:(?:(?:;[-a-zA-Z\d/#&.:=?%@~_]+)*|[a-zA-Z\d]+(?:;[-a-zA-Z\d/#&.:=?%@~_]*)*)?\u0007)|(?:(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PR-TZcf-ntqry=><~]))/g;
+const ansi =
+  /[\u001B\u009B][[\]()#;?]*(?:(?:(?:(?:;[-a-zA-Z\d/#&.:=?%@~_]+)*|[a-zA-Z\d]+(?:;[-a-zA-Z\d/#&.:=?%@~_]*)*)?\u0007)|(?:(?:\d{1,4}(?:;\d{0,4})*)?[\dA-PR-TZcf-ntqry=><~]))/g;
 
 function styleText(style, text) {
   for (const name of [].concat(style)) {
-    if (!inspect.colors[name]) throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The argument 'format' must be one of: ${Object.keys(inspect.colors).join(', ')}. Received '${name}'`);
+    if (!inspect.colors[name])
+      throw coded(
+        TypeError,
+        'ERR_INVALID_ARG_VALUE',
+        `The argument 'format' must be one of: ${Object.keys(inspect.colors).join(', ')}. Received '${name}'`,
+      );
   }
   // Nothing here is a terminal.
   return `${text}`;
 }
 
-function parseArgs({ args = globalThis.process.argv.slice(2), options = {}, strict = true, allowPositionals = !strict, allowNegative = false } = {}) {
+function parseArgs({
+  args = globalThis.process.argv.slice(2),
+  options = {},
+  strict = true,
+  allowPositionals = !strict,
+  allowNegative = false,
+} = {}) {
   const values = { __proto__: null };
   const positionals = [];
   const rest = [...args];
   const put = (name, given) => {
     const option = options[name];
     if (!option && strict) throw coded(TypeError, 'ERR_PARSE_ARGS_UNKNOWN_OPTION', `Unknown option '--${name}'`);
-    const value = option?.type === 'string' || (!option && given !== undefined) ? given ?? rest.shift() : true;
+    const value = option?.type === 'string' || (!option && given !== undefined) ? (given ?? rest.shift()) : true;
     if (option?.multiple) (values[name] ??= []).push(value);
     else values[name] = value;
   };
@@ -113,11 +137,18 @@ function parseArgs({ args = globalThis.process.argv.slice(2), options = {}, stri
       if (allowNegative && name.startsWith('no-') && options[name.slice(3)]) values[name.slice(3)] = false;
       else put(name, given);
     } else if (arg.startsWith('-') && arg.length > 1) {
-      for (const letter of arg.slice(1)) put(Object.keys(options).find((name) => options[name].short === letter) ?? letter, undefined);
-    } else if (!allowPositionals) throw coded(TypeError, 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL', `Unexpected argument '${arg}'. This command does not take positional arguments`);
+      for (const letter of arg.slice(1))
+        put(Object.keys(options).find((name) => options[name].short === letter) ?? letter, undefined);
+    } else if (!allowPositionals)
+      throw coded(
+        TypeError,
+        'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL',
+        `Unexpected argument '${arg}'. This command does not take positional arguments`,
+      );
     else positionals.push(arg);
   }
-  for (const [name, option] of Object.entries(options)) if (!(name in values) && option.default !== undefined) values[name] = option.default;
+  for (const [name, option] of Object.entries(options))
+    if (!(name in values) && option.default !== undefined) values[name] = option.default;
   return { values, positionals };
 }
 
@@ -129,19 +160,40 @@ class MIMEType {
     [this.type, this.subtype] = essence.trim().toLowerCase().split('/');
     this.params = new Map(params.map((p) => p.trim().split('=')));
   }
-  get essence() { return `${this.type}/${this.subtype}`; }
-  toString() { return [this.essence, ...[...this.params].map(([k, v]) => `${k}=${v}`)].join(';'); }
+  get essence() {
+    return `${this.type}/${this.subtype}`;
+  }
+  toString() {
+    return [this.essence, ...[...this.params].map(([k, v]) => `${k}=${v}`)].join(';');
+  }
 }
 
 const util = {
-  inspect, format, formatWithOptions, promisify, callbackify, inherits, deprecate, debuglog, debug: debuglog, types, TextEncoder, TextDecoder, styleText, parseArgs, MIMEType,
+  inspect,
+  format,
+  formatWithOptions,
+  promisify,
+  callbackify,
+  inherits,
+  deprecate,
+  debuglog,
+  debug: debuglog,
+  types,
+  TextEncoder,
+  TextDecoder,
+  styleText,
+  parseArgs,
+  MIMEType,
   isDeepStrictEqual: (a, b) => equal(a, b, true),
   stripVTControlCharacters: (text) => `${text}`.replace(ansi, ''),
   toUSVString: (text) => `${text}`.toWellFormed(),
   getSystemErrorName: (number) => errors.get(number),
   getSystemErrorMap: () => new Map([...errors].map(([number, name]) => [number, [name, name]])),
   getCallSites: () => [],
-  aborted: (signal) => new Promise((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true }))),
+  aborted: (signal) =>
+    new Promise((resolve) =>
+      signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true }),
+    ),
   transferableAbortController: () => new AbortController(),
   transferableAbortSignal: (signal) => signal,
   log: (...args) => globalThis.console.log('%s - %s', new Date().toUTCString().slice(5, 25), format(...args)),

@@ -3,10 +3,19 @@
 import { getObjectProperty, setObjectProperty } from './util.js';
 
 const stores = new Map();
-const storeOf = (scope) => { if (!stores.has(scope)) stores.set(scope, {}); return stores.get(scope); };
+const storeOf = (scope) => {
+  if (!stores.has(scope)) stores.set(scope, {});
+  return stores.get(scope);
+};
 
 function access(scope) {
-  const read = (key) => { try { return getObjectProperty(storeOf(scope), key); } catch { return undefined; } };
+  const read = (key) => {
+    try {
+      return getObjectProperty(storeOf(scope), key);
+    } catch {
+      return undefined;
+    }
+  };
   return {
     get(key, store, callback) {
       const done = typeof store === 'function' ? store : callback;
@@ -18,7 +27,14 @@ function access(scope) {
     set(key, value, store, callback) {
       const done = typeof store === 'function' ? store : callback;
       const names = [].concat(key);
-      names.forEach((name, i) => setObjectProperty(storeOf(scope), name, Array.isArray(key) ? (Array.isArray(value) ? value[i] : i === 0 ? value : undefined) : value, true));
+      names.forEach((name, i) =>
+        setObjectProperty(
+          storeOf(scope),
+          name,
+          Array.isArray(key) ? (Array.isArray(value) ? value[i] : i === 0 ? value : undefined) : value,
+          true,
+        ),
+      );
       done?.(null);
     },
     keys(store, callback) {

@@ -31,7 +31,9 @@ const members = {
     this.wires = wires || [];
     this._wireCount = this.wires.reduce((sum, port) => sum + (port?.length ?? 0), 0);
   },
-  context() { return (this._context ??= context(this.id, this.z)); },
+  context() {
+    return (this._context ??= context(this.id, this.z));
+  },
   on(event, callback) {
     if (event === 'input') {
       (this._inputCallbacks ??= []).push(callback);
@@ -68,7 +70,8 @@ const members = {
     for (const callback of [...(this._inputCallbacks ?? [])]) {
       try {
         const result = callback.call(this, arg, send, done);
-        if (typeof result?.then === 'function' && callback.constructor?.name === 'AsyncFunction') result.catch((error) => this.error(error, arg));
+        if (typeof result?.then === 'function' && callback.constructor?.name === 'AsyncFunction')
+          result.catch((error) => this.error(error, arg));
       } catch (error) {
         this.error(error, arg);
       }
@@ -106,15 +109,17 @@ const members = {
     const done = [];
     for (const callback of this._closeCallbacks) {
       if (callback.length > 0) {
-        done.push(new Promise((resolve) => {
-          try {
-            const args = callback.length === 1 ? [resolve] : [Boolean(removed), resolve];
-            callback.apply(this, args);
-          } catch (error) {
-            resolve();
-            this.error(error);
-          }
-        }));
+        done.push(
+          new Promise((resolve) => {
+            try {
+              const args = callback.length === 1 ? [resolve] : [Boolean(removed), resolve];
+              callback.apply(this, args);
+            } catch (error) {
+              resolve();
+              this.error(error);
+            }
+          }),
+        );
       } else {
         try {
           callback.call(this);
@@ -129,24 +134,50 @@ const members = {
     this._status = status;
     Node.onStatus(this, status);
   },
-  log(msg) { said(this, log.INFO, msg); },
-  warn(msg) { said(this, log.WARN, msg); },
+  log(msg) {
+    said(this, log.INFO, msg);
+  },
+  warn(msg) {
+    said(this, log.WARN, msg);
+  },
   error(text, msg) {
-    if (text instanceof Error || typeof text === 'string') observed.failed.push({ type: this.type, said: `${text?.stack ?? text}` });
+    if (text instanceof Error || typeof text === 'string')
+      observed.failed.push({ type: this.type, said: `${text?.stack ?? text}` });
     said(this, log.ERROR, text);
     Node.onError(this, text, msg);
   },
-  debug(msg) { said(this, log.DEBUG, msg); },
-  trace(msg) { said(this, log.TRACE, msg); },
-  metric(id, msg, value) { return value === undefined ? false : undefined; },
+  debug(msg) {
+    said(this, log.DEBUG, msg);
+  },
+  trace(msg) {
+    said(this, log.TRACE, msg);
+  },
+  metric(id, msg, value) {
+    return value === undefined ? false : undefined;
+  },
   assertPartialNode() {},
 };
-for (const name of Object.keys(members)) Object.defineProperty(Node.prototype, name, { value: members[name], writable: true, configurable: true, enumerable: true });
+for (const name of Object.keys(members))
+  Object.defineProperty(Node.prototype, name, {
+    value: members[name],
+    writable: true,
+    configurable: true,
+    enumerable: true,
+  });
 Node.prototype.addListener = Node.prototype.on;
 Node.find = () => null;
 Node.onStatus = () => {};
 Node.onError = () => {};
 
 function said(node, level, msg) {
-  log.log({ level, id: node.id, type: node.type, name: node.name, msg, timestamp: Date.now(), z: node.z, path: node._path ?? node.id });
+  log.log({
+    level,
+    id: node.id,
+    type: node.type,
+    name: node.name,
+    msg,
+    timestamp: Date.now(),
+    z: node.z,
+    path: node._path ?? node.id,
+  });
 }

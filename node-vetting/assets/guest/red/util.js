@@ -16,7 +16,13 @@ function deepClone(value, seen = new Map()) {
   if (value instanceof Date) return new Date(value.getTime());
   if (value instanceof RegExp) return new RegExp(value.source, value.flags);
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value.slice();
-  const out = Array.isArray(value) ? [] : value instanceof Map ? new Map() : value instanceof Set ? new Set() : Object.create(Object.getPrototypeOf(value));
+  const out = Array.isArray(value)
+    ? []
+    : value instanceof Map
+      ? new Map()
+      : value instanceof Set
+        ? new Set()
+        : Object.create(Object.getPrototypeOf(value));
   seen.set(value, out);
   if (value instanceof Map) for (const [k, v] of value) out.set(deepClone(k, seen), deepClone(v, seen));
   else if (value instanceof Set) for (const v of value) out.add(deepClone(v, seen));
@@ -49,7 +55,9 @@ export function normalisePropertyExpression(text, msg, toString) {
   if (typeof text !== 'string' || text.length === 0) throw broken('Invalid property expression: zero-length');
   const parts = [];
   let at = 0;
-  const fail = (why) => { throw broken(`Invalid property expression: ${why} at position ${at}`); };
+  const fail = (why) => {
+    throw broken(`Invalid property expression: ${why} at position ${at}`);
+  };
   while (at < text.length) {
     if (text[at] === '[') {
       const quote = text[at + 1];
@@ -94,14 +102,23 @@ export function normalisePropertyExpression(text, msg, toString) {
     }
   }
   if (!toString) return parts;
-  return parts.map((part, i) => (typeof part === 'number' ? `[${part}]` : /^[a-z$_][\w$]*$/i.test(part) ? (i ? `.${part}` : part) : `["${part}"]`)).join('');
+  return parts
+    .map((part, i) =>
+      typeof part === 'number' ? `[${part}]` : /^[a-z$_][\w$]*$/i.test(part) ? (i ? `.${part}` : part) : `["${part}"]`,
+    )
+    .join('');
 }
 
 export function getObjectProperty(object, expression) {
   let value;
   let at = object;
   for (const part of normalisePropertyExpression(expression, object)) {
-    value = Object.prototype.hasOwnProperty.call(Object(at), part) || at?.[part] !== undefined ? at[part] : at === undefined || at === null ? at[part] : undefined;
+    value =
+      Object.prototype.hasOwnProperty.call(Object(at), part) || at?.[part] !== undefined
+        ? at[part]
+        : at === undefined || at === null
+          ? at[part]
+          : undefined;
     at = value;
   }
   return value;
@@ -128,7 +145,8 @@ export function setObjectProperty(object, expression, value, createMissing = val
   else return false;
   return true;
 }
-export const setMessageProperty = (msg, expression, value, createMissing) => setObjectProperty(msg, expression.startsWith('msg.') ? expression.slice(4) : expression, value, createMissing);
+export const setMessageProperty = (msg, expression, value, createMissing) =>
+  setObjectProperty(msg, expression.startsWith('msg.') ? expression.slice(4) : expression, value, createMissing);
 
 function parseContextStore(key) {
   const match = /^#:\((\S+?)\)::(.*)$/.exec(key);
@@ -153,13 +171,21 @@ function prepareJSONataExpression(value, node) {
   expression.assign('flowContext', (key, store) => node?.context?.().flow?.get(key, store));
   expression.assign('globalContext', (key, store) => node?.context?.().global?.get(key, store));
   expression.assign('env', (name) => getSetting(node, name) ?? '');
-  expression.assign('moment', (...args) => { unsupported('JSONata $moment'); void args; return undefined; });
+  expression.assign('moment', (...args) => {
+    unsupported('JSONata $moment');
+    void args;
+    return undefined;
+  });
   expression.assign('clone', cloneMessage);
   return expression;
 }
 function evaluateJSONataExpression(expression, msg, callback) {
   const result = Promise.resolve(expression.evaluate(msg ?? {}, {}));
-  if (callback) result.then((value) => callback(null, value), (error) => callback(error));
+  if (callback)
+    result.then(
+      (value) => callback(null, value),
+      (error) => callback(error),
+    );
   else return result;
   return undefined;
 }
@@ -167,18 +193,62 @@ function evaluateJSONataExpression(expression, msg, callback) {
 export function evaluateNodeProperty(value, type, node, msg, callback) {
   let result = value;
   switch (type) {
-    case 'str': result = `${value}`; break;
-    case 'num': result = Number(value); break;
-    case 'json': result = JSON.parse(value); break;
-    case 're': result = new RegExp(value); break;
-    case 'date': result = value === 'object' ? new Date() : value === 'iso' ? new Date().toISOString() : Date.now(); break;
-    case 'bin': { const data = typeof value === 'string' ? JSON.parse(value) : value; if (!Array.isArray(data) && typeof data !== 'string' && !Buffer.isBuffer(data)) throw Object.assign(new Error('Invalid buffer data'), { code: 'INVALID_BUFFER_DATA' }); result = Buffer.from(data); break; }
-    case 'msg': if (msg) { try { result = getMessageProperty(msg, value); } catch (error) { if (callback) { callback(error); return undefined; } throw error; } } break;
+    case 'str':
+      result = `${value}`;
+      break;
+    case 'num':
+      result = Number(value);
+      break;
+    case 'json':
+      result = JSON.parse(value);
+      break;
+    case 're':
+      result = new RegExp(value);
+      break;
+    case 'date':
+      result = value === 'object' ? new Date() : value === 'iso' ? new Date().toISOString() : Date.now();
+      break;
+    case 'bin': {
+      const data = typeof value === 'string' ? JSON.parse(value) : value;
+      if (!Array.isArray(data) && typeof data !== 'string' && !Buffer.isBuffer(data))
+        throw Object.assign(new Error('Invalid buffer data'), { code: 'INVALID_BUFFER_DATA' });
+      result = Buffer.from(data);
+      break;
+    }
+    case 'msg':
+      if (msg) {
+        try {
+          result = getMessageProperty(msg, value);
+        } catch (error) {
+          if (callback) {
+            callback(error);
+            return undefined;
+          }
+          throw error;
+        }
+      }
+      break;
     case 'flow':
-    case 'global': { const { store, key } = parseContextStore(value); result = node.context()[type].get(key, store, callback); if (callback) return undefined; break; }
-    case 'bool': result = /^true$/i.test(value); break;
-    case 'jsonata': { const expression = prepareJSONataExpression(value, node); if (callback) { evaluateJSONataExpression(expression, msg, callback); return undefined; } return evaluateJSONataExpression(expression, msg); }
-    case 'env': result = evaluateEnvProperty(value, node); break;
+    case 'global': {
+      const { store, key } = parseContextStore(value);
+      result = node.context()[type].get(key, store, callback);
+      if (callback) return undefined;
+      break;
+    }
+    case 'bool':
+      result = /^true$/i.test(value);
+      break;
+    case 'jsonata': {
+      const expression = prepareJSONataExpression(value, node);
+      if (callback) {
+        evaluateJSONataExpression(expression, msg, callback);
+        return undefined;
+      }
+      return evaluateJSONataExpression(expression, msg);
+    }
+    case 'env':
+      result = evaluateEnvProperty(value, node);
+      break;
     default:
   }
   if (callback) callback(null, result);
@@ -191,15 +261,68 @@ const limit = 1000;
 function encodeObject(msg, options = {}) {
   const most = options.maxLength ?? limit;
   const value = msg.msg;
-  if (value instanceof Error) { msg.format = 'error'; msg.msg = JSON.stringify({ name: value.name, message: value.message, stack: `${value.stack}` }); } else if (Buffer.isBuffer(value)) { msg.format = `buffer[${value.length}]`; msg.msg = value.toString('hex').slice(0, most); } else if (typeof value === 'object' && value !== null) { msg.format = Array.isArray(value) ? `array[${value.length}]` : 'Object'; try { msg.msg = JSON.stringify(value); } catch { msg.msg = '[circular]'; } } else { msg.format = value === null ? 'null' : value === undefined ? 'undefined' : typeof value === 'string' ? `string[${value.length}]` : typeof value; msg.msg = `${value}`.slice(0, most); }
+  if (value instanceof Error) {
+    msg.format = 'error';
+    msg.msg = JSON.stringify({ name: value.name, message: value.message, stack: `${value.stack}` });
+  } else if (Buffer.isBuffer(value)) {
+    msg.format = `buffer[${value.length}]`;
+    msg.msg = value.toString('hex').slice(0, most);
+  } else if (typeof value === 'object' && value !== null) {
+    msg.format = Array.isArray(value) ? `array[${value.length}]` : 'Object';
+    try {
+      msg.msg = JSON.stringify(value);
+    } catch {
+      msg.msg = '[circular]';
+    }
+  } else {
+    msg.format =
+      value === null
+        ? 'null'
+        : value === undefined
+          ? 'undefined'
+          : typeof value === 'string'
+            ? `string[${value.length}]`
+            : typeof value;
+    msg.msg = `${value}`.slice(0, most);
+  }
   return msg;
 }
 
-const normaliseNodeTypeName = (name) => { const text = name.replace(/[^a-zA-Z0-9]/g, ' ').trim().replace(/ +/g, ' ').replace(/ ./g, (part) => part[1].toUpperCase()); return text.charAt(0).toLowerCase() + text.slice(1); };
+const normaliseNodeTypeName = (name) => {
+  const text = name
+    .replace(/[^a-zA-Z0-9]/g, ' ')
+    .trim()
+    .replace(/ +/g, ' ')
+    .replace(/ ./g, (part) => part[1].toUpperCase());
+  return text.charAt(0).toLowerCase() + text.slice(1);
+};
 
 export const redUtil = {
-  generateId, cloneMessage, compareObjects, getMessageProperty, setMessageProperty, getObjectProperty, setObjectProperty, normalisePropertyExpression, evaluateNodeProperty, normaliseNodeTypeName, prepareJSONataExpression, evaluateJSONataExpression, parseContextStore, getSetting, encodeObject, evaluateEnvProperty,
-  ensureString: (value) => (Buffer.isBuffer(value) ? value.toString() : typeof value === 'object' ? JSON.stringify(value) : typeof value === 'string' ? value : `${value}`),
-  ensureBuffer: (value) => (Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'object' ? JSON.stringify(value) : `${value}`)),
+  generateId,
+  cloneMessage,
+  compareObjects,
+  getMessageProperty,
+  setMessageProperty,
+  getObjectProperty,
+  setObjectProperty,
+  normalisePropertyExpression,
+  evaluateNodeProperty,
+  normaliseNodeTypeName,
+  prepareJSONataExpression,
+  evaluateJSONataExpression,
+  parseContextStore,
+  getSetting,
+  encodeObject,
+  evaluateEnvProperty,
+  ensureString: (value) =>
+    Buffer.isBuffer(value)
+      ? value.toString()
+      : typeof value === 'object'
+        ? JSON.stringify(value)
+        : typeof value === 'string'
+          ? value
+          : `${value}`,
+  ensureBuffer: (value) =>
+    Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'object' ? JSON.stringify(value) : `${value}`),
   createError: (code, message) => Object.assign(new Error(message), { code }),
 };

@@ -5,11 +5,40 @@ import { text, utf8, asBytes } from '../core/host.js';
 import { Uint8Array, strings } from '../core/primordials.js';
 import { coded } from '../core/errors.js';
 
-const LABELS = { __proto__: null, 'utf-8': 'utf-8', utf8: 'utf-8', 'unicode-1-1-utf-8': 'utf-8', 'utf-16le': 'utf-16le', 'utf-16': 'utf-16le', 'ucs-2': 'utf-16le', 'utf-16be': 'utf-16be', latin1: 'windows-1252', 'iso-8859-1': 'windows-1252', ascii: 'windows-1252', 'us-ascii': 'windows-1252', 'windows-1252': 'windows-1252', 'windows-1251': 'windows-1251', 'windows-1250': 'windows-1250', 'iso-8859-2': 'iso-8859-2', 'iso-8859-15': 'iso-8859-15', 'koi8-r': 'koi8-r', gbk: 'gbk', gb18030: 'gb18030', big5: 'big5', 'euc-jp': 'euc-jp', 'shift_jis': 'shift_jis', 'euc-kr': 'euc-kr' };
+const LABELS = {
+  __proto__: null,
+  'utf-8': 'utf-8',
+  utf8: 'utf-8',
+  'unicode-1-1-utf-8': 'utf-8',
+  'utf-16le': 'utf-16le',
+  'utf-16': 'utf-16le',
+  'ucs-2': 'utf-16le',
+  'utf-16be': 'utf-16be',
+  latin1: 'windows-1252',
+  'iso-8859-1': 'windows-1252',
+  ascii: 'windows-1252',
+  'us-ascii': 'windows-1252',
+  'windows-1252': 'windows-1252',
+  'windows-1251': 'windows-1251',
+  'windows-1250': 'windows-1250',
+  'iso-8859-2': 'iso-8859-2',
+  'iso-8859-15': 'iso-8859-15',
+  'koi8-r': 'koi8-r',
+  gbk: 'gbk',
+  gb18030: 'gb18030',
+  big5: 'big5',
+  'euc-jp': 'euc-jp',
+  shift_jis: 'shift_jis',
+  'euc-kr': 'euc-kr',
+};
 
 class TextEncoder {
-  get encoding() { return 'utf-8'; }
-  encode(string = '') { return utf8(`${string}`); }
+  get encoding() {
+    return 'utf-8';
+  }
+  encode(string = '') {
+    return utf8(`${string}`);
+  }
   encodeInto(string, target) {
     const all = utf8(`${string}`);
     if (all.length <= target.length) {
@@ -36,13 +65,20 @@ class TextDecoder {
   #held = new Uint8Array(0);
   constructor(label = 'utf-8', { fatal = false, ignoreBOM = false } = {}) {
     this.#encoding = LABELS[strings.toLowerCase(strings.trim(`${label}`))];
-    if (this.#encoding === undefined) throw coded(RangeError, 'ERR_ENCODING_NOT_SUPPORTED', `The "${label}" encoding is not supported`);
+    if (this.#encoding === undefined)
+      throw coded(RangeError, 'ERR_ENCODING_NOT_SUPPORTED', `The "${label}" encoding is not supported`);
     this.#fatal = Boolean(fatal);
     this.#ignoreBOM = Boolean(ignoreBOM);
   }
-  get encoding() { return this.#encoding; }
-  get fatal() { return this.#fatal; }
-  get ignoreBOM() { return this.#ignoreBOM; }
+  get encoding() {
+    return this.#encoding;
+  }
+  get fatal() {
+    return this.#fatal;
+  }
+  get ignoreBOM() {
+    return this.#ignoreBOM;
+  }
   decode(input = new Uint8Array(0), { stream = false } = {}) {
     let data = asBytes(input);
     if (this.#held.length > 0) {
@@ -61,7 +97,11 @@ class TextDecoder {
     try {
       out = text('text.decode', { encoding: this.#encoding, fatal: this.#fatal }, data);
     } catch {
-      throw coded(TypeError, 'ERR_ENCODING_INVALID_ENCODED_DATA', `The encoded data was not valid for encoding ${this.#encoding}`);
+      throw coded(
+        TypeError,
+        'ERR_ENCODING_INVALID_ENCODED_DATA',
+        `The encoded data was not valid for encoding ${this.#encoding}`,
+      );
     }
     return !this.#ignoreBOM && out.charCodeAt(0) === 0xfeff ? out.slice(1) : out;
   }

@@ -12,25 +12,55 @@ class Event {
   constructor(type, options = {}) {
     if (arguments.length === 0) throw coded(TypeError, 'ERR_MISSING_ARGS', 'The "type" argument must be specified');
     Object.defineProperty(this, '_target', { enumerable: false });
-    this.#options = { bubbles: Boolean(options?.bubbles), cancelable: Boolean(options?.cancelable), composed: Boolean(options?.composed) };
+    this.#options = {
+      bubbles: Boolean(options?.bubbles),
+      cancelable: Boolean(options?.cancelable),
+      composed: Boolean(options?.composed),
+    };
     Object.defineProperty(this, 'isTrusted', { value: false, enumerable: true });
     Object.defineProperty(this, 'type', { value: `${type}`, enumerable: true });
     Object.defineProperty(this, 'timeStamp', { value: time(), enumerable: true });
   }
-  get target() { return this._target; }
-  get currentTarget() { return this._target; }
-  get srcElement() { return this._target; }
-  get bubbles() { return this.#options.bubbles; }
-  get cancelable() { return this.#options.cancelable; }
-  get composed() { return this.#options.composed; }
-  get defaultPrevented() { return this.#prevented; }
-  get returnValue() { return !this.#prevented; }
-  get eventPhase() { return this._target ? 2 : 0; }
-  get cancelBubble() { return this.#stopped; }
-  composedPath() { return this._target ? [this._target] : []; }
-  preventDefault() { if (this.#options.cancelable) this.#prevented = true; }
+  get target() {
+    return this._target;
+  }
+  get currentTarget() {
+    return this._target;
+  }
+  get srcElement() {
+    return this._target;
+  }
+  get bubbles() {
+    return this.#options.bubbles;
+  }
+  get cancelable() {
+    return this.#options.cancelable;
+  }
+  get composed() {
+    return this.#options.composed;
+  }
+  get defaultPrevented() {
+    return this.#prevented;
+  }
+  get returnValue() {
+    return !this.#prevented;
+  }
+  get eventPhase() {
+    return this._target ? 2 : 0;
+  }
+  get cancelBubble() {
+    return this.#stopped;
+  }
+  composedPath() {
+    return this._target ? [this._target] : [];
+  }
+  preventDefault() {
+    if (this.#options.cancelable) this.#prevented = true;
+  }
   stopPropagation() {}
-  stopImmediatePropagation() { this.#stopped = true; }
+  stopImmediatePropagation() {
+    this.#stopped = true;
+  }
   static NONE = 0;
   static CAPTURING_PHASE = 1;
   static AT_TARGET = 2;
@@ -43,7 +73,9 @@ class CustomEvent extends Event {
     super(type, options);
     this.#detail = options?.detail ?? null;
   }
-  get detail() { return this.#detail; }
+  get detail() {
+    return this.#detail;
+  }
 }
 
 class MessageEvent extends Event {
@@ -77,7 +109,8 @@ class EventTarget {
   #listeners = new Map();
   addEventListener(type, listener, options) {
     if (listener === null || listener === undefined) return;
-    if (typeof listener !== 'function' && typeof listener !== 'object') throw badArgument('listener', 'an instance of EventListener', listener);
+    if (typeof listener !== 'function' && typeof listener !== 'object')
+      throw badArgument('listener', 'an instance of EventListener', listener);
     const { once = false, signal } = typeof options === 'object' && options !== null ? options : {};
     if (signal?.aborted) return;
     const list = this.#listeners.get(`${type}`) ?? [];
@@ -88,7 +121,11 @@ class EventTarget {
   }
   removeEventListener(type, listener) {
     const list = this.#listeners.get(`${type}`);
-    if (list) this.#listeners.set(`${type}`, list.filter((entry) => entry.listener !== listener));
+    if (list)
+      this.#listeners.set(
+        `${type}`,
+        list.filter((entry) => entry.listener !== listener),
+      );
   }
   dispatchEvent(event) {
     if (!(event instanceof Event)) throw badArgument('event', 'an instance of Event', event);
@@ -116,9 +153,15 @@ class AbortSignal extends EventTarget {
     this.onabort = null;
     Object.defineProperty(this, 'onabort', { enumerable: false, writable: true });
   }
-  get aborted() { return this.#aborted; }
-  get reason() { return this.#reason; }
-  throwIfAborted() { if (this.#aborted) throw this.#reason; }
+  get aborted() {
+    return this.#aborted;
+  }
+  get reason() {
+    return this.#reason;
+  }
+  throwIfAborted() {
+    if (this.#aborted) throw this.#reason;
+  }
   static _abort(signal, reason) {
     if (signal.#aborted) return;
     signal.#aborted = true;
@@ -152,10 +195,24 @@ delete AbortSignal._abort;
 
 class AbortController {
   #signal = new AbortSignal(MAKE);
-  get signal() { return this.#signal; }
-  abort(reason) { abort(this.#signal, reason); }
+  get signal() {
+    return this.#signal;
+  }
+  abort(reason) {
+    abort(this.#signal, reason);
+  }
 }
 
-for (const Class of [Event, CustomEvent, MessageEvent, CloseEvent, ErrorEvent, EventTarget, AbortSignal, AbortController]) tag(Class);
+for (const Class of [
+  Event,
+  CustomEvent,
+  MessageEvent,
+  CloseEvent,
+  ErrorEvent,
+  EventTarget,
+  AbortSignal,
+  AbortController,
+])
+  tag(Class);
 globals({ Event, CustomEvent, MessageEvent, CloseEvent, EventTarget, AbortSignal, AbortController });
 export { Event, CustomEvent, MessageEvent, CloseEvent, ErrorEvent, EventTarget, AbortSignal, AbortController };

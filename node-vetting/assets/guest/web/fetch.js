@@ -13,7 +13,8 @@ import { ReadableStream } from './streams.js';
 function asBody(body) {
   if (body === undefined || body === null) return { bytes: null };
   if (typeof body === 'string') return { bytes: utf8(body), type: 'text/plain;charset=UTF-8' };
-  if (body instanceof URLSearchParams) return { bytes: utf8(body.toString()), type: 'application/x-www-form-urlencoded;charset=UTF-8' };
+  if (body instanceof URLSearchParams)
+    return { bytes: utf8(body.toString()), type: 'application/x-www-form-urlencoded;charset=UTF-8' };
   if (body instanceof FormData) return multipart(body);
   if (body instanceof Blob) return { bytes: body._bytes, type: body.type || undefined };
   if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return { bytes: asBytes(body).slice() };
@@ -31,12 +32,21 @@ class Body {
   #content;
   #used = false;
   #stream = null;
-  constructor(body) { this.#content = asBody(body); }
-  get _content() { return this.#content; }
-  get bodyUsed() { return this.#used; }
+  constructor(body) {
+    this.#content = asBody(body);
+  }
+  get _content() {
+    return this.#content;
+  }
+  get bodyUsed() {
+    return this.#used;
+  }
   get body() {
     if (this.#content.bytes === null) return null;
-    this.#stream ??= this.#content.stream instanceof ReadableStream ? this.#content.stream : ReadableStream.from(this.#content.stream ?? [this.#content.bytes]);
+    this.#stream ??=
+      this.#content.stream instanceof ReadableStream
+        ? this.#content.stream
+        : ReadableStream.from(this.#content.stream ?? [this.#content.bytes]);
     return this.#stream;
   }
   async bytes() {
@@ -45,11 +55,23 @@ class Body {
     if (this.#content.stream) return collect(this.#content.stream);
     return this.#content.bytes ?? new Uint8Array(0);
   }
-  async arrayBuffer() { return (await this.bytes()).slice().buffer; }
-  async text() { return text('text.decode', { encoding: 'utf-8' }, await this.bytes()).replace(/^\ufeff/, ''); }
-  async json() { return parseJson(await this.text()); }
-  async blob() { return new Blob([await this.bytes()], { type: this.headers.get('content-type') ?? '' }); }
-  async formData() { const out = new FormData(); for (const [name, value] of new URLSearchParams(await this.text())) out.append(name, value); return out; }
+  async arrayBuffer() {
+    return (await this.bytes()).slice().buffer;
+  }
+  async text() {
+    return text('text.decode', { encoding: 'utf-8' }, await this.bytes()).replace(/^\ufeff/, '');
+  }
+  async json() {
+    return parseJson(await this.text());
+  }
+  async blob() {
+    return new Blob([await this.bytes()], { type: this.headers.get('content-type') ?? '' });
+  }
+  async formData() {
+    const out = new FormData();
+    for (const [name, value] of new URLSearchParams(await this.text())) out.append(name, value);
+    return out;
+  }
 }
 
 class Request extends Body {
@@ -59,14 +81,25 @@ class Request extends Body {
     super(body);
     this.url = from ? from.url : new URL(`${input?.href ?? input}`).href;
     this.method = `${init.method ?? from?.method ?? 'GET'}`.toUpperCase();
-    if (body !== undefined && body !== null && (this.method === 'GET' || this.method === 'HEAD')) throw new TypeError('Request with GET/HEAD method cannot have body.');
+    if (body !== undefined && body !== null && (this.method === 'GET' || this.method === 'HEAD'))
+      throw new TypeError('Request with GET/HEAD method cannot have body.');
     this.headers = new Headers(init.headers ?? from?.headers);
     if (this._content.type && !this.headers.has('content-type')) this.headers.set('content-type', this._content.type);
     this.signal = init.signal ?? from?.signal ?? new AbortController().signal;
     this.redirect = init.redirect ?? from?.redirect ?? 'follow';
-    for (const [name, value] of Object.entries({ mode: 'cors', credentials: 'same-origin', cache: 'default', referrer: 'about:client', integrity: '', keepalive: false })) this[name] = init[name] ?? value;
+    for (const [name, value] of Object.entries({
+      mode: 'cors',
+      credentials: 'same-origin',
+      cache: 'default',
+      referrer: 'about:client',
+      integrity: '',
+      keepalive: false,
+    }))
+      this[name] = init[name] ?? value;
   }
-  clone() { return new Request(this); }
+  clone() {
+    return new Request(this);
+  }
 }
 
 class Response extends Body {
@@ -80,15 +113,29 @@ class Response extends Body {
     this.url = '';
     this.redirected = false;
   }
-  get ok() { return this.status >= 200 && this.status < 300; }
+  get ok() {
+    return this.status >= 200 && this.status < 300;
+  }
   clone() {
     const out = new Response(this._content.bytes ?? undefined, this);
     out.url = this.url;
     return out;
   }
-  static json(data, init = {}) { return new Response(JSON.stringify(data), { ...init, headers: { 'content-type': 'application/json', ...init.headers } }); }
-  static error() { const out = new Response(null, { status: 200 }); out.status = 0; out.type = 'error'; return out; }
-  static redirect(url, status = 302) { return new Response(null, { status, headers: { location: `${url}` } }); }
+  static json(data, init = {}) {
+    return new Response(JSON.stringify(data), {
+      ...init,
+      headers: { 'content-type': 'application/json', ...init.headers },
+    });
+  }
+  static error() {
+    const out = new Response(null, { status: 200 });
+    out.status = 0;
+    out.type = 'error';
+    return out;
+  }
+  static redirect(url, status = 302) {
+    return new Response(null, { status, headers: { location: `${url}` } });
+  }
 }
 
 const pause = () => new Promise((resolve) => later(20, resolve));
@@ -96,8 +143,9 @@ const pause = () => new Promise((resolve) => later(20, resolve));
 export async function fetch(input, init = {}) {
   const request = new Request(input, init);
   request.signal.throwIfAborted();
-  if (!/^https?:$/.test(new URL(request.url).protocol)) throw new TypeError('fetch failed', { cause: new Error('unknown scheme') });
-  const body = request._content.stream ? await collect(request._content.stream) : request._content.bytes ?? undefined;
+  if (!/^https?:$/.test(new URL(request.url).protocol))
+    throw new TypeError('fetch failed', { cause: new Error('unknown scheme') });
+  const body = request._content.stream ? await collect(request._content.stream) : (request._content.bytes ?? undefined);
   await pause();
   let url = request.url;
   let { method } = request;
@@ -106,11 +154,18 @@ export async function fetch(input, init = {}) {
     request.signal.throwIfAborted();
     let answer;
     try {
-      answer = exchange({ method, url, headers: [['accept', '*/*'], ['user-agent', 'node'], ...request.headers] }, method === 'GET' ? undefined : body);
+      answer = exchange(
+        { method, url, headers: [['accept', '*/*'], ['user-agent', 'node'], ...request.headers] },
+        method === 'GET' ? undefined : body,
+      );
     } catch (error) {
       throw new TypeError('fetch failed', { cause: error });
     }
-    const response = new Response(answer.body, { status: answer.status, statusText: answer.message, headers: answer.headers });
+    const response = new Response(answer.body, {
+      status: answer.status,
+      statusText: answer.message,
+      headers: answer.headers,
+    });
     const next = response.headers.get('location');
     if (next !== null && [301, 302, 303, 307, 308].includes(answer.status) && request.redirect === 'follow') {
       url = new URL(next, url).href;

@@ -4,7 +4,9 @@ import { globals, tag } from '../core/define.js';
 import { EventTarget, MessageEvent } from './events.js';
 import { immediate } from '../core/loop.js';
 
-const refuse = (what) => { throw new DOMException(`${what} could not be cloned.`, 'DataCloneError'); };
+const refuse = (what) => {
+  throw new DOMException(`${what} could not be cloned.`, 'DataCloneError');
+};
 
 function copy(value, seen) {
   if (typeof value === 'function') refuse(`${value}`);
@@ -35,11 +37,14 @@ function copy(value, seen) {
     const Kind = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }[value.name] ?? Error;
     const out = keep(new Kind(value.message));
     Object.defineProperty(out, 'stack', { value: value.stack, writable: true, configurable: true });
-    if ('cause' in value) Object.defineProperty(out, 'cause', { value: copy(value.cause, seen), writable: true, configurable: true });
+    if ('cause' in value)
+      Object.defineProperty(out, 'cause', { value: copy(value.cause, seen), writable: true, configurable: true });
     return out;
   }
-  if (value instanceof Number || value instanceof String || value instanceof Boolean) return keep(Object(value.valueOf()));
-  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef) refuse(`#<${kind}>`);
+  if (value instanceof Number || value instanceof String || value instanceof Boolean)
+    return keep(Object(value.valueOf()));
+  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef)
+    refuse(`#<${kind}>`);
   const out = keep(Array.isArray(value) ? new Array(value.length) : {});
   for (const name of Object.keys(value)) out[name] = copy(value[name], seen);
   return out;
@@ -47,9 +52,10 @@ function copy(value, seen) {
 
 /** A deep copy by the rules of the structured clone algorithm. */
 export function structuredClone(value, options) {
-  if (arguments.length === 0) throw new TypeError("The \"value\" argument must be specified");
+  if (arguments.length === 0) throw new TypeError('The "value" argument must be specified');
   const out = copy(value, new Map());
-  for (const item of options?.transfer ?? []) if (item instanceof ArrayBuffer && typeof item.transfer === 'function') item.transfer();
+  for (const item of options?.transfer ?? [])
+    if (item instanceof ArrayBuffer && typeof item.transfer === 'function') item.transfer();
   return out;
 }
 
@@ -68,13 +74,30 @@ class MessagePort extends EventTarget {
     immediate(() => peer.dispatchEvent(new MessageEvent('message', { data })));
   }
   start() {}
-  close() { this.#open = false; }
-  ref() { return this; }
-  unref() { return this; }
-  hasRef() { return true; }
-  on(type, listener) { this.addEventListener(type, (event) => listener(event.data)); return this; }
-  once(type, listener) { this.addEventListener(type, (event) => listener(event.data), { once: true }); return this; }
-  off(type, listener) { this.removeEventListener(type, listener); return this; }
+  close() {
+    this.#open = false;
+  }
+  ref() {
+    return this;
+  }
+  unref() {
+    return this;
+  }
+  hasRef() {
+    return true;
+  }
+  on(type, listener) {
+    this.addEventListener(type, (event) => listener(event.data));
+    return this;
+  }
+  once(type, listener) {
+    this.addEventListener(type, (event) => listener(event.data), { once: true });
+    return this;
+  }
+  off(type, listener) {
+    this.removeEventListener(type, listener);
+    return this;
+  }
 }
 
 class MessageChannel {
@@ -94,9 +117,18 @@ class BroadcastChannel extends EventTarget {
   }
   postMessage() {}
   close() {}
-  ref() { return this; }
-  unref() { return this; }
+  ref() {
+    return this;
+  }
+  unref() {
+    return this;
+  }
 }
 
-globals({ structuredClone, MessageChannel: tag(MessageChannel), MessagePort: tag(MessagePort), BroadcastChannel: tag(BroadcastChannel) });
+globals({
+  structuredClone,
+  MessageChannel: tag(MessageChannel),
+  MessagePort: tag(MessagePort),
+  BroadcastChannel: tag(BroadcastChannel),
+});
 export { MessageChannel, MessagePort, BroadcastChannel };

@@ -5,11 +5,21 @@ import { deferred } from '../core/primordials.js';
 import { TextDecoder, TextEncoder } from './encoding.js';
 
 class ReadableStreamDefaultController {
-  constructor(stream) { this._stream = stream; }
-  get desiredSize() { return 1 - this._stream._queue.length; }
-  enqueue(chunk) { this._stream._give(chunk); }
-  close() { this._stream._end(); }
-  error(reason) { this._stream._fail(reason); }
+  constructor(stream) {
+    this._stream = stream;
+  }
+  get desiredSize() {
+    return 1 - this._stream._queue.length;
+  }
+  enqueue(chunk) {
+    this._stream._give(chunk);
+  }
+  close() {
+    this._stream._end();
+  }
+  error(reason) {
+    this._stream._fail(reason);
+  }
 }
 class ReadableStreamDefaultReader {
   constructor(stream) {
@@ -17,14 +27,32 @@ class ReadableStreamDefaultReader {
     this._stream = stream;
     stream._reader = this;
   }
-  get closed() { return this._stream._closed.promise; }
-  read() { return this._stream._take(); }
-  cancel(reason) { return this._stream.cancel(reason, this); }
-  releaseLock() { if (this._stream) this._stream._reader = null; }
+  get closed() {
+    return this._stream._closed.promise;
+  }
+  read() {
+    return this._stream._take();
+  }
+  cancel(reason) {
+    return this._stream.cancel(reason, this);
+  }
+  releaseLock() {
+    if (this._stream) this._stream._reader = null;
+  }
 }
 class ReadableStream {
   constructor(source = {}) {
-    for (const [name, value] of Object.entries({ _queue: [], _wanted: [], _state: 'readable', _reason: undefined, _reader: null, _source: source, _closed: deferred(), _pulling: false, _control: null })) {
+    for (const [name, value] of Object.entries({
+      _queue: [],
+      _wanted: [],
+      _state: 'readable',
+      _reason: undefined,
+      _reader: null,
+      _source: source,
+      _closed: deferred(),
+      _pulling: false,
+      _control: null,
+    })) {
       Object.defineProperty(this, name, { value, writable: true });
     }
     this._closed.promise.catch(() => {});
@@ -41,10 +69,14 @@ class ReadableStream {
         if (done) control.close();
         else control.enqueue(value);
       },
-      async cancel(reason) { await iterator.return?.(reason); },
+      async cancel(reason) {
+        await iterator.return?.(reason);
+      },
     });
   }
-  get locked() { return this._reader !== null; }
+  get locked() {
+    return this._reader !== null;
+  }
   _give(chunk) {
     if (this._wanted.length > 0) this._wanted.shift().resolve({ value: chunk, done: false });
     else this._queue.push(chunk);
@@ -91,7 +123,9 @@ class ReadableStream {
       this._pulling = false;
     }
   }
-  getReader() { return new ReadableStreamDefaultReader(this); }
+  getReader() {
+    return new ReadableStreamDefaultReader(this);
+  }
   async cancel(reason) {
     this._queue.length = 0;
     this._end();
@@ -135,29 +169,63 @@ class ReadableStream {
       await this.cancel();
     }
   }
-  [Symbol.asyncIterator]() { return this.values(); }
+  [Symbol.asyncIterator]() {
+    return this.values();
+  }
 }
 
 class WritableStreamDefaultWriter {
-  constructor(stream) { this._stream = stream; stream._writer = this; }
-  get ready() { return Promise.resolve(); }
-  get closed() { return this._stream._closed.promise; }
-  get desiredSize() { return 1; }
-  write(chunk) { return this._stream._write(chunk); }
-  close() { return this._stream.close(); }
-  abort(reason) { return this._stream.abort(reason); }
-  releaseLock() { this._stream._writer = null; }
+  constructor(stream) {
+    this._stream = stream;
+    stream._writer = this;
+  }
+  get ready() {
+    return Promise.resolve();
+  }
+  get closed() {
+    return this._stream._closed.promise;
+  }
+  get desiredSize() {
+    return 1;
+  }
+  write(chunk) {
+    return this._stream._write(chunk);
+  }
+  close() {
+    return this._stream.close();
+  }
+  abort(reason) {
+    return this._stream.abort(reason);
+  }
+  releaseLock() {
+    this._stream._writer = null;
+  }
 }
 class WritableStream {
   constructor(sink = {}) {
     const control = { error: (reason) => this._closed.reject(reason), signal: new AbortController().signal };
-    for (const [name, value] of Object.entries({ _sink: sink, _closed: deferred(), _writer: null, _control: control, _last: Promise.resolve(sink?.start?.(control)) })) Object.defineProperty(this, name, { value, writable: true });
+    for (const [name, value] of Object.entries({
+      _sink: sink,
+      _closed: deferred(),
+      _writer: null,
+      _control: control,
+      _last: Promise.resolve(sink?.start?.(control)),
+    }))
+      Object.defineProperty(this, name, { value, writable: true });
     this._closed.promise.catch(() => {});
   }
-  get locked() { return this._writer !== null; }
-  getWriter() { return new WritableStreamDefaultWriter(this); }
-  _write(chunk) { return (this._last = this._last.then(() => this._sink?.write?.(chunk, this._control))); }
-  close() { return (this._last = this._last.then(() => this._sink?.close?.(this._control)).then(() => this._closed.resolve())); }
+  get locked() {
+    return this._writer !== null;
+  }
+  getWriter() {
+    return new WritableStreamDefaultWriter(this);
+  }
+  _write(chunk) {
+    return (this._last = this._last.then(() => this._sink?.write?.(chunk, this._control)));
+  }
+  close() {
+    return (this._last = this._last.then(() => this._sink?.close?.(this._control)).then(() => this._closed.resolve()));
+  }
   async abort(reason) {
     await this._sink?.abort?.(reason);
     this._closed.reject(reason);
@@ -166,7 +234,12 @@ class WritableStream {
 class TransformStream {
   constructor(transformer = {}) {
     this.readable = new ReadableStream();
-    const control = { enqueue: (chunk) => this.readable._give(chunk), error: (reason) => this.readable._fail(reason), terminate: () => this.readable._end(), desiredSize: 1 };
+    const control = {
+      enqueue: (chunk) => this.readable._give(chunk),
+      error: (reason) => this.readable._fail(reason),
+      terminate: () => this.readable._end(),
+      desiredSize: 1,
+    };
     this.writable = new WritableStream({
       start: () => transformer.start?.(control),
       write: (chunk) => (transformer.transform ? transformer.transform(chunk, control) : control.enqueue(chunk)),
@@ -180,7 +253,10 @@ class TransformStream {
 class TextDecoderStream extends TransformStream {
   constructor(label, options) {
     const decoder = new TextDecoder(label, options);
-    super({ transform: (chunk, control) => control.enqueue(decoder.decode(chunk, { stream: true })), flush: (control) => control.enqueue(decoder.decode()) });
+    super({
+      transform: (chunk, control) => control.enqueue(decoder.decode(chunk, { stream: true })),
+      flush: (control) => control.enqueue(decoder.decode()),
+    });
   }
 }
 class TextEncoderStream extends TransformStream {
@@ -189,10 +265,35 @@ class TextEncoderStream extends TransformStream {
     super({ transform: (chunk, control) => control.enqueue(encoder.encode(chunk)) });
   }
 }
-class ByteLengthQueuingStrategy { constructor({ highWaterMark }) { this.highWaterMark = highWaterMark; } size(chunk) { return chunk.byteLength; } }
-class CountQueuingStrategy { constructor({ highWaterMark }) { this.highWaterMark = highWaterMark; } size() { return 1; } }
+class ByteLengthQueuingStrategy {
+  constructor({ highWaterMark }) {
+    this.highWaterMark = highWaterMark;
+  }
+  size(chunk) {
+    return chunk.byteLength;
+  }
+}
+class CountQueuingStrategy {
+  constructor({ highWaterMark }) {
+    this.highWaterMark = highWaterMark;
+  }
+  size() {
+    return 1;
+  }
+}
 
-export const classes = { ReadableStream, ReadableStreamDefaultReader, ReadableStreamDefaultController, WritableStream, WritableStreamDefaultWriter, TransformStream, TextDecoderStream, TextEncoderStream, ByteLengthQueuingStrategy, CountQueuingStrategy };
+export const classes = {
+  ReadableStream,
+  ReadableStreamDefaultReader,
+  ReadableStreamDefaultController,
+  WritableStream,
+  WritableStreamDefaultWriter,
+  TransformStream,
+  TextDecoderStream,
+  TextEncoderStream,
+  ByteLengthQueuingStrategy,
+  CountQueuingStrategy,
+};
 for (const Class of Object.values(classes)) tag(Class);
 globals(classes);
 export { ReadableStream, WritableStream, TransformStream };

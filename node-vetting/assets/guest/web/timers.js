@@ -1,7 +1,7 @@
 // setTimeout and its kin over the loop in virtual time.
 
 import { globals } from '../core/define.js';
-import { arm, cancel, delayOf, immediate, place } from '../core/loop.js';
+import { arm, cancel, delayOf, immediate } from '../core/loop.js';
 import { badArgument } from '../core/errors.js';
 import { apply, maps, Map } from '../core/primordials.js';
 
@@ -24,9 +24,17 @@ class Timeout {
       apply(this._onTimeout, this, args);
     });
   }
-  ref() { this.#held = true; return this; }
-  unref() { this.#held = false; return this; }
-  hasRef() { return this.#held; }
+  ref() {
+    this.#held = true;
+    return this;
+  }
+  unref() {
+    this.#held = false;
+    return this;
+  }
+  hasRef() {
+    return this.#held;
+  }
   refresh() {
     if (!this._destroyed || this.#entry.live === false) {
       const { repeat, delay, run, site } = this.#entry;
@@ -49,7 +57,9 @@ class Timeout {
     }
     return this.#id;
   }
-  [Symbol.dispose]() { this.close(); }
+  [Symbol.dispose]() {
+    this.close();
+  }
 }
 
 class Immediate {
@@ -59,22 +69,42 @@ class Immediate {
     this._onImmediate = callback;
     this.#entry = immediate(() => apply(callback, this, args));
   }
-  ref() { return this; }
-  unref() { return this; }
-  hasRef() { return true; }
-  close() { cancel(this.#entry); }
-  [Symbol.dispose]() { this.close(); }
+  ref() {
+    return this;
+  }
+  unref() {
+    return this;
+  }
+  hasRef() {
+    return true;
+  }
+  close() {
+    cancel(this.#entry);
+  }
+  [Symbol.dispose]() {
+    this.close();
+  }
 }
 
-export function setTimeout(callback, delay, ...args) { return new Timeout(callback, delay, args, false); }
-export function setInterval(callback, delay, ...args) { return new Timeout(callback, delay, args, true); }
-export function setImmediate(callback, ...args) { return new Immediate(callback, args); }
+export function setTimeout(callback, delay, ...args) {
+  return new Timeout(callback, delay, args, false);
+}
+export function setInterval(callback, delay, ...args) {
+  return new Timeout(callback, delay, args, true);
+}
+export function setImmediate(callback, ...args) {
+  return new Immediate(callback, args);
+}
 export function clearTimeout(timer) {
   if (timer instanceof Timeout) timer.close();
   else if (typeof timer === 'number' || typeof timer === 'string') maps.get(byNumber, +timer)?.close();
 }
-export function clearInterval(timer) { clearTimeout(timer); }
-export function clearImmediate(handle) { if (handle instanceof Immediate) handle.close(); }
+export function clearInterval(timer) {
+  clearTimeout(timer);
+}
+export function clearImmediate(handle) {
+  if (handle instanceof Immediate) handle.close();
+}
 export { Timeout, Immediate };
 
 globals({ setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate }, true);
