@@ -77,8 +77,17 @@ export function call(op, args, data) {
   return value;
 }
 
-/** Calls the host where the answer is text and not JSON. */
-export const text = (op, args, data) => door(op, encode(args), asBytes(data));
+/** Decodes bytes; what cannot be decoded becomes replacement characters. */
+export const decoded = (encoding, data) =>
+  door('text.decode', encode({ __proto__: null, encoding, fatal: false }), asBytes(data));
+
+/** The text of a file, as it is. */
+export function sourceOf(path) {
+  const answer = door('module.source', encode({ __proto__: null, path }));
+  // A failure comes as text too. A file that looks like one could only hurt whoever wrote it.
+  if (strings.startsWith(answer, '{"error":{"code":"')) throw failure(parseJson(answer).error);
+  return answer;
+}
 
 /** UTF-8 of a text. */
 export const utf8 = (string) => door('text.encode', string);

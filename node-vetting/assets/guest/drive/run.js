@@ -1,6 +1,6 @@
 // One run, from the plan to its end: install scripts, registration, construction, messages, routes, time, closing.
 
-import { call, record, short, text } from '../core/host.js';
+import { call, record, short, sourceOf } from '../core/host.js';
 import { guarded, limitFirings, pass, pending, within } from '../core/loop.js';
 import { load, loadMain, pretendMain } from '../loader/commonjs.js';
 import { importNow } from '../loader/esm.js';
@@ -70,7 +70,7 @@ function wordsOf(world, type) {
   const file = world.types.get(type)?.set?.file;
   if (!file) return [];
   try {
-    return comparedWords(text('module.source', { __proto__: null, path: file }));
+    return comparedWords(sourceOf(file));
   } catch {
     return [];
   }

@@ -1,7 +1,7 @@
 // The editor half of a package: its HTML is read and its scripts run, which tells what types it has, which properties they
 // have, and which values their own validators accept.
 
-import { call, record, short, text } from '../core/host.js';
+import { call, record, short, sourceOf } from '../core/host.js';
 import { apply, global, ownKeys } from '../core/primordials.js';
 import { compile } from '../loader/commonjs.js';
 import { later, pass } from '../core/loop.js';
@@ -18,7 +18,7 @@ const failed = (type, error) =>
   record({ __proto__: null, kind: 'failed', node_type: type, said: short(`${error?.stack ?? error}`, 500) });
 const read = (path) => {
   try {
-    return text('module.source', { __proto__: null, path });
+    return sourceOf(path);
   } catch {
     return null;
   }

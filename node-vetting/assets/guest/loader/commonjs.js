@@ -1,7 +1,7 @@
 // CommonJS: require, its cache, extensions, JSON, native addons. The host finds files and compiles them, so that the engine's
 // stacks name them.
 
-import { call, record, short, text, utf8 } from '../core/host.js';
+import { call, record, short, sourceOf, utf8 } from '../core/host.js';
 import {
   Error,
   Map,
@@ -289,7 +289,7 @@ Module._extensions['.js'] = function (module, filename) {
   run(module, wrapper, filename);
 };
 Module._extensions['.json'] = function (module, filename) {
-  const content = text('module.source', { __proto__: null, path: filename });
+  const content = sourceOf(filename);
   try {
     module.exports = parseJson(strings.charCodeAt(content, 0) === 0xfeff ? strings.slice(content, 1) : content);
   } catch (error) {
@@ -304,9 +304,7 @@ Module._extensions['.node'] = function (module, filename) {
 const formatOf = (filename) =>
   call('module.resolve', { __proto__: null, from: filename, name: filename, import: false }).format;
 const looksLikeModule = (filename) =>
-  /^\s*(import\s*[\w{*'"]|export\s+(default|const|let|var|function|class|async|\{|\*))/m.test(
-    text('module.source', { __proto__: null, path: filename }),
-  );
+  /^\s*(import\s*[\w{*'"]|export\s+(default|const|let|var|function|class|async|\{|\*))/m.test(sourceOf(filename));
 
 /** Loads a file as if `from` had required it. */
 export const load = (request, from = '/data/-') => {

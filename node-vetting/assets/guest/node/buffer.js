@@ -3,7 +3,7 @@
 import { dep } from '../loader/deps.js';
 import { offer } from '../loader/builtins.js';
 import { globals } from '../core/define.js';
-import { text, utf8, asBytes } from '../core/host.js';
+import { asBytes, decoded, utf8 } from '../core/host.js';
 import { badArgument, coded, outOfRange } from '../core/errors.js';
 import { Blob, File } from '../web/blob.js';
 import { defineProperty } from '../core/primordials.js';
@@ -90,7 +90,7 @@ put(proto, {
     if (/^base64url$/i.test(encoding)) return urlSafe(this.subarray(start ?? 0, end ?? this.length));
     if (isUtf8(encoding) && this.length > LONG) {
       const part = start === undefined && end === undefined ? this : this.subarray(start ?? 0, end ?? this.length);
-      return text('text.decode', { encoding: 'utf-8', fatal: false }, part);
+      return decoded('utf-8', part);
     }
     return oldToString.call(this, ...(encoding === undefined && start === undefined ? [] : [encoding, start, end]));
   },
@@ -188,14 +188,7 @@ put(proto, {
 proto.inspect = undefined;
 delete proto.inspect;
 
-const valid = (bytes) => {
-  try {
-    text('text.decode', { encoding: 'utf-8', fatal: true }, bytes);
-    return true;
-  } catch {
-    return false;
-  }
-};
+const valid = (bytes) => proto.equals.call(from(bytes), utf8(decoded('utf-8', bytes)));
 const { atob, btoa } = globalThis;
 const exported = {
   Buffer,

@@ -68,6 +68,18 @@ class Hmac extends Digest {
 
 const AEAD = /gcm|ccm|ocb|poly1305/i;
 const KEY_SIZES = { 'aes-128': 16, 'aes-192': 24, 'aes-256': 32, 'des-ede3': 24, chacha20: 32 };
+/** Electronic code book: each block for itself, which is a chain of one. */
+function bookOf({ name, key, decrypt, padding }, input) {
+  const chained = { algorithm: name.replace(/ecb$/, 'cbc'), key, iv: b64(Buffer.alloc(16)), decrypt, padding: false };
+  const fill = 16 - (input.length % 16);
+  const whole = decrypt || !padding ? input : Buffer.concat([input, Buffer.alloc(fill, fill)]);
+  if (whole.length % 16 !== 0) throw coded(Error, 'ERR_OSSL_WRONG_FINAL_BLOCK_LENGTH', 'wrong final block length');
+  const blocks = [];
+  for (let at = 0; at < whole.length; at += 16) blocks.push(wrap(ask('cipher', chained, whole.subarray(at, at + 16))));
+  const result = Buffer.concat(blocks);
+  return decrypt && padding && result.length > 0 ? result.subarray(0, result.length - result.at(-1)) : result;
+}
+
 class Cipher extends Transform {
   constructor(algorithm, key, iv, options, decrypt) {
     super();
@@ -112,6 +124,7 @@ class Cipher extends Transform {
     if (s.done) throw coded(Error, 'ERR_CRYPTO_INVALID_STATE', 'Unsupported state or unable to authenticate data');
     s.done = true;
     const all = Buffer.concat(s.parts);
+    if (s.name.endsWith('-ecb')) return out(bookOf(s, all), encoding);
     let result = wrap(
       ask(
         'cipher',

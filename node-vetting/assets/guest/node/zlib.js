@@ -87,7 +87,8 @@ function run([format, mode], data, options) {
     const bytes = call('zlib', { __proto__: null, format, mode, level: options?.level ?? -1 }, data);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   } catch (error) {
-    const failed = coded(Error, error.code ?? 'Z_DATA_ERROR', error.message);
+    const said = { __proto__: null, Z_DATA_ERROR: 'incorrect header check', Z_BUF_ERROR: 'unexpected end of file' };
+    const failed = coded(Error, error.code ?? 'Z_DATA_ERROR', said[error.code] ?? error.message);
     failed.errno = constants[error.code] ?? -3;
     throw failed;
   }

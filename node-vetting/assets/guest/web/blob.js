@@ -1,7 +1,7 @@
 // Blob, File and FormData.
 
 import { globals, tag } from '../core/define.js';
-import { asBytes, text, utf8 } from '../core/host.js';
+import { asBytes, decoded, utf8 } from '../core/host.js';
 import { ReadableStream } from './streams.js';
 
 function join(parts) {
@@ -47,7 +47,7 @@ class Blob {
     return this.#bytes.slice();
   }
   async text() {
-    return text('text.decode', { encoding: 'utf-8' }, this.#bytes);
+    return decoded('utf-8', this.#bytes);
   }
   stream() {
     return ReadableStream.from([this.#bytes.slice()]);

@@ -1,7 +1,7 @@
 // TextEncoder and TextDecoder; the host does the work, so that large texts are cheap.
 
 import { globals, tag } from '../core/define.js';
-import { text, utf8, asBytes } from '../core/host.js';
+import { asBytes, decoded, utf8 } from '../core/host.js';
 import { Uint8Array, strings } from '../core/primordials.js';
 import { coded } from '../core/errors.js';
 
@@ -58,6 +58,12 @@ class TextEncoder {
   }
 }
 
+const sameBytes = (a, b) => {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+};
+
 class TextDecoder {
   #encoding;
   #fatal;
@@ -93,16 +99,14 @@ class TextDecoder {
       this.#held = data.slice(whole);
       data = data.subarray(0, whole);
     }
-    let out;
-    try {
-      out = text('text.decode', { encoding: this.#encoding, fatal: this.#fatal }, data);
-    } catch {
+    const out = decoded(this.#encoding, data);
+    // Text that was broken does not lead back to the same bytes.
+    if (this.#fatal && this.#encoding === 'utf-8' && !sameBytes(utf8(out), data))
       throw coded(
         TypeError,
         'ERR_ENCODING_INVALID_ENCODED_DATA',
         `The encoded data was not valid for encoding ${this.#encoding}`,
       );
-    }
     return !this.#ignoreBOM && out.charCodeAt(0) === 0xfeff ? out.slice(1) : out;
   }
   /** How many of the bytes end with a whole character. */

@@ -1,7 +1,7 @@
 // fetch, Request and Response over the host's HTTP.
 
 import { globals, tag } from '../core/define.js';
-import { asBytes, text, utf8 } from '../core/host.js';
+import { asBytes, decoded, utf8 } from '../core/host.js';
 import { exchange } from '../core/network.js';
 import { later } from '../core/loop.js';
 import { parseJson } from '../core/primordials.js';
@@ -59,7 +59,7 @@ class Body {
     return (await this.bytes()).slice().buffer;
   }
   async text() {
-    return text('text.decode', { encoding: 'utf-8' }, await this.bytes()).replace(/^\ufeff/, '');
+    return decoded('utf-8', await this.bytes()).replace(/^\ufeff/, '');
   }
   async json() {
     return parseJson(await this.text());
