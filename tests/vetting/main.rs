@@ -2,6 +2,7 @@
 
 mod engine;
 mod exercise;
+mod guest;
 mod hostile;
 mod support;
 mod worker;

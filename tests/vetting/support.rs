@@ -1,13 +1,15 @@
 //! A small prelude and packages made in place, for tests that need a guest but no Node.js around it.
 
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use node_vetting::closure::Closure;
-use node_vetting::engine::{Budget, Engine, Folder, Ran, Recipe, Script};
+use node_vetting::engine::{Budget, Engine, Folder, Pinned, Ran, Recipe, Script};
 use node_vetting::package::Package;
 use node_vetting::trace::{Event, What};
 use node_vetting::world::{Conditions, World};
@@ -135,4 +137,31 @@ pub(crate) fn run_with(source: &str, conditions: Conditions, budget: &Budget) ->
 /// What was seen, without when and where.
 pub(crate) fn seen(ran: &Ran) -> Vec<&What> {
     ran.trace.events.iter().map(|Event { what, .. }| what).collect()
+}
+
+/// The Node.js of the default stack, fetched by the stack's own lock.
+pub(crate) fn node() -> PathBuf {
+    const LOCK: &str = include_str!("../../runtime/stacks/node-red-5.json");
+    let lock: serde_json::Value = serde_json::from_str(LOCK).expect("the lock of a stack");
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let said = |key: &str| lock["node"][arch][key].as_str().expect("a pinned Node.js").to_owned();
+    let pinned = Pinned {
+        name: said("name").into(),
+        version: said("version").into(),
+        integrity: said("integrity").into(),
+    };
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("node-{}", said("version")));
+    if path.exists() {
+        return path;
+    }
+    let package = tokio::runtime::Runtime::new()
+        .expect("a runtime")
+        .block_on(pinned.get(&folder(), &client()))
+        .expect("Node.js from the registry");
+    let program = package.file("bin/node").expect("the program");
+    let part = path.with_extension("part");
+    fs::write(&part, program).expect("the program is written");
+    fs::set_permissions(&part, Permissions::from_mode(0o755)).expect("it may run");
+    fs::rename(&part, &path).expect("it is there");
+    path
 }
