@@ -8,6 +8,7 @@ use crate::engine::abi::Value;
 use crate::engine::state::State;
 use crate::engine::vm::{Halt, Vm};
 use crate::rewrite::{Names, rewrite};
+use crate::trace::Origin;
 use crate::world::{Format, PACKAGES, Reply, Resolved};
 
 /// The name of the door while the image is made; the prelude takes it and removes it.
@@ -81,6 +82,7 @@ fn door(
     };
     match op.as_str() {
         "jobs" => jobs(&mut vm),
+        "site.mark" => mark(&mut vm),
         "text.encode" => vm.new_bytes(json.as_bytes()),
         "code.seen" => ask(&mut vm, "code.eval", r#"{"how":"eval"}"#, Some(json.into_bytes())),
         "code.function" => function(&mut vm, &json),
@@ -91,11 +93,13 @@ fn door(
 
 /// Everything that needs no engine is the world's.
 fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<Vec<u8>>) -> Result<Value> {
-    let origin = if vm.state().world.records(op) {
-        vm.origin()?
-    } else {
-        Default::default()
-    };
+    let mut origin = Origin::default();
+    if vm.state().world.records(op) {
+        origin = vm.origin()?;
+        if origin.site.is_none() {
+            origin = marked(vm, json).unwrap_or(origin);
+        }
+    }
     let reply = vm
         .state()
         .world
@@ -107,6 +111,30 @@ fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<Vec<u8>>) -> Result<
         Reply::Text(text) => vm.new_string(&text),
         Reply::Bytes(bytes) => vm.new_bytes(&bytes),
     }
+}
+
+/// Most marks of one run; what is started beyond them is nobody's.
+const MOST_MARKS: usize = 20_000;
+
+/// Keeps who calls now, for what goes on later; gives the number of the mark, 0 for none.
+fn mark(vm: &mut Vm<'_>) -> Result<Value> {
+    let origin = vm.origin()?;
+    let marks = &mut vm.state().marks;
+    if origin.site.is_none() || marks.len() >= MOST_MARKS {
+        return vm.new_string("0");
+    }
+    marks.push(origin);
+    let number = marks.len().to_string();
+    vm.new_string(&number)
+}
+
+/// Who was kept under the number that a call names.
+fn marked(vm: &mut Vm<'_>, json: &str) -> Option<Origin> {
+    // Most calls name none, and this is asked often.
+    memchr::memmem::find(json.as_bytes(), b"\"by\":")?;
+    let arguments: serde_json::Value = serde_json::from_str(json).ok()?;
+    let number = usize::try_from(arguments["by"].as_u64()?).ok()?;
+    vm.state().marks.get(number.checked_sub(1)?).cloned()
 }
 
 /// Runs what promises wait for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 use crate::engine::abi::Exports;
+use crate::trace::Origin;
 use crate::world::World;
 
 /// Names of scripts by the engine's number for them; none for scripts that are no package's. The engine's reference
@@ -65,6 +66,8 @@ pub(super) struct State {
     pub(super) scripts: Scripts,
     /// Where the cells of files lie whose coverage is asked for, and where in the files they start.
     pub(super) cells: Vec<(String, u32, Vec<u32>)>,
+    /// Who started what goes on later, when nobody of a package is on the stack; by number, from 1.
+    pub(super) marks: Vec<Origin>,
 }
 
 impl State {
@@ -80,6 +83,7 @@ impl State {
             },
             scripts: Scripts::default(),
             cells: Vec::new(),
+            marks: Vec::new(),
         }
     }
 

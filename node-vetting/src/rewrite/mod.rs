@@ -1,5 +1,5 @@
 //! Rewrites source text before it runs, without moving a line: so that direct calls of `eval` tell what they evaluate,
-//! and, where coverage is asked for, so that every function and branch tells that it ran.
+//! so that the name otherwise means the guest's telling one, and, where coverage is asked for, so that every function and branch tells that it ran.
 //!
 //! `eval(text)` runs in the scope around it, so it cannot be wrapped by a function; its argument can. A branch is marked
 //! by an assignment to its cell of an array. The names of that function and array come from a hash of the text, so that
@@ -8,7 +8,7 @@
 mod cells;
 
 use oxc_allocator::Allocator;
-use oxc_ast::ast::{CallExpression, Expression, Program};
+use oxc_ast::ast::{CallExpression, Expression, IdentifierReference, ObjectProperty, Program};
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan, SourceType};
@@ -60,8 +60,14 @@ pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten
         let mut evals = Evals::default();
         evals.visit_program(program);
         let mut marks = Marks::default();
-        for (start, end) in evals.0 {
+        for (start, end) in evals.arguments {
             marks.around(start, end, format!("{}(", names.seen), ")");
+        }
+        for start in evals.others {
+            marks.before(start, "globalThis.".to_owned());
+        }
+        for end in evals.shorthands {
+            marks.before(end, ": globalThis.eval".to_owned());
         }
         let mut starts = Vec::new();
         if coverage {
@@ -89,21 +95,48 @@ fn with_program<T>(text: &str, kind: SourceType, work: impl FnOnce(&Program<'_>)
     (!parsed.panicked).then(|| work(&parsed.program))
 }
 
-/// Places of first arguments of direct calls of `eval`.
+/// Places of `eval`: the name means the engine's own function in a module, so that direct calls work.
 #[derive(Default)]
-struct Evals(Vec<(u32, u32)>);
+struct Evals {
+    /// First arguments of direct calls.
+    arguments: Vec<(u32, u32)>,
+    /// The name where it is no direct call: whoever holds the engine's own function evaluates unseen.
+    others: Vec<u32>,
+    /// Ends of the name where it stands for a property and its value.
+    shorthands: Vec<u32>,
+}
 
 impl<'a> Visit<'a> for Evals {
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
         if let Expression::Identifier(name) = &call.callee
             && name.name == "eval"
+            && !call.optional
             && let Some(argument) = call.arguments.first()
             && !argument.is_spread()
         {
             let span = argument.span();
-            self.0.push((span.start, span.end));
+            self.arguments.push((span.start, span.end));
+            self.visit_arguments(&call.arguments);
+        } else {
+            walk::walk_call_expression(self, call);
         }
-        walk::walk_call_expression(self, call);
+    }
+
+    fn visit_identifier_reference(&mut self, name: &IdentifierReference<'a>) {
+        if name.name == "eval" {
+            self.others.push(name.span.start);
+        }
+    }
+
+    fn visit_object_property(&mut self, property: &ObjectProperty<'a>) {
+        // `{ eval }` is key and value in one.
+        if property.shorthand {
+            if property.key.is_specific_static_name("eval") {
+                self.shorthands.push(property.span.end);
+            }
+            return;
+        }
+        walk::walk_object_property(self, property);
     }
 }
 
@@ -154,12 +187,17 @@ mod tests {
     }
 
     #[test]
-    fn only_direct_evals_change() {
+    fn evals_are_told() {
         check("var a = 1;", None);
-        check("(0, eval)('x'); window.eval(y); evaluate(1);", None);
+        check(
+            "(0, eval)('x'); window.eval(y); evaluate(1);",
+            Some("(0, globalThis.eval)('x'); window.eval(y); evaluate(1);"),
+        );
+        check("f = eval; ({ eval })", Some("f = globalThis.eval; ({ eval: globalThis.eval })"));
+        check("eval?.(a)", Some("globalThis.eval?.(a)"));
         check("return eval( x,\n y)", Some("return eval( S(x),\n y)"));
         check("eval(eval(a))", Some("eval(S(eval(S(a))))"));
-        check("eval(...a)", None);
+        check("eval(...a)", Some("globalThis.eval(...a)"));
         check("eval(", None);
     }
 

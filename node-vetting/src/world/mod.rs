@@ -8,6 +8,7 @@
 //!
 //! | operation | arguments | gives |
 //! |---|---|---|
+//! | `site.mark` | | a number for whoever calls now: later calls with it as `by` are theirs when nobody is on the stack |
 //! | `jobs` | | runs what promises wait for: `{ran}` |
 //! | `code.function` | `path` | the file as `function (exports, require, module, __filename, __dirname)`; throws a `SyntaxError` |
 //! | `code.script` | `file` + source | what the text comes to as a script under that name; throws |

@@ -68,9 +68,24 @@ function failure(error) {
   return out;
 }
 
+let by = 0;
+/** A number for whoever calls now. What is done later under it counts as theirs, when none of their code is on the stack. */
+export const mark = () => by || parseJson(door('site.mark', '{}'));
+/** Does something on behalf of whoever the number stands for. */
+export function under(number, run) {
+  const before = by;
+  by = number;
+  try {
+    return run();
+  } finally {
+    by = before;
+  }
+}
+
 /** Calls the host. Answers are data, bytes, or values that the host made; failures are thrown with their `code`. */
 export function call(op, args, data) {
-  const answer = door(op, args === undefined ? '{}' : encode(args), asBytes(data));
+  const given = by && args !== undefined ? { __proto__: null, ...args, by } : args;
+  const answer = door(op, given === undefined ? '{}' : encode(given), asBytes(data));
   if (typeof answer !== 'string') return answer;
   const value = parseJson(answer);
   if (value !== null && typeof value === 'object' && hasOwn(value, 'error')) throw failure(value.error);

@@ -1,7 +1,7 @@
 // The module `fs`: callbacks, promises, streams and watchers over the synchronous half.
 
 import { offer } from '../loader/builtins.js';
-import { call } from '../core/host.js';
+import { call, mark, under } from '../core/host.js';
 import { later } from '../core/loop.js';
 import { badArgument } from '../core/errors.js';
 import { named } from '../core/define.js';
@@ -199,27 +199,32 @@ class ReadStream extends Readable {
       bytesRead: 0,
     });
     if (this.fd === null) pathOf(file);
+    Object.defineProperty(this, '_who', { value: mark() });
   }
   _construct(done) {
     if (this.fd !== null) return done();
-    return fs.open(this.path, this.flags, this.mode, (error, fd) => {
-      if (error) return done(error);
-      this.fd = fd;
-      done();
-      this.emit('open', fd);
-      return this.emit('ready');
-    });
+    return under(this._who, () =>
+      fs.open(this.path, this.flags, this.mode, (error, fd) => {
+        if (error) return done(error);
+        this.fd = fd;
+        done();
+        this.emit('open', fd);
+        return this.emit('ready');
+      }),
+    );
   }
   _read(size) {
     const left = this.pos === undefined ? size : Math.min(this.end - this.pos + 1, size);
     if (left <= 0) return this.push(null);
     const buffer = globalThis.Buffer.alloc(left);
-    return fs.read(this.fd, buffer, 0, left, this.pos, (error, count) => {
-      if (error) return this.destroy(error);
-      if (this.pos !== undefined) this.pos += count;
-      this.bytesRead += count;
-      return this.push(count === 0 ? null : buffer.subarray(0, count));
-    });
+    return under(this._who, () =>
+      fs.read(this.fd, buffer, 0, left, this.pos, (error, count) => {
+        if (error) return this.destroy(error);
+        if (this.pos !== undefined) this.pos += count;
+        this.bytesRead += count;
+        return this.push(count === 0 ? null : buffer.subarray(0, count));
+      }),
+    );
   }
   _destroy(error, done) {
     if (this.fd !== null) {
@@ -261,24 +266,29 @@ class WriteStream extends Writable {
       bytesWritten: 0,
     });
     if (this.fd === null) pathOf(file);
+    Object.defineProperty(this, '_who', { value: mark() });
   }
   _construct(done) {
     if (this.fd !== null) return done();
-    return fs.open(this.path, this.flags, this.mode, (error, fd) => {
-      if (error) return done(error);
-      this.fd = fd;
-      done();
-      this.emit('open', fd);
-      return this.emit('ready');
-    });
+    return under(this._who, () =>
+      fs.open(this.path, this.flags, this.mode, (error, fd) => {
+        if (error) return done(error);
+        this.fd = fd;
+        done();
+        this.emit('open', fd);
+        return this.emit('ready');
+      }),
+    );
   }
   _write(chunk, encoding, done) {
-    fs.write(this.fd, bytesOf(chunk, encoding), 0, undefined, this.pos, (error, count) => {
-      if (error) return done(error);
-      this.bytesWritten += count;
-      if (this.pos !== undefined) this.pos += count;
-      return done();
-    });
+    under(this._who, () =>
+      fs.write(this.fd, bytesOf(chunk, encoding), 0, undefined, this.pos, (error, count) => {
+        if (error) return done(error);
+        this.bytesWritten += count;
+        if (this.pos !== undefined) this.pos += count;
+        return done();
+      }),
+    );
   }
   _destroy(error, done) {
     ReadStream.prototype._destroy.call(this, error, done);

@@ -1,5 +1,6 @@
 // The asking half of `http` and `https`.
 
+import { mark, under } from '../core/host.js';
 import { exchange } from '../core/network.js';
 import { later } from '../core/loop.js';
 import { badArgument, coded, systemError } from '../core/errors.js';
@@ -117,6 +118,7 @@ class ClientRequest extends OutgoingMessage_ {
       maxHeadersCount: null,
     });
     this._options = options;
+    this._who = mark();
     this._port = port;
     const headers = Array.isArray(options.headers)
       ? Object.fromEntries(
@@ -181,15 +183,17 @@ class ClientRequest extends OutgoingMessage_ {
         : options.socketPath
           ? 'unix'
           : this.protocol.slice(0, -1);
-      answer = exchange(
-        {
-          method: this.method,
-          url,
-          headers: this._pairs(),
-          insecure: this.protocol === 'https:' && insecure,
-          protocol,
-        },
-        body,
+      answer = under(this._who, () =>
+        exchange(
+          {
+            method: this.method,
+            url,
+            headers: this._pairs(),
+            insecure: this.protocol === 'https:' && insecure,
+            protocol,
+          },
+          body,
+        ),
       );
     } catch (error) {
       const about = { address: this.host, port: this._port };

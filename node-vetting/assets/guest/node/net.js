@@ -1,7 +1,7 @@
 // The module `net`: sockets whose other end is the host's.
 
 import { offer } from '../loader/builtins.js';
-import { call } from '../core/host.js';
+import { call, mark, under } from '../core/host.js';
 import { later } from '../core/loop.js';
 import { coded, systemError } from '../core/errors.js';
 import { EventEmitter } from './events.js';
@@ -38,6 +38,7 @@ export function connectOptions(args) {
 export class Socket extends Duplex {
   _protocol = 'tcp';
   _link = null;
+  _who = 0;
   constructor(options = {}) {
     super({
       allowHalfOpen: options.allowHalfOpen ?? false,
@@ -47,7 +48,7 @@ export class Socket extends Duplex {
       signal: options.signal,
       highWaterMark: options.highWaterMark,
     });
-    for (const name of ['_protocol', '_link']) Object.defineProperty(this, name, { enumerable: false });
+    for (const name of ['_protocol', '_link', '_who']) Object.defineProperty(this, name, { enumerable: false });
     Object.assign(this, {
       connecting: false,
       bytesRead: 0,
@@ -91,20 +92,23 @@ export class Socket extends Duplex {
     this.connecting = true;
     const host = options.path ? options.path : `${options.host ?? options.hostname ?? 'localhost'}`;
     this._host = host;
+    this._who = mark();
     const open = () => {
       if (this.destroyed) return;
       let answer;
       try {
-        answer = call('net.connect', {
-          __proto__: null,
-          protocol: options.path ? 'unix' : this._protocol,
-          host,
-          port,
-          tls: this._protocol === 'tls',
-          insecure: this._insecure === true,
-          servername: options.servername,
-          path: options.path,
-        });
+        answer = under(this._who, () =>
+          call('net.connect', {
+            __proto__: null,
+            protocol: options.path ? 'unix' : this._protocol,
+            host,
+            port,
+            tls: this._protocol === 'tls',
+            insecure: this._insecure === true,
+            servername: options.servername,
+            path: options.path,
+          }),
+        );
       } catch (error) {
         this.connecting = false;
         this.destroy(
@@ -180,7 +184,7 @@ export class Socket extends Duplex {
     this._arm();
     let answer;
     try {
-      answer = call('net.send', { __proto__: null, id: this._link }, bytes);
+      answer = under(this._who, () => call('net.send', { __proto__: null, id: this._link }, bytes));
     } catch (error) {
       return done(systemError(error.code, 'write'));
     }

@@ -39,6 +39,7 @@ export class TLSSocket extends Socket {
       this._inner = socket;
       const adopt = () => {
         this._link = socket._link;
+        this._who = socket._who;
         this.remoteAddress = socket.remoteAddress;
         this.remotePort = socket.remotePort;
         this._connected();

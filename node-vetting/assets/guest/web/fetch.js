@@ -1,7 +1,7 @@
 // fetch, Request and Response over the host's HTTP.
 
 import { globals, tag } from '../core/define.js';
-import { asBytes, decoded, utf8 } from '../core/host.js';
+import { asBytes, decoded, mark, under, utf8 } from '../core/host.js';
 import { exchange } from '../core/network.js';
 import { later } from '../core/loop.js';
 import { parseJson } from '../core/primordials.js';
@@ -141,6 +141,7 @@ class Response extends Body {
 const pause = () => new Promise((resolve) => later(20, resolve));
 
 export async function fetch(input, init = {}) {
+  const who = mark();
   const request = new Request(input, init);
   request.signal.throwIfAborted();
   if (!/^https?:$/.test(new URL(request.url).protocol))
@@ -154,9 +155,11 @@ export async function fetch(input, init = {}) {
     request.signal.throwIfAborted();
     let answer;
     try {
-      answer = exchange(
-        { method, url, headers: [['accept', '*/*'], ['user-agent', 'node'], ...request.headers] },
-        method === 'GET' ? undefined : body,
+      answer = under(who, () =>
+        exchange(
+          { method, url, headers: [['accept', '*/*'], ['user-agent', 'node'], ...request.headers] },
+          method === 'GET' ? undefined : body,
+        ),
       );
     } catch (error) {
       throw new TypeError('fetch failed', { cause: error });
