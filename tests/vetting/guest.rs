@@ -128,8 +128,7 @@ fn stand_ins_behave_as_in_node() {
         }
         files += 1;
         let real = said_by(&node, &name);
-        let plan =
-            json!({ "half": "answer", "path": format!("/data/node_modules/conformance/{name}") }).to_string();
+        let plan = json!({ "half": "answer", "path": format!("/data/node_modules/conformance/{name}") }).to_string();
         let world = World::new(&closure, Conditions::default());
         let ran = engine().run(world, &budget(), &plan).expect("a run");
         let answer: Value = serde_json::from_str(&ran.answer.unwrap_or_default()).unwrap_or_default();
@@ -165,11 +164,7 @@ fn said_by(node: &Path, file: &str) -> String {
         .env("TZ", "UTC")
         .output()
         .expect("Node.js runs");
-    assert!(
-        output.status.success(),
-        "{file}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 

@@ -24,6 +24,8 @@ pub struct Cell {
 enum Kind {
     /// Statements: the mark is one more in front of them.
     Statements,
+    /// The same behind directives, of which the last may lack its semicolon.
+    Directed,
     /// One statement without braces, which it needs to take a mark.
     Bare,
     /// An expression.
@@ -34,6 +36,7 @@ impl Cell {
     pub(super) fn mark(self, array: &str, at: usize, marks: &mut Marks) {
         match self.kind {
             Kind::Statements => marks.before(self.start, format!("{array}[{at}]=1;")),
+            Kind::Directed => marks.before(self.start, format!(";{array}[{at}]=1;")),
             Kind::Bare => marks.around(self.start, self.end, format!("{{{array}[{at}]=1;"), "}"),
             Kind::Expression => marks.around(self.start, self.end, format!("({array}[{at}]=1,"), ")"),
         }
@@ -86,11 +89,10 @@ impl Finder {
 impl<'a> Visit<'a> for Finder {
     fn visit_function_body(&mut self, body: &FunctionBody<'a>) {
         // Directives only count in front.
-        let start = body
-            .directives
-            .last()
-            .map_or(body.span.start + 1, |directive| directive.span.end);
-        self.add(start, body.span.end, Kind::Statements);
+        match body.directives.last() {
+            Some(last) => self.add(last.span.end, body.span.end, Kind::Directed),
+            None => self.block(body.span),
+        }
         walk::walk_function_body(self, body);
     }
 
@@ -172,7 +174,7 @@ mod tests {
     fn functions_and_branches_are_marked() {
         check(
             "function f(){'use strict';a}",
-            "function f(){'use strict';R[0]=1;a}",
+            "function f(){'use strict';;R[0]=1;a}",
         );
         check("x=()=>a?b:c", "x=()=>(R[0]=1,a?(R[1]=1,b):(R[2]=1,c))");
         check("x=()=>({a})", "x=()=>(R[0]=1,({a}))");
