@@ -15,6 +15,7 @@ pub const LIMITS: Limits = Limits {
     files: 30_000,
     depth: 64,
     path: 1024,
+    repeats: true,
 };
 
 /// A package: what it says it is, and every byte of it.
@@ -55,8 +56,13 @@ impl Package {
         hasher.update(packed);
         let mut files = BTreeMap::new();
         tarball::walk(packed, &LIMITS, |entry, content| {
-            files.insert(entry.path.to_owned(), read(content)?);
-            Ok(())
+            let content = read(content)?;
+            match files.insert(entry.path.to_owned(), content.clone()) {
+                Some(before) if before != content => {
+                    Err(io::Error::other("it is there twice, with other bytes"))
+                }
+                _ => Ok(()),
+            }
         })?;
         Self::from_files(files, hasher.finish())
     }

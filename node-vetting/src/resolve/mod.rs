@@ -17,6 +17,7 @@ mod signature;
 mod source;
 mod spec;
 mod tree;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -28,6 +28,9 @@ pub struct Limits {
     pub depth: usize,
     /// Bytes of one path, without the archive's own first folder.
     pub path: usize,
+    /// Whether a path may be told twice. Some packers write a file twice, the same bytes under two spellings; npm
+    /// keeps the last one. Whoever allows it looks at what comes the second time.
+    pub repeats: bool,
 }
 
 impl Default for Limits {
@@ -38,6 +41,7 @@ impl Default for Limits {
             files: 50_000,
             depth: 64,
             path: 1024,
+            repeats: false,
         }
     }
 }
@@ -220,7 +224,7 @@ pub fn walk(
                 limit: limits.unpacked,
             });
         }
-        if !seen.insert(path.clone()) {
+        if !seen.insert(path.clone()) && !limits.repeats {
             return Err(bad_path(&raw, "is there twice"));
         }
         let executable = entry.header().mode().is_ok_and(|mode| mode & 0o100 != 0);
@@ -518,6 +522,12 @@ mod tests {
         }
         let twice = refusal(&[("p/x", FILE, b"1"), ("q/x", FILE, b"2")], &Limits::default());
         assert!(twice.contains("is there twice"), "{twice}");
+        let repeats = Limits {
+            repeats: true,
+            ..Limits::default()
+        };
+        let packed = pack(&[("p/./x", FILE, b"1"), ("p/x", FILE, b"1")]);
+        assert_eq!(files(&packed, &repeats).unwrap().len(), 2);
         let latin = pack(&[("p/ok", FILE, b"")]);
         assert!(files(&latin, &Limits::default()).is_ok());
     }
