@@ -238,6 +238,8 @@ fn serve_on(listener: &TcpListener, name: &str, data: &Path) -> Command {
         .args(["serve", "--tls", "off", "--data-dir"])
         .arg(data)
         .args(["--http", "127.0.0.1:1"])
+        // The machine's own network stays as it is.
+        .env("REDHOLD_NETWORK", "host")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use test_support::guest::Kernel;
 
-/// From power on to power off; the guest needs a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// From power on to power off. A guest takes from 20 to 240 seconds, by how the machine below it deals with a kernel
+/// that is a program.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
 fn cgroup_v2_in_a_guest_kernel() {

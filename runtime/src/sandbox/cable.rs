@@ -104,8 +104,7 @@ pub(crate) fn connect(network: &Filtered, pid: i32) -> Result<Cable, StepError> 
     let changes = watch()?;
     {
         let _lock = lock()?;
-        nft(&(forwarding::kept() + &rules::install(network)))
-            .during("set the packet filter of the instance")?;
+        nft(&rules::install(network)).during("set the packet filter of the instance")?;
     }
     match plug(network, pid) {
         Ok(questions) => Ok(Cable {
@@ -263,7 +262,7 @@ pub(crate) fn restore(network: &Filtered) -> Result<bool, StepError> {
             return Ok(false);
         }
     }
-    nft(&(forwarding::kept() + &rules::install(network))).during(STEP)?;
+    nft(&rules::install(network)).during(STEP)?;
     Ok(true)
 }
 

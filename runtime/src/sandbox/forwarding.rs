@@ -19,10 +19,6 @@ use crate::error::{During, StepError};
 /// The guard's table.
 pub(crate) const GUARD: &str = "inet redhold-guard";
 
-/// The guard as it was set, for as long as this boot lasts. Who loads the packet filter anew takes the guard away with
-/// everything else, and the next instance, or the next mending of one, brings it back.
-const KEPT: &str = "/run/redhold-guard.nft";
-
 /// A switch: its file, its name, and the protocol as the packet filter names it.
 struct Switch {
     file: &'static str,
@@ -95,10 +91,7 @@ pub fn ensure(v6: bool) -> Result<Vec<String>, StepError> {
     let off: Vec<&Switch> = needed(v6).filter(|switch| !switch.is_on()).collect();
     let devices = devices().during_on("list the devices of the host", Path::new(DEVICES))?;
     let families: Vec<&str> = off.iter().map(|switch| switch.family).collect();
-    // Kept first: a guard that is set and not known would be lost with the next flush.
-    let text = guard(&devices, &families);
-    fs::write(KEPT, &text).during_on("keep the guard of the host", Path::new(KEPT))?;
-    nft(&text).during("guard the host against passing on what is not its own")?;
+    nft(&guard(&devices, &families)).during("guard the host against passing on what is not its own")?;
     let mut done = Vec::new();
     for switch in off {
         if switch.family == "ipv6" {
@@ -108,11 +101,6 @@ pub fn ensure(v6: bool) -> Result<Vec<String>, StepError> {
         done.push(format!("{}=1", switch.name));
     }
     Ok(done)
-}
-
-/// The guard that this host should have; empty where it needs none.
-pub(super) fn kept() -> String {
-    fs::read_to_string(KEPT).unwrap_or_default()
 }
 
 /// Has devices that listen to routers go on.

@@ -35,7 +35,7 @@ over the environment, that over the file:
   connections-per-client = 2048      # at once, of one address (IPv6: one network of 64 bits)
   proxies = [\"192.0.2.7\"]          # proxies before this host, addresses or networks; they are not bounded
   drain-minutes = 1440               # how long connections may outlive an upgrade in the process that began them
-  log = \"text\"                       # REDHOLD_LOG_FORMAT: text or json
+  log = \"auto\"                       # REDHOLD_LOG_FORMAT: auto, text, json or journald
   [tls]
   mode = \"files\"                     # REDHOLD_TLS: local, files, acme or off
   certificate = \"/etc/ssl/mine.pem\"  # REDHOLD_CERTIFICATE
