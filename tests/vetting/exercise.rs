@@ -182,6 +182,10 @@ fn conditions_that_decide_are_told_and_what_is_asked_for_is_given() {
         &format!("if (host('os.info', {{ what: 'user' }}).uid === 0) {spawn};"),
         "root-on-windows",
     );
+    decides(
+        &format!("if (/^scada-(east|west)\\d$/.test(host('os.info', {{ what: 'hostname' }}))) {spawn};"),
+        "called scada-east1",
+    );
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::world::{Format, PACKAGES, Reply, Resolved};
 /// The name of the door while the image is made; the prelude takes it and removes it.
 pub(super) const DOOR: &str = "host";
 
+/// What reading a byte of a source costs, in units of fuel.
+const PARSED: u64 = 60;
+
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;
 const NOT_SUPPORTED: u32 = 52;
@@ -161,6 +164,10 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
     } else {
         rewrite(&source, &names, covers)
     };
+    if rewritten.is_some() {
+        vm.state().world.charge(source.len() as u64 * PARSED);
+        vm.pay()?;
+    }
     let cells = rewritten.as_ref().map_or(0, |rewritten| rewritten.cells.len());
     let body = rewritten.as_ref().map_or(&*source, |rewritten| &rewritten.text);
     let text = [
@@ -265,11 +272,10 @@ fn normalize(mut caller: Caller<'_, State>, from: u32, name: u32) -> Result<u32>
     } else {
         from
     };
-    let origin = vm.origin()?;
     let found = vm
         .state()
         .world
-        .resolve(from, &name, true, origin)
+        .resolve(from, &name, true)
         .map_err(|spent| Halt::Spent(spent.0))?;
     vm.pay()?;
     match found {

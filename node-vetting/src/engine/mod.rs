@@ -220,7 +220,10 @@ impl Engine {
         let covered = covered(&store, &exports);
         let state = store.into_data();
         let ((answer, threw), end) = match outcome {
-            Ok(answers) if state.memory.refused => (answers, End::Spent("memory".to_owned())),
+            // The engine says itself that memory is short, and guests can catch that.
+            Ok(answers) if state.memory.refused || state.memory.largest >= budget.memory / 8 * 7 => {
+                (answers, End::Spent("memory".to_owned()))
+            }
             Ok(answers) => (answers, End::Done),
             Err(error) => ((None, None), ending(&error)),
         };

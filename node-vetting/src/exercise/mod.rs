@@ -5,10 +5,11 @@
 
 mod compare;
 mod entries;
+mod guesses;
 mod observe;
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,6 +25,17 @@ pub use entries::{Entries, Entry, Install, NodeFile};
 pub use observe::{Driven, Evidence, Fact, Observation, Observations};
 
 const DAY: i64 = 86_400_000;
+/// Keys of the environment that say who and where one is.
+const NAMING: [&str; 6] = [
+    "HOSTNAME",
+    "USER",
+    "LOGNAME",
+    "COMPUTERNAME",
+    "USERDOMAIN",
+    "USERNAME",
+];
+/// Names that machines are given because code compares something with them.
+const MOST_CHOSEN: usize = 6;
 /// Keys of the environment that one persona sets.
 const MOST_ASKED: usize = 64;
 /// Part of the whole budget that the base run may take.
@@ -89,7 +101,9 @@ pub fn exercise(engine: &Engine, closure: &Closure, profile: &Profile) -> Result
     // What does not come to an end under the usual conditions is told as that, and compared with nothing.
     if runs[0].0.end == End::Done {
         let most = runs[0].0.fuel.saturating_mul(2).saturating_add(MARGIN);
-        for run in others(&usual, &runs[0].0) {
+        let mut others = others(&usual, &runs[0].0);
+        others.extend(chosen(&usual, &runs[0].0, closure));
+        for run in others {
             let fuel = most.min(left);
             if fuel == 0 {
                 not_run.push(run.conditions.run);
@@ -248,6 +262,43 @@ fn asked_for(trace: &Trace) -> BTreeMap<String, String> {
         }
     }
     asked
+}
+
+/// Machines with the names that code which asks for names compares something with.
+fn chosen(usual: &Conditions, base: &Trace, closure: &Closure) -> Vec<Run> {
+    let asking: BTreeSet<&str> = base
+        .events
+        .iter()
+        .filter(|event| match &event.what {
+            What::Identity { .. } => true,
+            What::EnvRead { key, .. } => NAMING.contains(&key.as_str()),
+            _ => false,
+        })
+        .filter_map(|event| Some(event.site.as_ref()?.file.as_str()))
+        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for file in asking {
+        let text = closure
+            .owner(file)
+            .and_then(|(package, inner)| package.file(inner));
+        let text = text.and_then(|text| std::str::from_utf8(text).ok());
+        names.extend(text.map(guesses::guesses).unwrap_or_default());
+    }
+    names.dedup();
+    names.truncate(MOST_CHOSEN);
+    let run = |name: String| Run {
+        conditions: Conditions {
+            run: format!("called {name}"),
+            machine: Machine {
+                host: name.clone(),
+                user: name,
+                ..usual.machine.clone()
+            },
+            ..usual.clone()
+        },
+        question: Question::Conditions,
+    };
+    names.into_iter().map(run).collect()
 }
 
 fn asks_who(trace: &Trace) -> bool {

@@ -10,6 +10,8 @@ use crate::world::args::Fault;
 const MOST_WRITTEN: usize = 64 << 20;
 /// Most entries of the whole tree.
 const MOST_ENTRIES: usize = 200_000;
+/// Longest path, as on Linux.
+const LONGEST: usize = 4096;
 /// Links followed on the way to one file.
 const MOST_LINKS: usize = 16;
 
@@ -94,6 +96,9 @@ impl Files {
 
     /// The path with the links of its folders followed. Nearly no tree has any, so the common case is quick.
     fn real(&self, path: &str) -> Option<String> {
+        if path.len() > LONGEST {
+            return None;
+        }
         let mut path = normal(path);
         if self.nodes.contains_key(&path) {
             return Some(path);

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::trace::{Origin, What};
 use crate::world::World;
 use crate::world::args::{Answer, Args, Fault, Reply};
+use crate::world::classes::class_of;
 use crate::world::files::{Node, normal};
-use crate::world::machine::class_of;
 
 impl World {
     /// The class of a path for whoever asks.
@@ -64,6 +64,11 @@ impl World {
         }
         if args.flag("exclusive") && self.files.find(&path).is_some() {
             return Ok(Err(Fault::file("EEXIST", "open", &path)));
+        }
+        if args.flag("append") {
+            // What is there is copied.
+            let before = self.files.read(&path).map_or(0, |content| content.len());
+            self.charge(before as u64 * 2);
         }
         let written = self.files.write(&path, args.body(), args.flag("append"), mode);
         Ok(written.map(|()| Reply::Nothing))

@@ -3,11 +3,19 @@
 use crate::trace::{Event, Origin, Phase, What};
 use crate::world::args::Spent;
 
+/// What an event takes besides the texts in it, in bytes.
+const EVENT: usize = 600;
+/// Most that all events of a run may take.
+const MOST_HELD: usize = 128 << 20;
+
 /// What was seen so far.
 pub(super) struct Log {
     pub(super) events: Vec<Event>,
     pub(super) loaded: Vec<String>,
     pub(super) phase: Phase,
+    /// Bytes of the arguments of the call that is being answered: about what its events hold.
+    pub(super) weight: usize,
+    held: usize,
     most_events: usize,
     most_output: u64,
     printed: u64,
@@ -21,6 +29,8 @@ impl Log {
             events: Vec::new(),
             loaded: Vec::new(),
             phase: Phase::Register,
+            weight: 0,
+            held: 0,
             most_events,
             most_output,
             printed: 0,
@@ -29,7 +39,8 @@ impl Log {
     }
 
     pub(super) fn record(&mut self, at: u64, origin: Origin, what: What) -> Result<(), Spent> {
-        if self.events.len() >= self.most_events {
+        self.held += self.weight + EVENT;
+        if self.events.len() >= self.most_events || self.held > MOST_HELD {
             return Err(Spent("events"));
         }
         self.events.push(Event {

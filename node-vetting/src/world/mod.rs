@@ -38,7 +38,8 @@
 //! | `os.info` | `what`: as the functions of `os` are called, `user`, `interfaces`, `cpu_model`, `locale` | a value |
 //! | `proc.info` | | `{pid, ppid, uid, gid, cwd, platform, arch, exec_path, version, versions}` |
 //! | `text.encode` | in place of `json` the text as it is | bytes |
-//! | `crypto.*` `zlib` `url.parse` `text.decode` | see `codec` | |
+//! | `crypto.*` | see `crypto` | |
+//! | `zlib` `url.parse` `text.decode` | see `codec` | |
 //! | `code.eval` | `how, literal` + source | |
 //! | `wasm` | `how` + bytes | |
 //! | `native` | `path` | |
@@ -53,10 +54,14 @@
 
 mod answers;
 mod args;
+mod classes;
 mod clock;
 mod codec;
+mod conditions;
+mod crypto;
 mod files;
 mod fs;
+mod furnish;
 mod log;
 mod machine;
 mod modules;
@@ -65,15 +70,16 @@ mod ordered;
 mod process;
 mod protocols;
 mod secrets;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::closure::{Closure, hex};
-use crate::trace::{End, Origin, Payload, Phase, Site, Trace, What};
+use crate::trace::{End, Origin, Payload, Site, Trace, What};
 use args::{Answer, Args};
 use clock::Clock;
 use files::Files;
@@ -83,6 +89,7 @@ use network::Network;
 use secrets::Secrets;
 
 pub use args::{Fault, Reply, Spent};
+pub use conditions::{Chance, Conditions};
 pub use machine::{HOME, Machine, PACKAGES, USER_DIR};
 pub use modules::{Format, Resolved};
 pub use network::CONFIGURED_DOMAIN;
@@ -90,60 +97,6 @@ pub use secrets::Set;
 
 /// Characters of a payload that are shown.
 const SHOWN: usize = 240;
-
-/// Where chance comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chance {
-    /// From a seed.
-    Seed(u64),
-    /// The smallest value, always.
-    Lowest,
-    /// The largest value, always.
-    Highest,
-}
-
-/// Under which conditions a run takes place. Equal conditions give equal runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conditions {
-    /// The name of the run.
-    pub run: String,
-    /// Milliseconds since 1970 when it starts.
-    pub start: i64,
-    /// Where chance comes from.
-    pub chance: Chance,
-    /// Which secrets are planted.
-    pub secrets: Set,
-    /// What the environment has besides.
-    pub environment: BTreeMap<String, String>,
-    /// Who and where the guest is told to be.
-    pub machine: Machine,
-    /// Whether there is a network.
-    pub online: bool,
-    /// Whether functions and branches tell that they ran.
-    pub coverage: bool,
-    /// Most events.
-    pub events: usize,
-    /// Most bytes printed.
-    pub output: u64,
-}
-
-impl Default for Conditions {
-    fn default() -> Self {
-        Self {
-            run: "base".to_owned(),
-            // A Tuesday in working hours.
-            start: 1_767_693_600_000,
-            chance: Chance::Seed(7),
-            secrets: Set::A,
-            environment: BTreeMap::new(),
-            machine: Machine::default(),
-            online: true,
-            coverage: false,
-            events: 50_000,
-            output: 64 << 20,
-        }
-    }
-}
 
 /// The world of one run.
 pub struct World {
@@ -169,8 +122,8 @@ mod price {
     pub(super) const CALL: u64 = 500;
     /// One byte given, taken or compressed.
     pub(super) const BYTE: u64 = 2;
-    /// One byte in which secrets are looked for, with all layers.
-    pub(super) const SEARCHED: u64 = 150;
+    /// One byte in which secrets are looked for.
+    pub(super) const SEARCHED: u64 = 30;
     /// One byte of a `package.json` that is read on the way to a module.
     pub(super) const MANIFEST: u64 = 40;
 }
@@ -183,7 +136,7 @@ impl World {
         let (machine, secrets) = (world.conditions.machine.clone(), &mut world.secrets);
         world.environment = machine::environment(&machine, secrets);
         world.environment.extend(world.conditions.environment.clone());
-        machine::furnish(&mut world.files, &machine, secrets);
+        furnish::furnish(&mut world.files, &machine, secrets);
         for (place, package) in closure.places() {
             for (path, content) in package.files() {
                 world.files.place(
@@ -250,6 +203,7 @@ impl World {
                     | "phase"
                     | "http.body"
                     | "net.close"
+                    | "module.resolve"
                     | "module.source"
                     | "fs.real"
             )
@@ -267,6 +221,7 @@ impl World {
         origin: Origin,
     ) -> Result<Reply, Spent> {
         let args = Args::parse(json, bytes);
+        self.log.weight = json.len();
         let answer = self.answer(op, &args, origin)?;
         let reply = answer.unwrap_or_else(|fault| fault.reply());
         let given = match &reply {
@@ -277,6 +232,11 @@ impl World {
         let moved = json.len() + bytes.map_or(0, <[u8]>::len) + given;
         self.work += price::CALL + moved as u64 * price::BYTE;
         Ok(reply)
+    }
+
+    /// Counts work that was done for the guest elsewhere, in units of fuel.
+    pub const fn charge(&mut self, work: u64) {
+        self.work += work;
     }
 
     /// What the host did since this was last asked, in units of fuel. Whoever runs the guest takes it from its budget, so
@@ -299,7 +259,7 @@ impl World {
             "fs.link" => self.fs_link(args, origin),
             "fs.readlink" => self.fs_readlink(args),
             "fs.real" => self.fs_real(args),
-            "module.resolve" => self.module_resolve(args, origin),
+            "module.resolve" => self.module_resolve(args),
             "module.source" => self.module_source(args),
             "net.connect" => self.net_connect(args, origin),
             "net.send" => self.net_send(args, origin),
@@ -399,7 +359,6 @@ impl World {
         from: &str,
         name: &str,
         import: bool,
-        origin: Origin,
     ) -> Result<Result<Resolved, Fault>, Spent> {
         let resolver = Resolver::new(&self.files, import);
         let found = resolver.resolve(from, name);
@@ -409,7 +368,15 @@ impl World {
             Ok(resolved) => resolved.format == Format::Builtin,
             Err(_) => true,
         };
-        if told && from.starts_with(USER_DIR) {
+        if let (true, Some(file)) = (told, from.strip_prefix(USER_DIR)) {
+            // Whose loader asks is known without looking at the stack.
+            let origin = Origin {
+                site: Some(Site {
+                    file: file.trim_start_matches('/').to_owned(),
+                    line: 0,
+                }),
+                callers: Vec::new(),
+            };
             self.record(
                 What::Require {
                     name: name.to_owned(),
@@ -462,8 +429,8 @@ impl World {
 
     /// Bytes that leave the guest; planted secrets are looked for in more than these, for instance in what was sent before.
     fn payload_with(&mut self, bytes: &[u8], searched: &[u8]) -> Payload {
-        self.work += searched.len() as u64 * price::SEARCHED;
         let found = self.secrets.find(searched);
+        self.work += found.searched * price::SEARCHED;
         let shown: String = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN * 4)])
             .chars()
             .map(|c| {
@@ -485,17 +452,22 @@ impl World {
     }
 
     fn convert(&mut self, op: &str, args: &Args<'_>) -> Result<Reply, Fault> {
+        if op.starts_with("crypto.") {
+            self.work += crypto::price(op, args);
+            return crypto::convert(op, args);
+        }
         let done = codec::convert(op, args);
         let given = match &done {
-            Ok(Reply::Bytes(bytes)) => bytes.len(),
-            _ => 0,
+            Ok(Reply::Bytes(bytes)) => Some(bytes.len()),
+            Ok(_) => Some(0),
+            Err(_) => None,
         };
         self.work += codec::price(op, args, given);
         done
     }
 
-    fn module_resolve(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
-        let found = self.resolve(args.text("from"), args.text("name"), args.flag("import"), origin)?;
+    fn module_resolve(&mut self, args: &Args<'_>) -> Answer {
+        let found = self.resolve(args.text("from"), args.text("name"), args.flag("import"))?;
         Ok(found.map(|resolved| json!({ "path": resolved.path, "format": resolved.format.name() }).into()))
     }
 
@@ -507,116 +479,7 @@ impl World {
             .ok_or_else(|| Fault::new("MODULE_NOT_FOUND", format!("Cannot find module '{path}'"))))
     }
 
-    fn code_eval(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
-        let payload = self.payload(args.body());
-        // Text that stands in the package as it is, is read there; text that was made is not.
-        let literal = args.flag("literal") || self.stands_in_source(args.body(), &origin);
-        let how = args.text("how").to_owned();
-        self.record(
-            What::Eval {
-                how,
-                literal,
-                payload,
-            },
-            origin,
-        )?;
-        Ok(Ok(Reply::Nothing))
-    }
-
-    fn stands_in_source(&self, text: &[u8], origin: &Origin) -> bool {
-        let site = origin.site.as_ref();
-        site.and_then(|site| self.files.read(&format!("{USER_DIR}/{}", site.file)).ok())
-            .is_some_and(|source| memchr::memmem::find(&source, text).is_some())
-    }
-
-    fn wasm(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
-        let payload = self.payload(args.body());
-        self.record(What::Wasm { payload }, origin)?;
-        Ok(Ok(Reply::Nothing))
-    }
-
-    fn native(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
-        let path = args.text("path").to_owned();
-        self.record(What::Native { path }, origin)?;
-        Ok(Ok(Reply::Nothing))
-    }
-
-    /// What the prelude saw that never comes to the host. Everything else the host says itself.
-    fn record_told(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
-        let told = with_payload(args.json("what").clone(), || self.payload(args.body()));
-        let what = serde_json::from_value::<What>(told).map_err(|error| error.to_string());
-        // Nothing that was told is lost, even when it cannot be understood.
-        let what = match what {
-            Ok(what) if may_be_told(&what) => what,
-            Ok(_) => What::Unsupported {
-                what: "record: the host records this itself".to_owned(),
-            },
-            Err(error) => What::Unsupported {
-                what: format!("record: {error}"),
-            },
-        };
-        self.record(what, origin)?;
-        Ok(Ok(Reply::Nothing))
-    }
-
-    fn phase(&mut self, args: &Args<'_>) -> Answer {
-        match serde_json::from_value::<Phase>(args.json("phase").clone()) {
-            Ok(phase) => {
-                self.log.phase = phase;
-                Ok(Ok(Reply::Nothing))
-            }
-            Err(error) => Ok(Err(Fault::new("EINVAL", error.to_string()))),
-        }
-    }
-
     fn time(&self) -> Reply {
         json!({ "ms": self.clock.now(), "run_ms": self.clock.passed() }).into()
     }
-}
-
-/// Puts the payload of the bytes beside the other fields where the kind has one.
-fn with_payload(what: Value, payload: impl FnOnce() -> Payload) -> Value {
-    let Value::Object(fields) = what else { return what };
-    // Names of fields are written with either line.
-    let mut what: Value = fields
-        .into_iter()
-        .map(|(name, value)| (name.replace('_', "-"), value))
-        .collect();
-    let kinds = ["editor-network", "editor-html"];
-    if kinds.iter().any(|kind| what["kind"] == *kind) {
-        what["payload"] = serde_json::to_value(payload()).unwrap_or(Value::Null);
-    }
-    what
-}
-
-/// Kinds that only the prelude can see.
-const fn may_be_told(what: &What) -> bool {
-    matches!(
-        what,
-        What::Require { .. }
-            | What::ModuleHook { .. }
-            | What::Tamper { .. }
-            | What::RequireCache { .. }
-            | What::RedRegister { .. }
-            | What::RedAdminRoute { .. }
-            | What::RedHttpRoute { .. }
-            | What::RedSetting { .. }
-            | What::RedFlows { .. }
-            | What::RedCredentials { .. }
-            | What::RedHook { .. }
-            | What::RedEvent { .. }
-            | What::RedLogHandler
-            | What::RedStorage
-            | What::Compared { .. }
-            | What::Probing { .. }
-            | What::LongTimer { .. }
-            | What::EditorNetwork { .. }
-            | What::EditorScript { .. }
-            | What::EditorToken
-            | What::EditorHtml { .. }
-            | What::EditorGlobal { .. }
-            | What::Failed { .. }
-            | What::Uncaught { .. }
-            | What::Unsupported { .. }
-    )
 }

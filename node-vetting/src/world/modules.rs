@@ -65,6 +65,8 @@ const BUILTIN: &[&str] = &[
 ];
 /// Those that need the prefix.
 const PREFIXED: &[&str] = &["sea", "sqlite", "test", "test/reporters"];
+/// Longest name that is looked up.
+const LONGEST: usize = 4096;
 /// Targets inside targets of `exports` and `imports`.
 const DEEPEST: usize = 16;
 
@@ -138,6 +140,9 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// In the words of Node.js when it means nothing.
     pub(super) fn resolve(&self, from: &str, name: &str) -> Result<Resolved, Fault> {
+        if name.len() > LONGEST {
+            return Err(self.missing(from, "a name that is too long"));
+        }
         if name.starts_with("node:") && builtin(name).is_none() {
             return Err(Fault::new(
                 "ERR_UNKNOWN_BUILTIN_MODULE",

@@ -14,8 +14,10 @@ use crate::closure::hex;
 
 /// Layers of encoding that are taken off before the search.
 const LAYERS: usize = 2;
-/// Most bytes that one layer may grow to, and most that is searched of one payload.
+/// Most bytes that layers are taken off of, and that one layer may grow to.
 const MOST: usize = 4 << 20;
+/// Bytes searched of one payload after which no further layer is taken off.
+const MOST_SEARCHED: u64 = 64 << 20;
 /// Shortest run of encoded text that is taken for a layer.
 const RUN: usize = 24;
 /// Name under which the network's marker is searched for.
@@ -45,6 +47,8 @@ type Finder = (AhoCorasick, Vec<&'static str>);
 pub(super) struct Found {
     pub(super) secrets: Vec<String>,
     pub(super) remote: bool,
+    /// Bytes that were searched, those of all layers included.
+    pub(super) searched: u64,
 }
 
 /// The marker that everything from the network carries. The same in every run.
@@ -88,7 +92,7 @@ impl Secrets {
         }
         let mut found = Found::default();
         if let Some(finder) = &self.finder {
-            look(finder, &bytes[..bytes.len().min(MOST)], LAYERS, &mut found);
+            look(finder, bytes, LAYERS, &mut found);
         }
         found.secrets.sort();
         found.secrets.dedup();
@@ -139,6 +143,7 @@ fn shifted(plain: &[u8], offset: usize) -> Vec<u8> {
 
 fn look(finder: &Finder, bytes: &[u8], layers: usize, found: &mut Found) {
     let (automaton, classes) = finder;
+    found.searched += bytes.len() as u64;
     for hit in automaton.find_overlapping_iter(bytes) {
         match classes[hit.pattern().as_usize()] {
             REMOTE => found.remote = true,
@@ -148,10 +153,10 @@ fn look(finder: &Finder, bytes: &[u8], layers: usize, found: &mut Found) {
             _ => {}
         }
     }
-    if layers == 0 {
+    if layers == 0 || found.searched > MOST_SEARCHED {
         return;
     }
-    for layer in peeled(bytes) {
+    for layer in peeled(&bytes[..bytes.len().min(MOST)]) {
         look(finder, &layer, layers - 1, found);
     }
 }
@@ -342,5 +347,14 @@ mod tests {
         let mut secrets = Secrets::new(Set::A);
         let found = secrets.find(format!("eval('{MARKER}')").as_bytes());
         assert!(found.remote && found.secrets.is_empty());
+    }
+
+    #[test]
+    fn packed_bombs_are_searched_to_a_limit() {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(&vec![b'A'; 64 << 20]).expect("packed");
+        let bomb = packer.finish().expect("packed").repeat(4);
+        let found = Secrets::new(Set::A).find(&bomb);
+        assert!(found.searched < 2 * MOST_SEARCHED, "{}", found.searched);
     }
 }
