@@ -104,6 +104,9 @@ export function sourceOf(path) {
   return answer;
 }
 
+/** A script under the name of a file; what it comes to, be that a text that looks like an answer. */
+export const compile = (source, file) => door('code.script', encode({ __proto__: null, file }), asBytes(source));
+
 /** UTF-8 of a text. */
 export const utf8 = (string) => door('text.encode', string);
 

@@ -1,9 +1,8 @@
 // The editor half of a package: its HTML is read and its scripts run, which tells what types it has, which properties they
 // have, and which values their own validators accept.
 
-import { call, record, short, sourceOf } from '../core/host.js';
+import { call, compile, record, short, sourceOf } from '../core/host.js';
 import { apply, global, ownKeys } from '../core/primordials.js';
-import { compile } from '../loader/commonjs.js';
 import { later, pass } from '../core/loop.js';
 import { canariesOf } from '../drive/plan.js';
 import { candidates } from '../drive/values.js';

@@ -1,7 +1,7 @@
 // CommonJS: require, its cache, extensions, JSON, native addons. The host finds files and compiles them, so that the engine's
 // stacks name them.
 
-import { call, record, short, sourceOf, utf8 } from '../core/host.js';
+import { call, compile, record, short, sourceOf, utf8 } from '../core/host.js';
 import {
   Error,
   Map,
@@ -230,9 +230,6 @@ Module.prototype._compile = function (content, filename) {
   );
   return run(this, wrapper, filename);
 };
-
-/** A script under the name of a file; what it comes to. */
-export const compile = (source, file) => call('code.script', { __proto__: null, file }, utf8(source));
 
 function run(module, wrapper, filename) {
   const directory = dirname(filename);

@@ -2,8 +2,7 @@
 // There is one realm: a context is the global object with the properties of the sandbox in scope.
 
 import { offer } from '../loader/builtins.js';
-import { call, utf8 } from '../core/host.js';
-import { compile } from '../loader/commonjs.js';
+import { call, compile, utf8 } from '../core/host.js';
 import {
   Set,
   WeakSet,
