@@ -30,6 +30,9 @@ use self::index::Index;
 pub use self::open::{Finding, exists};
 use self::writer::{Order, Writer};
 
+/// Folder of the journal, beside that of the index.
+const JOURNAL: &str = "journal-v1";
+
 /// Changes that a watcher may be behind before it must look at everything again.
 const BEHIND: usize = 1024;
 

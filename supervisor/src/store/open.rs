@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::JOURNAL;
 use super::batch::Digest;
 use super::error::StoreError;
 use super::index::{Index, State, in_memory};
@@ -37,7 +38,7 @@ pub(super) struct Opened {
 
 /// Opens, repairing what can be repaired without a person.
 pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
-    let journals = folder.join("journal-v1");
+    let journals = folder.join(JOURNAL);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -52,7 +53,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
     let from_nothing = base.is_none() && files.segments.is_empty();
     let base = base.unwrap_or_default();
     let (since, base_digest) = (base.0, base.1);
-    let mut history = history(&files, base, &mut findings)?;
+    let mut history = history(&files, base, u64::MAX, &mut findings)?;
     if let Some((_, path)) = files.checkpoints.last()
         && from_nothing
     {
@@ -106,6 +107,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened, StoreError> {
         (index, state, history.last)
     };
     let journal = Journal::resume(&journals, last, state.applied + 1)?;
+    index.opened(state.applied);
     Ok(Opened {
         _lock: lock,
         index,
@@ -254,13 +256,14 @@ fn catch_up(
     };
     if let Err(error) = caught_up {
         findings.push(in_memory(folder, error));
-        index.stand_in(end.applied, history.records.clone());
+        index.replace(end.applied, history.records.clone());
     }
     (index, end)
 }
 
-/// Reads the journal in `journals` once more while it is open; the records after its last change.
-pub(super) fn read_again(journals: &Path) -> Result<(State, Records), StoreError> {
+/// Reads the journal in `journals` once more while it is open; the records after change `end`, the last that was
+/// acknowledged: what a write left behind that failed is nobody's.
+pub(super) fn read_again(journals: &Path, end: u64) -> Result<(State, Records), StoreError> {
     let mut findings = Vec::new();
     let files = Files::list(journals)?;
     let base = newest_checkpoint(&files, &mut findings)?.unwrap_or_default();
@@ -268,7 +271,7 @@ pub(super) fn read_again(journals: &Path) -> Result<(State, Records), StoreError
         applied: base.0,
         digest: base.1,
     };
-    let history = history(&files, base, &mut findings)?;
+    let history = history(&files, base, end, &mut findings)?;
     match history.hole {
         Some((hole, _)) => Err(damaged(hole)),
         None => Ok((
@@ -281,5 +284,5 @@ pub(super) fn read_again(journals: &Path) -> Result<(State, Records), StoreError
 /// Whether a folder holds a store.
 #[must_use]
 pub fn exists(folder: &Path) -> bool {
-    fs::read_dir(folder.join("journal-v1")).is_ok_and(|mut entries| entries.next().is_some())
+    fs::read_dir(folder.join(JOURNAL)).is_ok_and(|mut entries| entries.next().is_some())
 }

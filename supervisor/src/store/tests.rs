@@ -153,6 +153,54 @@ fn an_index_that_is_damaged_or_gone_is_made_again() {
     }
 }
 
+/// sled refuses everything after one failed write, at any moment and to whoever asks next.
+#[test]
+fn an_index_that_fails_while_it_is_used_costs_nothing() {
+    const CHANGES: u64 = 300;
+    let (_place, folder) = filled(20);
+    let (store, _) = open(&folder);
+    let write = || {
+        for number in 21..=CHANGES {
+            let batch = Batch::default().put(format!("t/{number:06}"), value(number));
+            assert_eq!(store.commit_now(batch).expect("a commit"), number);
+        }
+    };
+    let read = || {
+        let mut seen = 20;
+        while seen < CHANGES {
+            let found = store.scan("t/").expect("a scan").len() as u64;
+            assert!(found >= seen, "{found} after {seen}");
+            if seen < CHANGES / 2 && found >= CHANGES / 2 {
+                let error = StoreError::Index("a test".to_owned());
+                store.index.stand_in(error).expect("memory");
+            }
+            seen = found;
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(write);
+        scope.spawn(read);
+        scope.spawn(read);
+    });
+    intact(&store, CHANGES);
+    drop(store);
+    let (store, _) = open(&folder);
+    intact(&store, CHANGES);
+}
+
+#[test]
+fn memory_stands_in_with_what_was_acknowledged_and_no_more() {
+    let (_place, folder) = filled(5);
+    let (store, _) = open(&folder);
+    // A write that failed may have left whole lines: here those of a store that went on further.
+    let (_other, further) = filled(7);
+    let journal = journal_files(&folder).pop().expect("a segment");
+    fs::copy(journal_files(&further).pop().expect("a segment"), &journal).expect("more lines");
+    let error = StoreError::Index("a test".to_owned());
+    store.index.stand_in(error).expect("memory");
+    intact(&store, 5);
+}
+
 #[test]
 fn what_was_never_acknowledged_is_cut_off_and_kept() {
     let (_place, folder) = filled(5);

@@ -14,10 +14,10 @@ use tracing::{error, info, warn};
 
 use super::batch::{Batch, Change, Commit, Digest, Line};
 use super::error::StoreError;
-use super::index::{Index, State, in_memory};
+use super::index::{Index, State};
 use super::journal::checkpoint::{self, Records};
 use super::journal::frame;
-use super::open::{Opened, read_again};
+use super::open::Opened;
 use crate::problem::{Code, Problem};
 
 /// Size of a segment, in bytes, after which a checkpoint is made and the next one begins.
@@ -162,29 +162,11 @@ impl Work {
         }
     }
 
-    /// When the index fails: from now on memory answers, with what the journal has.
-    ///
-    /// # Errors
-    /// When the journal does not give back what was written.
-    fn stand_in(&mut self, error: StoreError) -> Result<(), StoreError> {
-        let finding = in_memory(&self.opened.folder.with_file_name("index-v1"), error);
-        warn!("{}: {}", finding.path.display(), finding.what);
-        let (state, records) = read_again(&self.opened.folder)?;
-        self.opened.index.stand_in(state.applied, records);
-        Ok(())
-    }
-
     /// Takes a change into the group; anything else is given back, to be done after it.
     fn take(&mut self, order: Order, group: &mut Group) -> Option<Order> {
         match order {
             Order::Commit(batch, answer) => {
-                let judged = match self.judge(&batch, group) {
-                    Err(error @ StoreError::Index(_)) => {
-                        self.stand_in(error).and_then(|()| self.judge(&batch, group))
-                    }
-                    judged => judged,
-                };
-                match judged {
+                match self.judge(&batch, group) {
                     Ok(digest) => {
                         let commit = Commit {
                             sequence: self.next(group),
@@ -298,9 +280,7 @@ impl Work {
                 applied: commit.sequence,
                 digest,
             };
-            if let Err(error) = self.opened.index.apply(&commit, digest)
-                && let Err(error) = self.stand_in(error)
-            {
+            if let Err(error) = self.opened.index.apply(&commit, digest) {
                 error!(%error, "the store's index failed, and the journal cannot be read");
                 self.fail(cause(error));
             }
@@ -344,7 +324,7 @@ impl Work {
         let records = self.records(digest)?;
         checkpoint::write(&self.opened.folder, applied, digest, &records)?;
         if let Err(error) = self.opened.index.flush() {
-            self.stand_in(error)?;
+            self.opened.index.stand_in(error)?;
         }
         self.opened.journal.roll(applied)?;
         Ok(applied)
@@ -359,7 +339,7 @@ impl Work {
             return Ok(records);
         }
         let other = || StoreError::Index("its records are not those that were written".to_owned());
-        self.stand_in(other())?;
+        self.opened.index.stand_in(other())?;
         // The journal has what was written, and is needed to make the index again: it must not go.
         self.opened
             .index

@@ -55,10 +55,12 @@ pub(in crate::store) struct History {
     pub(in crate::store) last: Option<(PathBuf, u64)>,
 }
 
-/// Reads all changes after those of a checkpoint: its last one, its digest and its records.
+/// Reads the changes after those of a checkpoint (its last one, its digest and its records), up to change `last`.
+/// With a `last` nothing is looked at behind it, nor cut off: somebody may be writing there.
 pub(in crate::store) fn history(
     files: &Files,
     (since, mut digest, records): (u64, Digest, Records),
+    last: u64,
     findings: &mut Vec<Finding>,
 ) -> Result<History, StoreError> {
     let mut history = History {
@@ -77,7 +79,8 @@ pub(in crate::store) fn history(
         let is_last = number + 1 == segments.len();
         // What stands here of changes that the next segment has was never acknowledged: the disk failed, and the store
         // went on in another file.
-        let end = segments.get(number + 1).map_or(u64::MAX, |(first, _)| *first);
+        let next = segments.get(number + 1).map_or(u64::MAX, |(first, _)| *first);
+        let end = next.min(last.saturating_add(1));
         let bytes = fs::read(path).map_err(StoreError::file("read", path))?;
         if *first > known + 1 && history.hole.is_none() {
             // A whole segment is missing.
