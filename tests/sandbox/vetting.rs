@@ -123,7 +123,7 @@ fn a_bomb_ends_in_the_worker_and_not_in_the_host() {
 fn an_image_that_others_could_have_written_is_refused() {
     let (folder, image) = lent(&image(), None);
     let mode = |mode| {
-        fs::set_permissions(&image, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("a mode")
+        fs::set_permissions(&image, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("a mode");
     };
     mode(0o666);
     let mut command = Command::new(binary());

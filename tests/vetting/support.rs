@@ -143,8 +143,17 @@ pub(crate) fn seen(ran: &Ran) -> Vec<&What> {
 pub(crate) fn node() -> PathBuf {
     const LOCK: &str = include_str!("../../runtime/stacks/node-red-5.json");
     let lock: serde_json::Value = serde_json::from_str(LOCK).expect("the lock of a stack");
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let said = |key: &str| lock["node"][arch][key].as_str().expect("a pinned Node.js").to_owned();
+    let arch = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x64"
+    };
+    let said = |key: &str| {
+        lock["node"][arch][key]
+            .as_str()
+            .expect("a pinned Node.js")
+            .to_owned()
+    };
     let pinned = Pinned {
         name: said("name").into(),
         version: said("version").into(),

@@ -317,7 +317,7 @@ mod tests {
         )]))
     }
 
-    fn entry(events: serde_json::Value, more: serde_json::Value) -> Vec<u8> {
+    fn entry(events: &serde_json::Value, more: &serde_json::Value) -> Vec<u8> {
         let mut entry = serde_json::json!({
             "id": "X-1", "summary": "bad", "database_specific": { "severity": "HIGH" },
             "affected": [{ "package": { "ecosystem": "npm", "name": "a" }, "ranges": [{ "type": "SEMVER", "events": events }] }],
@@ -350,13 +350,13 @@ mod tests {
             ),
             (serde_json::json!([{ "introduced": "3.0.0" }]), vec![]),
         ] {
-            let found = members().affected(&entry(events, none.clone()));
+            let found = members().affected(&entry(&events, &none));
             let packages: Vec<&str> = found.iter().map(|finding| finding.package.as_str()).collect();
             assert_eq!(packages, expected);
         }
         let withdrawn = entry(
-            serde_json::json!([{ "introduced": "0" }]),
-            serde_json::json!({ "withdrawn": "2026" }),
+            &serde_json::json!([{ "introduced": "0" }]),
+            &serde_json::json!({ "withdrawn": "2026" }),
         );
         assert!(members().affected(&withdrawn).is_empty());
         assert!(members().affected(b"no entry").is_empty());
@@ -385,7 +385,10 @@ mod tests {
         )
         .expect("a package");
         let closure = Closure::new(package, BTreeMap::new());
-        let bytes = entry(serde_json::json!([{ "introduced": "0" }]), serde_json::json!({}));
+        let bytes = entry(
+            &serde_json::json!([{ "introduced": "0" }]),
+            &serde_json::json!({}),
+        );
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("X-1.json"), &bytes).expect("it is written");
         let file = folder.path().join("all.zip");

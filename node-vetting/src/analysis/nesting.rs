@@ -228,7 +228,7 @@ impl Scan<'_> {
                     self.at += 1;
                 }
                 b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' | b'#' | b'@' | b'\\' | 0x80.. => {
-                    self.word(dot, glue)?
+                    self.word(dot, glue)?;
                 }
                 b'0'..=b'9' => {
                     self.operand(glue);
@@ -523,7 +523,7 @@ impl Scan<'_> {
             }
             b"in" | b"instanceof" | b"extends" => {}
             _ if matches!(self.before, Before::Operand | Before::Unclear) && !glue => {
-                self.level().end_statement()
+                self.level().end_statement();
             }
             _ => {}
         }

@@ -87,15 +87,15 @@ fn door(
         "jobs" => jobs(&mut vm),
         "site.mark" => mark(&mut vm),
         "text.encode" => vm.new_bytes(json.as_bytes()),
-        "code.seen" => ask(&mut vm, "code.eval", r#"{"how":"eval"}"#, Some(json.into_bytes())),
+        "code.seen" => ask(&mut vm, "code.eval", r#"{"how":"eval"}"#, Some(json.as_bytes())),
         "code.function" => function(&mut vm, &json),
         "code.script" => script(&mut vm, &json, &bytes.unwrap_or_default()),
-        _ => ask(&mut vm, &op, &json, bytes),
+        _ => ask(&mut vm, &op, &json, bytes.as_deref()),
     }
 }
 
 /// Everything that needs no engine is the world's.
-fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<Vec<u8>>) -> Result<Value> {
+fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<&[u8]>) -> Result<Value> {
     let mut origin = Origin::default();
     if vm.state().world.records(op) {
         origin = vm.origin()?;
@@ -106,7 +106,7 @@ fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<Vec<u8>>) -> Result<
     let reply = vm
         .state()
         .world
-        .call(op, json, bytes.as_deref(), origin)
+        .call(op, json, bytes, origin)
         .map_err(|spent| Halt::Spent(spent.0))?;
     vm.pay()?;
     match reply {

@@ -133,7 +133,7 @@ fn loads(package: &Package, place: &str) -> Vec<Entry> {
         add(esm, true);
     }
     targets(&manifest["exports"], false, &mut |text, import| {
-        add(text, import || module)
+        add(text, import || module);
     });
     match &manifest["bin"] {
         Value::String(file) => add(file, module),

@@ -211,19 +211,19 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
     let conditioned = |run: &str, change: &dyn Fn(&mut Conditions)| with(run, Question::Conditions, change);
     let mut runs = vec![
         with("secrets-b", Question::Secrets, &|conditions| {
-            conditions.secrets = Set::B
+            conditions.secrets = Set::B;
         }),
         conditioned("ci", &|conditions| {
-            conditions.environment = continuous_integration()
+            conditions.environment = continuous_integration();
         }),
         dated("+400d", 400),
         dated("+4y", 1461),
         dated("-3000d", -3000),
         with("offline", Question::Network, &|conditions| {
-            conditions.online = false
+            conditions.online = false;
         }),
         with("covered", Question::Nothing, &|conditions| {
-            conditions.coverage = true
+            conditions.coverage = true;
         }),
         conditioned("rng-low", &|conditions| conditions.chance = Chance::Lowest),
         conditioned("rng-high", &|conditions| conditions.chance = Chance::Highest),

@@ -14,7 +14,7 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
         let package = owner(evidence.closure, origin.site.as_ref());
         let reason = reason(evidence.observations, observation, &package)?;
         Some(Reason {
-            run: run_of(&observation.fact).or(reason.run.clone()),
+            run: run_of(&observation.fact).or_else(|| reason.run.clone()),
             ..reason.in_place(origin.site)
         })
     });

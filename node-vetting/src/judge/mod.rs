@@ -11,6 +11,7 @@ mod said;
 mod seen;
 mod uses;
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use crate::analysis::Findings;
@@ -79,7 +80,7 @@ fn few(reasons: Vec<Reason>) -> Vec<Reason> {
             *count <= MOST_ALIKE
         })
         .collect();
-    kept.sort_by(|a, b| b.severity.cmp(&a.severity));
+    kept.sort_by_key(|finding| Reverse(finding.severity));
     kept
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::cmp::Reverse;
 
 use crate::policy::{Day, Policy, Waiver};
 use crate::report::{Facts, Reason, Report, Verdict};
@@ -82,7 +83,7 @@ pub fn decide(report: &Report, scene: &Scene<'_>) -> Decision {
         .chain(asked_of_facts(&report.facts, scene, today))
         .map(|reason| weigh(reason, &report.facts, scene, today))
         .collect();
-    reasons.sort_by(|a, b| b.counts_as.cmp(&a.counts_as));
+    reasons.sort_by_key(|reason| Reverse(reason.counts_as));
     Decision {
         verdict: reasons.first().map_or(Verdict::Trusted, |worst| worst.counts_as),
         reasons,

@@ -189,7 +189,7 @@ impl<'s> Builder<'s> {
                 }
                 match self.tree.to(*ask) {
                     None => wish.need != Need::PeerMay,
-                    Some(to) => !self.tree.is_valid(*ask) && !(self.tree.node(to).fixed && node.fixed),
+                    Some(to) => !(self.tree.is_valid(*ask) || self.tree.node(to).fixed && node.fixed),
                 }
             })
             .collect()

@@ -20,7 +20,7 @@ mod tree;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
@@ -298,7 +298,7 @@ impl Resolver {
             if folder {
                 from_folder(path)
             } else {
-                from_archive(path, limit)
+                from_archive(&path, limit)
             }
         });
         let (package, pins) = read.await.map_err(|error| ResolveError::NoPackage {
@@ -463,20 +463,20 @@ impl Layout {
     }
 }
 
-fn from_archive(path: PathBuf, limit: u64) -> Result<(Package, Pins), ResolveError> {
+fn from_archive(path: &Path, limit: u64) -> Result<(Package, Pins), ResolveError> {
     let read = |source| ResolveError::Read {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     };
-    let size = fs::metadata(&path).map_err(read)?.len();
+    let size = fs::metadata(path).map_err(read)?.len();
     let no = |reason: String| ResolveError::NoPackage {
-        path: path.clone(),
+        path: path.to_owned(),
         reason,
     };
     if size > limit {
         return Err(no(format!("it has {size} bytes, and {limit} are allowed")));
     }
-    let bytes = fs::read(&path).map_err(read)?;
+    let bytes = fs::read(path).map_err(read)?;
     let package = Package::from_archive(&bytes).map_err(|error| no(chain(&error)))?;
     Ok((package, Pins::new()))
 }

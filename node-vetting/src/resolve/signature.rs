@@ -99,7 +99,7 @@ mod tests {
         0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
     ];
 
-    fn dist(signatures: serde_json::Value) -> Dist {
+    fn dist(signatures: &serde_json::Value) -> Dist {
         serde_json::from_value(serde_json::json!({
             "tarball": "", "integrity": INTEGRITY, "signatures": signatures,
         }))
@@ -123,11 +123,11 @@ mod tests {
             let message = format!("{what}:{INTEGRITY}");
             STANDARD.encode(pair.sign(&random, message.as_bytes()).expect("it is signed"))
         };
-        let signed = |id: &str, what: &str| dist(serde_json::json!([{ "keyid": id, "sig": sign(what) }]));
+        let signed = |id: &str, what: &str| dist(&serde_json::json!([{ "keyid": id, "sig": sign(what) }]));
         assert_eq!(keys.check("a@1.0.0", &signed("K", "a@1.0.0")), Signed::Yes);
         assert_eq!(keys.check("a@1.0.0", &signed("K", "a@1.0.1")), Signed::Wrong);
         assert_eq!(keys.check("a@1.0.0", &signed("other", "a@1.0.0")), Signed::Wrong);
-        assert_eq!(keys.check("a@1.0.0", &dist(serde_json::json!([]))), Signed::No);
+        assert_eq!(keys.check("a@1.0.0", &dist(&serde_json::json!([]))), Signed::No);
         assert_eq!(
             Keys::read(b"no keys").check("a@1.0.0", &signed("K", "a@1.0.0")),
             Signed::Unchecked

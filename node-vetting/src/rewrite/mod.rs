@@ -193,7 +193,10 @@ mod tests {
             "(0, eval)('x'); window.eval(y); evaluate(1);",
             Some("(0, globalThis.eval)('x'); window.eval(y); evaluate(1);"),
         );
-        check("f = eval; ({ eval })", Some("f = globalThis.eval; ({ eval: globalThis.eval })"));
+        check(
+            "f = eval; ({ eval })",
+            Some("f = globalThis.eval; ({ eval: globalThis.eval })"),
+        );
         check("eval?.(a)", Some("globalThis.eval?.(a)"));
         check("return eval( x,\n y)", Some("return eval( S(x),\n y)"));
         check("eval(eval(a))", Some("eval(S(eval(S(a))))"));

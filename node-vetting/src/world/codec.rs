@@ -53,9 +53,10 @@ fn zlib(args: &Args<'_>) -> Done {
     let level = args
         .json("level")
         .as_u64()
-        .map_or(Compression::default(), |level| {
-            Compression::new(level.min(9) as u32)
-        });
+        .map_or_else(
+            Compression::default,
+            |level| Compression::new(level.min(9) as u32),
+        );
     let unpacks = args.text("mode") == "inflate";
     let format = match args.text("format") {
         "auto" if !unpacks || input.starts_with(b"\x1f\x8b") => "gzip",

@@ -267,7 +267,7 @@ where
     let cipher = cbc::Encryptor::<C>::new_from_slices(key, iv).map_err(|_| fault())?;
     if padding {
         Ok(cipher.encrypt_padded_vec_mut::<Pkcs7>(input))
-    } else if input.len() % 16 == 0 {
+    } else if input.len().is_multiple_of(16) {
         Ok(cipher.encrypt_padded_vec_mut::<NoPadding>(input))
     } else {
         Err(fault())

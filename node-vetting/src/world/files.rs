@@ -210,7 +210,7 @@ impl Files {
         match self.find(parent(&path)) {
             Some((_, Node::Folder)) => {}
             Some(_) => return Err(Fault::file("ENOTDIR", "mkdir", &path)),
-            None if with_parents => self.make_folder(&parent(&path).to_owned(), true)?,
+            None if with_parents => self.make_folder(parent(&path), true)?,
             None => return Err(Fault::file("ENOENT", "mkdir", &path)),
         }
         self.nodes.insert(path, Node::Folder);

@@ -422,7 +422,7 @@ mod tests {
     fn tree() -> Files {
         let mut files = Files::default();
         let mut place = |path: &str, text: &str| {
-            files.place(&format!("/data/node_modules/{path}"), text.to_owned(), 0o644)
+            files.place(&format!("/data/node_modules/{path}"), text.to_owned(), 0o644);
         };
         place(
             "a/package.json",

@@ -137,7 +137,7 @@ fn shifted(plain: &[u8], offset: usize) -> Vec<u8> {
     padded.extend_from_slice(plain);
     let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(&padded);
     let skip = [0, 2, 3][offset];
-    let cut = if padded.len() % 3 == 0 { 0 } else { 1 };
+    let cut = if padded.len().is_multiple_of(3) { 0 } else { 1 };
     encoded.as_bytes()[skip..encoded.len() - cut].to_vec()
 }
 
@@ -148,7 +148,7 @@ fn look(finder: &Finder, bytes: &[u8], layers: usize, found: &mut Found) {
         match classes[hit.pattern().as_usize()] {
             REMOTE => found.remote = true,
             class if !found.secrets.iter().any(|known| known == class) => {
-                found.secrets.push(class.to_owned())
+                found.secrets.push(class.to_owned());
             }
             _ => {}
         }

@@ -40,10 +40,10 @@ impl<'a> Walk<'a, '_> {
             }
             "process.binding" => {
                 let what = first.and_then(|one| self.names.constant(one)).unwrap_or_default();
-                let capability = door(&format!("process.binding({what})"))
-                    .map_or(Capability::new(Kind::CodeNative, what), |(kind, _)| {
-                        Capability::new(kind, "computed")
-                    });
+                let capability = door(&format!("process.binding({what})")).map_or_else(
+                    || Capability::new(Kind::CodeNative, what),
+                    |(kind, _)| Capability::new(kind, "computed"),
+                );
                 return self.site(id, at, capability, name);
             }
             "setTimeout" | "setInterval" | "setImmediate" => return self.timer(id, at, name, arguments),
@@ -98,7 +98,7 @@ impl<'a> Walk<'a, '_> {
         self.site(id, at, Capability::new(kind, scope), name);
     }
 
-    pub(super) fn new(&mut self, id: NodeId, new: &NewExpression<'a>) {
+    pub(super) fn constructed(&mut self, id: NodeId, new: &NewExpression<'a>) {
         if let Some(name) = self.names.name(&new.callee) {
             self.called(id, new.span.start, &name, &new.arguments);
         } else if self.is_constructor_of_functions(&new.callee) {

@@ -160,11 +160,11 @@ impl<'a> Walk<'a, '_> {
 
     /// The name of the machine or of whoever runs the code.
     fn machine(&self, expression: &Expression<'a>) -> Option<String> {
-        let name = match self.followed(expression) {
+        match self.followed(expression) {
             Expression::CallExpression(call) => {
                 let name = self.names.name(&call.callee);
                 match name.as_deref() {
-                    Some("os.hostname") => return Some("host name".to_owned()),
+                    Some("os.hostname") => Some("host name".to_owned()),
                     _ => {
                         // `os.hostname().toLowerCase()`.
                         let member = call.callee.get_member_expr()?;
@@ -191,7 +191,6 @@ impl<'a> Walk<'a, '_> {
                 }
             }
             _ => None,
-        };
-        name
+        }
     }
 }

@@ -161,7 +161,7 @@ impl<'a, 's> Walk<'a, 's> {
                 self.call(id, call);
                 self.decoder(call);
             }
-            AstKind::NewExpression(new) => self.new(id, new),
+            AstKind::NewExpression(new) => self.constructed(id, new),
             AstKind::ImportExpression(import) => {
                 self.load(id, import.span.start, &import.source, "import");
             }
@@ -180,7 +180,7 @@ impl<'a, 's> Walk<'a, 's> {
             AstKind::UnaryExpression(unary) => self.deleted(id, unary),
             AstKind::ObjectProperty(property) => self.property(id, property),
             AstKind::StringLiteral(text) => {
-                self.text(id, text.span.start, text.value.as_str(), text.raw.as_deref())
+                self.text(id, text.span.start, text.value.as_str(), text.raw.as_deref());
             }
             AstKind::TemplateLiteral(template) => self.template(id, template),
             AstKind::BinaryExpression(pair) => {

@@ -341,7 +341,7 @@ pub(crate) fn decode(encoding: &str, text: &str) -> Option<String> {
         }
         "hex" => {
             let digits = text.as_bytes();
-            if digits.len() % 2 != 0 {
+            if !digits.len().is_multiple_of(2) {
                 return None;
             }
             let bytes: Option<Vec<u8>> = digits

@@ -296,7 +296,7 @@ fn density(text: &str) -> Option<(&'static str, u32)> {
     }
     let of = |test: fn(&u8) -> bool| -> u32 {
         (0..=255_u8)
-            .filter(|byte| test(byte))
+            .filter(&test)
             .map(|byte| counts[usize::from(byte)])
             .sum()
     };
