@@ -16,11 +16,11 @@ use crate::closure::hex;
 use crate::engine::abi::{Exports, Value};
 use crate::engine::bake::{Prepared, bake};
 use crate::engine::folder::Folder;
-use crate::engine::imports;
 use crate::engine::pinned::Pinned;
 use crate::engine::state::{Anchors, State};
 use crate::engine::vm::{MODULE, Vm};
 use crate::engine::{EngineError, JS_STACK, configure};
+use crate::engine::{imports, modules};
 use crate::world::World;
 
 /// The JavaScript engine: QuickJS-ng as a WebAssembly module that keeps all of its state in its memory.
@@ -167,7 +167,7 @@ impl Recipe {
         anchors.seen = value_of(&mut vm, SEEN)?;
         vm.state().anchors = anchors;
         for script in self.in_order() {
-            let name = format!("{}{}", imports::INTERNAL, script.name);
+            let name = format!("{}{}", modules::INTERNAL, script.name);
             let failed = |said| EngineError::Script {
                 name: script.name.to_string(),
                 said,
@@ -220,7 +220,7 @@ impl Recipe {
             return;
         }
         for name in imported(&script.source) {
-            let path = imports::beside(&script.name, &name);
+            let path = modules::beside(&script.name, &name);
             if let Some(next) = self.scripts.iter().find(|other| other.name == path) {
                 self.visit(next, seen, order);
             }

@@ -1,6 +1,6 @@
 //! Runs guests: QuickJS-ng inside wasmtime, started from a compiled image in which everything is prepared.
 //!
-//! A guest has no authority. It imports one call of ours, by which it asks its [`World`](crate::world::World), and twelve
+//! A guest has no authority. It imports one call of ours, by which it asks its [`World`], and twelve
 //! of its engine's that are answered from the same world. It has budgets of fuel, time, memory, events and output; what
 //! goes beyond ends it. Nothing in it depends on the machine, so two runs are equal to the event and to the unit of fuel.
 //! A guest is used for one run and thrown away.
@@ -11,6 +11,7 @@ mod folder;
 mod image;
 mod imports;
 mod map;
+mod modules;
 mod pinned;
 mod site;
 mod state;

@@ -8,41 +8,47 @@ mod build;
 mod cache;
 mod folder;
 mod inside;
+mod layout;
 mod listing;
+mod local;
 mod order;
 mod pick;
 mod place;
 mod platform;
+mod replace;
 mod signature;
 mod source;
 mod spec;
+mod target;
 mod tree;
 mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::{fs, io};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use npm::{Client, NameError, PackageName, Version};
-use serde_json::Value;
+use npm::{Client, PackageName, Version};
 use tokio::runtime::Handle;
 
-use crate::closure::{Closure, Gap, Why};
+use crate::closure::{Closure, Why};
 use crate::package::Package;
 
 pub use cache::Cache;
 pub use listing::{Listing, Previous};
 pub use platform::Platform;
 pub use signature::Signed;
+pub use target::Target;
 
-use build::{Builder, TOP};
+use build::Builder;
+use layout::Layout;
+use local::{from_archive, from_folder};
 use pick::Taste;
 use signature::Keys;
 use source::{Lack, Source};
-use tree::{Id, Need, Origin};
+use tree::{Id, Origin};
 
 /// Packages fetched at the same time; the downloads among them are bounded further down.
 const AHEAD: usize = 32;
@@ -87,41 +93,6 @@ pub struct Options {
     pub online: bool,
     /// How much a closure may be.
     pub limits: Limits,
-}
-
-/// What is to be resolved.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// A package from a registry, with a range, a version or a tag; empty means the latest.
-    Registry {
-        /// Its name.
-        name: PackageName,
-        /// What is wanted of it.
-        wanted: String,
-    },
-    /// An archive as `npm pack` makes it.
-    Archive(PathBuf),
-    /// A folder with a `package.json`. A `package-lock.json` beside it says which versions are preferred.
-    Folder(PathBuf),
-}
-
-impl Target {
-    /// Reads `name`, `name@range` or `@scope/name@range`.
-    ///
-    /// # Errors
-    /// When the name is none.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        let at = text
-            .char_indices()
-            .skip(1)
-            .find(|(_, c)| *c == '@')
-            .map(|(at, _)| at);
-        let (name, wanted) = at.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
-        Ok(Self::Registry {
-            name: name.parse()?,
-            wanted: wanted.to_owned(),
-        })
-    }
 }
 
 /// Watches a resolution. Called from several threads, often: must not block.
@@ -396,114 +367,3 @@ impl Resolver {
 /// Name, what is wanted of it, the package where it is here, versions that a lock prefers.
 type Entry = (PackageName, String, Option<Arc<Package>>, Pins);
 type Pins = BTreeMap<PackageName, BTreeSet<Version>>;
-
-/// A tree that is ready, and what is missing in it.
-struct Layout {
-    tree: tree::Tree,
-    gaps: BTreeSet<Gap>,
-}
-
-impl Layout {
-    fn wanted(&self) -> Vec<Wanted> {
-        let all = self.tree.all(TOP).into_iter().skip(1);
-        all.map(|id| Wanted {
-            place: self.tree.location(id),
-            id,
-        })
-        .collect()
-    }
-
-    /// Notes that a package of the tree is a gap, for whoever needs it.
-    fn note(&mut self, id: Id, why: Why) {
-        let what = self.tree.node(id).what.clone();
-        let asks = self.tree.asked_by(id);
-        let optional = !asks.is_empty()
-            && asks
-                .iter()
-                .all(|ask| matches!(self.tree.wish(*ask).need, Need::May));
-        let (wanted_by, wanted) = asks.first().map_or_else(
-            || (String::new(), what.version.to_string()),
-            |ask| {
-                let from = &self.tree.node(ask.0).what;
-                (build::wanted_by(from), self.tree.wish(*ask).written.clone())
-            },
-        );
-        self.gaps.insert(Gap {
-            wanted_by,
-            name: what.name.to_string(),
-            wanted,
-            why,
-            optional,
-        });
-    }
-
-    /// Packages for other machines are told, and left out where npm would leave them out.
-    fn judge_platforms(&mut self, keep: bool) {
-        let foreign: Vec<Id> = self
-            .tree
-            .all(TOP)
-            .into_iter()
-            .filter(|id| !self.tree.node(*id).what.for_platform)
-            .collect();
-        for id in foreign {
-            self.note(id, Why::Platform);
-            let asks = self.tree.asked_by(id);
-            let optional = asks.iter().all(|ask| self.tree.wish(*ask).need == Need::May);
-            if keep || !optional {
-                continue;
-            }
-            for dep in self
-                .tree
-                .own_deps(&[id], |ask, to| to != id && self.tree.is_valid(ask))
-            {
-                self.tree.detach(dep);
-            }
-            self.tree.detach(id);
-        }
-    }
-}
-
-fn from_archive(path: &Path, limit: u64) -> Result<(Package, Pins), ResolveError> {
-    let read = |source| ResolveError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let size = fs::metadata(path).map_err(read)?.len();
-    let no = |reason: String| ResolveError::NoPackage {
-        path: path.to_owned(),
-        reason,
-    };
-    if size > limit {
-        return Err(no(format!("it has {size} bytes, and {limit} are allowed")));
-    }
-    let bytes = fs::read(path).map_err(read)?;
-    let package = Package::from_archive(&bytes).map_err(|error| no(chain(&error)))?;
-    Ok((package, Pins::new()))
-}
-
-fn from_folder(path: PathBuf) -> Result<(Package, Pins), ResolveError> {
-    let package = match folder::pack(&path) {
-        Ok(package) => package,
-        Err(folder::FolderError::Read { path, source }) => return Err(ResolveError::Read { path, source }),
-        Err(error) => {
-            return Err(ResolveError::NoPackage {
-                path,
-                reason: chain(&error),
-            });
-        }
-    };
-    let mut pins = Pins::new();
-    // A lock that cannot be read prefers nothing.
-    let lock = fs::read(path.join("package-lock.json")).unwrap_or_default();
-    let lock: Value = serde_json::from_slice(&lock).unwrap_or_default();
-    for locked in inside::read_lock(&lock).into_values() {
-        pins.entry(locked.name).or_default().insert(locked.version);
-    }
-    Ok((package, pins))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -44,7 +44,7 @@
 //! | `wasm` | `how` + bytes | |
 //! | `native` | `path` | |
 //! | `record` | `what`: one of [`What`] that the host cannot see by itself | |
-//! | `phase` | `phase`: a [`Phase`] | |
+//! | `phase` | `phase`: a [`Phase`](crate::trace::Phase) | |
 //! | `clock.now` `clock.advance` | `ms` | `{ms, run_ms}` |
 //! | `output` | `stream` + bytes | |
 //!

@@ -153,6 +153,9 @@ impl Store {
 mod tests;
 
 #[cfg(test)]
+mod mended;
+
+#[cfg(test)]
 mod damage;
 
 #[cfg(test)]

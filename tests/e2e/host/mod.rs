@@ -17,6 +17,7 @@ mod journey;
 mod killed;
 mod lifecycle;
 mod maintenance;
+mod malformed;
 mod network;
 mod packages;
 mod queue;

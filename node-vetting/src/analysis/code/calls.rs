@@ -1,8 +1,6 @@
 //! Calls: what a function that is called could do, and to what.
 
-use oxc_ast::AstKind;
 use oxc_ast::ast::{Argument, CallExpression, Expression, NewExpression, ObjectPropertyKind};
-use oxc_span::GetSpan;
 use oxc_syntax::node::NodeId;
 
 use super::super::finding::About;
@@ -384,20 +382,5 @@ impl<'a> Walk<'a, '_> {
             }
         }
         computed()
-    }
-
-    /// Whether the part is what is called.
-    pub(super) fn is_called(&self, id: NodeId, start: u32) -> bool {
-        match self.parent(id) {
-            AstKind::CallExpression(call) => {
-                call.callee.span().start == start && !self.is_argument(&call.arguments, start)
-            }
-            AstKind::NewExpression(new) => !self.is_argument(&new.arguments, start),
-            _ => false,
-        }
-    }
-
-    pub(super) fn is_argument(&self, arguments: &[Argument<'a>], start: u32) -> bool {
-        arguments.iter().any(|argument| argument.span().start == start)
     }
 }

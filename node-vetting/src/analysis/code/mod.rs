@@ -9,6 +9,7 @@ mod paths;
 mod shapes;
 mod texts;
 mod tricks;
+mod writes;
 
 use std::collections::BTreeSet;
 

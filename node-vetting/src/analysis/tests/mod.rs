@@ -2,6 +2,7 @@
 
 mod closures;
 mod hostile;
+mod shared;
 mod sites;
 mod texts;
 
