@@ -100,7 +100,7 @@ fn a_worker_behind_its_walls_sees_what_anybody_sees() {
 fn a_bomb_ends_in_the_worker_and_not_in_the_host() {
     let image = image();
     let manifest = r#"{"name":"bomb","version":"1.0.0","main":"bomb.js"}"#;
-    let code = "const all = []; for (;;) all.push(Buffer.alloc(1 << 20, 1));";
+    let code = "const all = []; for (;;) all.push(new Uint8Array(1 << 20));";
     let files = [("package.json", manifest), ("bomb.js", code)];
     let files = files
         .into_iter()
