@@ -44,6 +44,8 @@ pub mod vet;
 
 pub mod sarif;
 
+pub mod schema;
+
 pub mod registry;
 
 pub mod catalogue;

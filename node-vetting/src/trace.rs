@@ -1,5 +1,6 @@
 //! What was seen in one run, in order. Written by the host side only, so that nothing inside can forge or remove it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One run: under which conditions, what happened, how it ended.
@@ -23,7 +24,7 @@ pub struct Trace {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
     /// The plan was carried out to its end.
@@ -61,7 +62,7 @@ pub struct Origin {
 }
 
 /// A place in source code.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Site {
     /// Path below the user directory: `node_modules/a/lib/b.js`.
     pub file: String,

@@ -1,5 +1,6 @@
 //! From reasons to a verdict: pure, with the line of the policy or the waiver that changed each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cmp::Reverse;
@@ -19,7 +20,7 @@ pub struct Scene<'a> {
 }
 
 /// A verdict with all that led to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// The worst of what is left of the reasons.
     pub verdict: Verdict,
@@ -38,7 +39,7 @@ impl Decision {
 }
 
 /// A reason, and what it counts as here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {
     /// The reason.
     #[serde(flatten)]
@@ -51,7 +52,7 @@ pub struct Judged {
 }
 
 /// Why a reason counts as something other than its rule asks for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Changed {
     /// The policy of this level changes the rule.
@@ -68,6 +69,7 @@ pub enum Changed {
         /// Why.
         why: String,
         /// Until when.
+        #[schemars(with = "String")]
         until: Day,
     },
 }

@@ -3,6 +3,7 @@
 pub mod rules;
 
 use npm::{Integrity, PackageName, Version};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
@@ -10,7 +11,7 @@ use crate::closure::Gap;
 use crate::trace::{End, Site};
 
 /// What a package may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// May be installed.
@@ -22,7 +23,7 @@ pub enum Verdict {
 }
 
 /// One thing that stands in the way of trust, first as data, then in a sentence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// The rule, one of [`RULES`](rules::RULES).
     pub rule: String,
@@ -47,7 +48,7 @@ pub struct Reason {
 }
 
 /// A capability with where it comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Use {
     /// What can be done.
     pub capability: Capability,
@@ -63,13 +64,16 @@ pub struct Use {
 }
 
 /// All that is known of a package in its closure. The same bytes and the same tools give the same facts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// The package in question.
+    #[schemars(with = "String")]
     pub package: PackageName,
     /// Its version.
+    #[schemars(with = "String")]
     pub version: Version,
     /// The hash of its archive.
+    #[schemars(with = "String")]
     pub integrity: Integrity,
     /// The digest of the closure: what the verdict is about.
     pub closure: String,
@@ -110,13 +114,14 @@ impl Facts {
 }
 
 /// One package of a closure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Where it lies below the user directory.
     pub place: String,
     /// `name@version`.
     pub package: String,
     /// The hash of its archive.
+    #[schemars(with = "String")]
     pub integrity: Integrity,
     /// Its licence, as it says.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -124,7 +129,7 @@ pub struct Member {
 }
 
 /// One run, in a line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Its name.
     pub name: String,
@@ -139,7 +144,7 @@ pub struct Run {
 }
 
 /// What a vetting was made with. Another engine or another rule may see something else, so a record names them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tools {
     /// Hash of the engine with its stand-ins.
     pub engine: String,
@@ -148,7 +153,7 @@ pub struct Tools {
 }
 
 /// Facts with the reasons that rules see in them. No policy has spoken yet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// Format of this document: 1.
     pub format: u32,

@@ -70,6 +70,7 @@ enum Command {
     Stack(stack::Stack),
     Vet(vet::Vet),
     Policy(vet::policy::Policy),
+    Waiver(vet::waiver::Waiver),
     Doctor(doctor::Doctor),
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -110,6 +111,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
         Command::Stack(command) => stack::run(command, &cli.global, output),
         Command::Vet(command) => vet::run(command, &cli.global, output),
         Command::Policy(command) => vet::policy::run(command, &cli.global, output),
+        Command::Waiver(command) => vet::waiver::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),
         Command::Manual(command) => manual::manual(command, Cli::command(), output),
         Command::Completions(command) => manual::completions(command, Cli::command()),

@@ -1,5 +1,6 @@
 //! Vetting on this machine: where its engine and caches lie, and how a package becomes a report.
 
+mod waivers;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use node_vetting::resolve::{Cache, Limits, Options, Platform, Progress, ResolveE
 use node_vetting::worker::{Client as Worker, WorkerError};
 use node_vetting::{analysis::Findings, resolve::Resolved, vet};
 
+pub use self::waivers::Waivers;
 pub use self::worker::{WORKER, worker, worker_command};
 
 use crate::problem::{Code, Problem};

@@ -1,25 +1,25 @@
-//! `redhold vet`: judges packages without a server and without root. `redhold policy`: what it judges by.
+//! `redhold vet`: judges packages without a server and without root. `redhold policy` and `redhold waiver`: what it
+//! judges by.
 
+mod judging;
 pub mod policy;
 mod render;
+pub mod waiver;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use node_vetting::policy::{Decision, Policy, Scene, Waiver, decide};
+use node_vetting::policy::Decision;
 use node_vetting::report::{Report, Verdict};
-use node_vetting::resolve::{Progress, Target};
 use node_vetting::sarif::sarif;
+use node_vetting::schema::schema;
 use serde_json::json;
 
+use self::judging::{Judging, target};
 use crate::cli::Global;
-use crate::cli::output::{Output, harmless};
-use crate::paths;
+use crate::cli::output::Output;
 use crate::problem::{Code, Problem};
-use crate::vetting::Vetting;
 
 const AFTER: &str = "\
 Exit codes besides the usual: 10 when a package needs review, 11 when one is refused.";
@@ -29,7 +29,7 @@ Exit codes besides the usual: 10 when a package needs review, 11 when one is ref
 #[command(after_help = AFTER)]
 pub struct Vet {
     /// Packages: NAME, NAME@VERSION, a folder with a package.json, or an archive (.tgz)
-    #[arg(required = true, value_name = "PACKAGE")]
+    #[arg(required_unless_present = "schema", value_name = "PACKAGE")]
     packages: Vec<String>,
     /// Judge by this policy [default: policy.toml in the data directory's vetting folder, else the built-in one]
     #[arg(long, value_name = "FILE")]
@@ -43,6 +43,9 @@ pub struct Vet {
     /// Ask no registry: what was fetched before has to do
     #[arg(long)]
     offline: bool,
+    /// Print the JSON Schema of what --json prints, and do nothing else
+    #[arg(long, exclusive = true)]
+    schema: bool,
 }
 
 /// Runs the command.
@@ -50,24 +53,24 @@ pub struct Vet {
 /// # Errors
 /// When a package cannot be judged, and when one is not trusted.
 pub fn run(command: &Vet, global: &Global, output: &Output) -> Result<(), Problem> {
-    let data_dir = paths::data_dir(global.data_dir.as_deref())?;
-    let policy = policy::load(command.policy.as_deref(), &data_dir)?;
-    let waivers = policy::waivers(&data_dir)?;
+    if command.schema {
+        output.document(&schema());
+        return Ok(());
+    }
+    let judging = Judging::of(global, command.policy.as_deref())?;
     let targets = command
         .packages
         .iter()
-        .map(|text| target(text))
-        .collect::<Result<Vec<_>, _>>()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Problem::new(Code::Failed, "cannot start the network machinery").because(error))?;
-    let judged = runtime.block_on(async {
-        tokio::select! {
-            judged = judge_all(command, &data_dir, &policy, &waivers, targets, output) => judged,
-            Ok(()) = tokio::signal::ctrl_c() => Err(Problem::new(Code::Interrupted, "broken off")),
+        .map(|text| Ok((text.as_str(), target(text)?)))
+        .collect::<Result<Vec<_>, Problem>>()?;
+    let mut judged = Vec::new();
+    judging.reports(&targets, !command.offline, output, |report| {
+        let decision = judging.decide(&report, &[]);
+        if !output.json() {
+            render::report(&report, &decision, command.explain, output);
+            output.line("");
         }
+        judged.push((report, decision));
     })?;
     if output.json() {
         let list: Vec<_> = judged
@@ -80,71 +83,6 @@ pub fn run(command: &Vet, global: &Global, output: &Output) -> Result<(), Proble
         write_sarif(file, &judged)?;
     }
     verdict(&judged)
-}
-
-/// A package as it is named on the command line. What exists as a path is one.
-fn target(text: &str) -> Result<Target, Problem> {
-    let path = Path::new(text);
-    if path.is_dir() {
-        return Ok(Target::Folder(path.to_owned()));
-    }
-    if path.is_file() {
-        return Ok(Target::Archive(path.to_owned()));
-    }
-    Target::parse(text).map_err(|error| {
-        Problem::new(
-            Code::Usage,
-            format!("`{text}` is neither a file, nor a folder, nor a package"),
-        )
-        .because(error)
-        .hint("write a name, name@version, or a path to a folder or an archive")
-    })
-}
-
-async fn judge_all(
-    command: &Vet,
-    data_dir: &Path,
-    policy: &Policy,
-    waivers: &[Waiver],
-    targets: Vec<Target>,
-    output: &Output,
-) -> Result<Vec<(Report, Decision)>, Problem> {
-    let vetting = Vetting::open(data_dir, !command.offline).await?;
-    let waivers: Vec<(&str, &Waiver)> = waivers.iter().map(|waiver| ("host", waiver)).collect();
-    let mut judged = Vec::new();
-    for (target, text) in targets.iter().zip(&command.packages) {
-        let progress: Arc<dyn Progress> = Arc::new(Said(*output));
-        output.note(&format!("looking at {}", harmless(text)));
-        let report = vetting.vet(target, policy.budget, progress).await?;
-        let scene = Scene {
-            now: now(),
-            policies: &[("host", policy)],
-            waivers: &waivers,
-        };
-        let decision = decide(&report, &scene);
-        if !output.json() {
-            render::report(&report, &decision, command.explain, output);
-            output.line("");
-        }
-        judged.push((report, decision));
-    }
-    Ok(judged)
-}
-
-/// Tells nothing but what takes long.
-struct Said(Output);
-
-impl Progress for Said {
-    fn counted(&self, packages: usize) {
-        if packages > 0 && packages.is_multiple_of(200) {
-            self.0.note(&format!("{packages} packages so far"));
-        }
-    }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn write_sarif(file: &Path, judged: &[(Report, Decision)]) -> Result<(), Problem> {

@@ -1,11 +1,10 @@
 //! `redhold policy`: check a policy file, show the rules and the built-in policy.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use node_vetting::policy::{self, Waiver};
+use node_vetting::policy;
 use node_vetting::report::rules::RULES;
 use serde_json::json;
 
@@ -91,22 +90,6 @@ pub(super) fn load(named: Option<&Path>, data_dir: &Path) -> Result<policy::Poli
     } else {
         Ok(policy::Policy::default())
     }
-}
-
-/// The waivers of the data directory.
-///
-/// # Errors
-/// When they cannot be read.
-pub(super) fn waivers(data_dir: &Path) -> Result<Vec<Waiver>, Problem> {
-    let file = data_dir.join("vetting/waivers.json");
-    let text = match fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Problem::io(format!("cannot read {}", file.display()), error)),
-    };
-    serde_json::from_str(&text).map_err(|error| {
-        Problem::new(Code::Usage, format!("{} cannot be used", file.display())).because(error)
-    })
 }
 
 fn read(file: &Path) -> Result<policy::Policy, Problem> {

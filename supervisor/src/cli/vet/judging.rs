@@ -1,0 +1,135 @@
+//! What judging needs on the command line: the host's policy and waivers, and vetting itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use node_vetting::policy::{Decision, Policy, Scene, Waiver, decide};
+use node_vetting::report::Report;
+use node_vetting::resolve::{Progress, Target};
+
+use super::policy;
+use crate::cli::Global;
+use crate::cli::output::{Output, harmless};
+use crate::paths;
+use crate::problem::{Code, Problem};
+use crate::vetting::{Vetting, Waivers};
+
+/// Policy and waivers of a host, read once.
+pub(super) struct Judging {
+    data_dir: PathBuf,
+    policy: Policy,
+    waivers: Vec<Waiver>,
+}
+
+impl Judging {
+    /// Those of the host that `global` means; the policy in `named` instead of its own.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or has mistakes.
+    pub(super) fn of(global: &Global, named: Option<&Path>) -> Result<Self, Problem> {
+        let data_dir = paths::host_data_dir(global.data_dir.as_deref())?;
+        Ok(Self {
+            policy: policy::load(named, &data_dir)?,
+            waivers: Waivers::of(&data_dir).all()?,
+            data_dir,
+        })
+    }
+
+    /// The file of the waivers.
+    pub(super) fn file(&self) -> Waivers {
+        Waivers::of(&self.data_dir)
+    }
+
+    /// What is known of each package, in order. Says along the way what takes long; Ctrl-C breaks it off.
+    ///
+    /// # Errors
+    /// When one cannot be vetted.
+    pub(super) fn reports(
+        &self,
+        targets: &[(&str, Target)],
+        online: bool,
+        output: &Output,
+        mut each: impl FnMut(Report),
+    ) -> Result<(), Problem> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Problem::new(Code::Failed, "cannot start the network machinery").because(error)
+            })?;
+        let all = async {
+            let vetting = Vetting::open(&self.data_dir, online).await?;
+            for (text, target) in targets {
+                output.note(&format!("looking at {}", harmless(text)));
+                let progress: Arc<dyn Progress> = Arc::new(Said(*output));
+                each(vetting.vet(target, self.policy.budget, progress).await?);
+            }
+            Ok(())
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                done = all => done,
+                Ok(()) = tokio::signal::ctrl_c() => Err(Problem::new(Code::Interrupted, "broken off")),
+            }
+        })
+    }
+
+    /// The verdict on a report, with `more` waivers besides the host's.
+    pub(super) fn decide(&self, report: &Report, more: &[Waiver]) -> Decision {
+        let waivers: Vec<(&str, &Waiver)> = self
+            .waivers
+            .iter()
+            .chain(more)
+            .map(|waiver| ("host", waiver))
+            .collect();
+        decide(
+            report,
+            &Scene {
+                now: now(),
+                policies: &[("host", &self.policy)],
+                waivers: &waivers,
+            },
+        )
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// A package as it is named on the command line. What exists as a path is one.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn target(text: &str) -> Result<Target, Problem> {
+    let path = Path::new(text);
+    if path.is_dir() {
+        return Ok(Target::Folder(path.to_owned()));
+    }
+    if path.is_file() {
+        return Ok(Target::Archive(path.to_owned()));
+    }
+    Target::parse(text).map_err(|error| {
+        Problem::new(
+            Code::Usage,
+            format!("`{text}` is neither a file, nor a folder, nor a package"),
+        )
+        .because(error)
+        .hint("write a name, name@version, or a path to a folder or an archive")
+    })
+}
+
+/// Tells nothing but what takes long.
+struct Said(Output);
+
+impl Progress for Said {
+    fn counted(&self, packages: usize) {
+        if packages > 0 && packages.is_multiple_of(200) {
+            self.0.note(&format!("{packages} packages so far"));
+        }
+    }
+}
