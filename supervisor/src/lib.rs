@@ -37,6 +37,8 @@ pub mod vetting;
 
 pub mod files;
 
+pub mod materials;
+
 pub mod backup;
 
 pub mod acme;

@@ -80,6 +80,31 @@ fn install(host: &Host, name: &str, module: &str) -> Result<Value, String> {
     }
 }
 
+/// Its bill of materials names the stack and what npm installed, in both standards.
+fn made_of(host: &Host) {
+    let bom = |format: &str| {
+        let text = host.does(&["instance", "bom", "pump", "--format", format]);
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let cyclonedx = bom("cyclonedx");
+    assert_eq!(cyclonedx["specVersion"], "1.6");
+    assert_eq!(bom("cyclonedx")["serialNumber"], cyclonedx["serialNumber"]);
+    let named = |name: &str| {
+        let all = cyclonedx["components"].as_array().expect("a list");
+        let one = all.iter().find(|one| one["name"] == name);
+        one.unwrap_or_else(|| panic!("no {name}")).clone()
+    };
+    assert_eq!(named("node-red-meter")["version"], "2.0.0");
+    assert_eq!(named("node-red-meter")["hashes"][0]["alg"], "SHA-512");
+    assert_eq!(named("node-red")["hashes"][0]["alg"], "SHA-512");
+    let spdx = bom("spdx");
+    assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
+    assert_eq!(
+        spdx["packages"].as_array().map_or(0, Vec::len),
+        cyclonedx["components"].as_array().map_or(0, Vec::len) + 1
+    );
+}
+
 #[test]
 fn what_the_settings_name_is_there_when_it_starts() {
     let registry = Registry::start();
@@ -114,6 +139,8 @@ fn what_the_settings_name_is_there_when_it_starts() {
         Ok(answer) if answer.text() == "2.0.0" => Ok(()),
         other => Err(format!("{other:?}")),
     });
+
+    made_of(&host);
 
     // One that does not exist stops nothing, and npm's own words are kept.
     let change = json!({ "settings": { "palette": { "packages": { "node-red-absent": "1" } } } });

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
+use super::bom::Bom;
 use super::import::{Import, import};
 use super::table::{ago, table, text};
 use super::token::Token;
@@ -48,6 +49,7 @@ enum Command {
     Import(Import),
     Set(Set),
     Token(Token),
+    Bom(Bom),
     Delete(Delete),
     /// Bring it back, within 24 hours after it was deleted
     Undelete(Name),
@@ -230,6 +232,7 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
             }
             Ok(())
         }
+        Command::Bom(bom) => super::bom::work(bom, client, output).await,
         Command::Token(token) => super::token::work(token, client, output).await,
         Command::Delete(Delete { name, now }) => {
             let gone = client

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod backup;
+mod bom;
 pub mod events;
 pub mod files;
 pub mod host;

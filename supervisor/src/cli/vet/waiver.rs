@@ -173,8 +173,12 @@ fn name(reason: &Reason) -> String {
 
 fn said(report: &Report, decision: &Decision, until: Day, output: &Output) {
     let (word, style) = render::verdict(decision.verdict);
+    let end = match decision.verdict {
+        Verdict::Trusted => format!(" until {until}"),
+        Verdict::Review | Verdict::Refused => String::new(),
+    };
     output.line(&format!(
-        "{}  {} until {until}",
+        "{}  {}{end}",
         output.paint(Style::Bold, &report.facts.spec()),
         output.paint(style, word)
     ));

@@ -7,6 +7,7 @@ mod host;
 mod import;
 mod instances;
 mod logs;
+mod materials;
 mod tokens;
 mod upgrade;
 mod uploads;
@@ -32,6 +33,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::events))
         .routes(routes!(instances::watch))
         .routes(routes!(instances::stats))
+        .routes(routes!(materials::bom))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(alerts::list))

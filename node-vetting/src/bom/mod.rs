@@ -3,6 +3,10 @@
 //! Specifications: ECMA-424 (CycloneDX) and ISO/IEC 5962 in its version 2.3 (SPDX). Equal input gives equal output; the
 //! only time in them is the one that the caller names.
 
+mod installed;
+
+pub use self::installed::installed;
+
 use npm::{Algorithm, Integrity, PackageName, Version};
 use serde_json::{Value, json};
 
@@ -26,7 +30,9 @@ pub struct Component {
 }
 
 impl Component {
-    fn spec(&self) -> String {
+    /// `name@version`.
+    #[must_use]
+    pub fn spec(&self) -> String {
         format!("{}@{}", self.name, self.version)
     }
 
