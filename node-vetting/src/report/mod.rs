@@ -150,6 +150,22 @@ pub struct Tools {
     pub engine: String,
     /// Version of this program.
     pub redhold: String,
+    /// Who was asked for known flaws.
+    #[serde(default)]
+    pub flaws: Flaws,
+}
+
+/// Who knows of flaws. Known ones change with time and not with the bytes, so a report says who was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flaws {
+    /// The registry of npm's configuration.
+    Registry,
+    /// A feed on the disk.
+    Feed,
+    /// Nobody: none being named means nothing.
+    #[default]
+    Nobody,
 }
 
 /// Facts with the reasons that rules see in them. No policy has spoken yet.

@@ -1,5 +1,6 @@
 //! Vetting on this machine: where its engine and caches lie, and how a package becomes a report.
 
+mod flaws;
 mod waivers;
 mod worker;
 
@@ -16,6 +17,7 @@ use node_vetting::resolve::{Cache, Limits, Options, Platform, Progress, ResolveE
 use node_vetting::worker::{Client as Worker, WorkerError};
 use node_vetting::{analysis::Findings, resolve::Resolved, vet};
 
+use self::flaws::Known;
 pub use self::waivers::Waivers;
 pub use self::worker::{WORKER, worker, worker_command};
 
@@ -31,6 +33,7 @@ pub struct Vetting {
     folder: PathBuf,
     image: PathBuf,
     resolver: Resolver,
+    flaws: Known,
 }
 
 impl Vetting {
@@ -64,6 +67,7 @@ impl Vetting {
             limits: Limits::default(),
         };
         Ok(Self {
+            flaws: Known::of(online.then(|| client.clone()), &folder),
             resolver: Resolver::new(client, Some(Cache::at(&folder.join("cache"))), options),
             folder,
             image,
@@ -100,7 +104,9 @@ impl Vetting {
             let (resolved, image) = (resolved.clone(), self.image.clone());
             tokio::task::spawn_blocking(move || see(&image, &resolved, budget))
         };
-        let findings: Findings = reading.await.map_err(broken)?;
+        let (flaws, known) = self.flaws.of_members(&resolved.closure).await?;
+        let mut findings: Findings = reading.await.map_err(broken)?;
+        findings.findings.extend(known);
         let observations = seeing
             .await
             .map_err(broken)?
@@ -113,6 +119,7 @@ impl Vetting {
                 .to_string_lossy()
                 .into_owned(),
             redhold: env!("CARGO_PKG_VERSION").to_owned(),
+            flaws,
         };
         Ok(vet::report(&resolved, &findings, &observations, tools))
     }

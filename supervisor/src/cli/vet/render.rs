@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use node_vetting::capability::Kind;
 use node_vetting::policy::{Changed, Day, Decision, Judged};
-use node_vetting::report::{Facts, Report, Use, Verdict, rules};
+use node_vetting::report::{Facts, Flaws, Report, Use, Verdict, rules};
 
 use crate::cli::output::{Output, Style, harmless};
 
@@ -181,6 +181,13 @@ fn looked_at(facts: &Facts) -> String {
     let ran = facts.coverage.map_or_else(String::new, |percent| {
         format!(", {percent} % of its functions ran")
     });
+    let asked = match facts.tools.flaws {
+        Flaws::Registry | Flaws::Feed => "",
+        Flaws::Nobody => "; known vulnerabilities were not looked up",
+    };
     let short = facts.closure.get(..16).unwrap_or(&facts.closure);
-    format!("looked at in {} runs{ran}; closure {short}", facts.runs.len())
+    format!(
+        "looked at in {} runs{ran}{asked}; closure {short}",
+        facts.runs.len()
+    )
 }
