@@ -5,7 +5,7 @@
 //! modules; not through calls of the package's own functions and not from file to file.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
@@ -20,6 +20,8 @@ use super::shapes;
 
 /// How many variables are followed before it is given up.
 const MAX_HOPS: usize = 12;
+/// Longest chain of variables that is followed for what they mean, where each is come to once.
+const MAX_CHAIN: usize = 500;
 /// How many values of one variable are looked at.
 const MAX_VALUES: usize = 4;
 
@@ -93,6 +95,8 @@ pub(crate) struct Names<'a, 's> {
     known: RefCell<HashMap<SymbolId, Option<String>>>,
     /// Meanings of parts that were asked for before: long chains of calls and properties ask for each other.
     parts: RefCell<HashMap<NodeId, Option<String>>>,
+    /// Variables that the question at hand has come to already: what else they may be is being found out, or was.
+    visited: RefCell<HashSet<SymbolId>>,
     hops: Cell<usize>,
     steps: Cell<u32>,
 }
@@ -120,6 +124,7 @@ impl<'a, 's> Names<'a, 's> {
             values: HashMap::new(),
             known: RefCell::default(),
             parts: RefCell::default(),
+            visited: RefCell::default(),
             hops: Cell::new(0),
             steps: Cell::new(0),
         };
@@ -273,12 +278,19 @@ impl<'a, 's> Names<'a, 's> {
 
     /// Follows one more variable, unless that was done too often.
     pub(crate) fn hop<T>(&self, follow: impl FnOnce() -> Option<T>) -> Option<T> {
-        if self.hops.get() >= MAX_HOPS {
+        self.hop_within(MAX_HOPS, follow)
+    }
+
+    fn hop_within<T>(&self, most: usize, follow: impl FnOnce() -> Option<T>) -> Option<T> {
+        if self.hops.get() >= most {
             return None;
         }
         self.hops.set(self.hops.get() + 1);
         let found = follow();
         self.hops.set(self.hops.get() - 1);
+        if self.hops.get() == 0 {
+            self.visited.borrow_mut().clear();
+        }
         found
     }
 
@@ -312,7 +324,7 @@ impl<'a, 's> Names<'a, 's> {
         }
         let found = self.meaning(expression);
         // What was given up because of too many hops may be found from elsewhere.
-        if self.hops.get() == 0 {
+        if found.is_some() || self.hops.get() == 0 {
             self.parts.borrow_mut().insert(node, found.clone());
         }
         found
@@ -369,7 +381,12 @@ impl<'a, 's> Names<'a, 's> {
             return known.clone();
         }
         let values = self.values.get(&symbol)?;
-        let found = self.hop(|| {
+        // Variables that are made of each other, as in a loop, lead back here. Nothing is missed: the first meaning that
+        // can be reached is looked for, and whatever leads on from here was or is being looked at.
+        if !self.visited.borrow_mut().insert(symbol) {
+            return None;
+        }
+        let found = self.hop_within(MAX_CHAIN, || {
             values.iter().find_map(|value| match value {
                 Value::Named(name) => Some(name.clone()),
                 Value::Of(expression, path) => {
@@ -378,7 +395,8 @@ impl<'a, 's> Names<'a, 's> {
                 }
             })
         });
-        if self.hops.get() == 0 {
+        // That nothing was found may be because of where the question began.
+        if found.is_some() || self.hops.get() == 0 {
             self.known.borrow_mut().insert(symbol, found.clone());
         }
         found

@@ -75,6 +75,34 @@ fn the_deepest_code_is_read() {
 }
 
 /// Following values must not take for ever where they branch.
+/// As the loops of large libraries are: every variable may be every other one.
+#[test]
+fn variables_that_are_made_of_each_other_are_followed() {
+    let mut source = String::from("let a0;");
+    for at in 1..200 {
+        source.push_str(&format!(
+            "let a{at} = a{} || a{} || a0;",
+            at - 1,
+            (at * 7) % at.max(2)
+        ));
+    }
+    source.push_str("a0 = a199 || a100; a0 = a57 || require('child_process');");
+    for at in 0..200 {
+        source.push_str(&format!("a{at}.exec('ls');"));
+    }
+    let found = found(&source, RUNTIME);
+    let spawns = found
+        .sites
+        .iter()
+        .filter(|site| site.capability.to_string() == "proc.spawn{ls}");
+    assert_eq!(spawns.count(), 200);
+    let gave_up = found
+        .abouts
+        .iter()
+        .any(|(_, about)| matches!(about, About::Unparsable { .. }));
+    assert!(!gave_up, "{:?}", found.abouts);
+}
+
 #[test]
 fn values_that_branch_end() {
     let mut source = String::from("var a0 = 'x';");
