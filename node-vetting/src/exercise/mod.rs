@@ -89,11 +89,7 @@ pub fn exercise(engine: &Engine, closure: &Closure, profile: &Profile) -> Result
         entries: Entries::of(closure),
         profile,
     };
-    let usual = Conditions {
-        events: profile.events,
-        output: profile.output,
-        ..Conditions::default()
-    };
+    let usual = usual(profile);
     let (base, driven) = one(&case, &usual, profile.fuel / BASE_SHARE)?;
     let mut left = profile.fuel.saturating_sub(base.fuel);
     let mut runs = vec![(base, Question::Nothing)];
@@ -115,6 +111,29 @@ pub fn exercise(engine: &Engine, closure: &Closure, profile: &Profile) -> Result
         }
     }
     Ok(Observations::of(runs, driven, not_run))
+}
+
+/// The base run alone: how far a package gets.
+///
+/// # Errors
+/// When the engine itself fails, which is never the package's doing.
+pub fn base(engine: &Engine, closure: &Closure, profile: &Profile) -> Result<(Trace, Driven), EngineError> {
+    let case = Case {
+        engine,
+        closure,
+        entries: Entries::of(closure),
+        profile,
+    };
+    one(&case, &usual(profile), profile.fuel / BASE_SHARE)
+}
+
+/// The conditions of the base run.
+fn usual(profile: &Profile) -> Conditions {
+    Conditions {
+        events: profile.events,
+        output: profile.output,
+        ..Conditions::default()
+    }
 }
 
 /// What is exercised, and with what.
