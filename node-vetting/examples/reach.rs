@@ -1,8 +1,9 @@
 //! How far real packages get in the guest, for those who work on its stand-ins.
 //!
-//! `cargo run -p node-vetting --example reach -- [--scripts FOLDER] [--whole] PACKAGE...`: resolves each package as npm would,
+//! `cargo run -p node-vetting --example reach -- [--scripts FOLDER] [--whole | --places] PACKAGE...`: resolves each package as npm would,
 //! runs it, and prints a line of what came of it, with the reasons of what failed below. `--scripts` takes the guest's code from a
-//! folder instead of the one built in, `--whole` makes all runs instead of the base run.
+//! folder instead of the one built in, `--whole` makes all runs instead of the base run, `--places` none: it
+//! prints where every package lies, to be compared with what npm lays out.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -24,12 +25,13 @@ type Anything = Box<dyn Error>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Anything> {
     let mut recipe = guest::recipe();
-    let (mut whole, mut names) = (false, Vec::new());
+    let (mut whole, mut places, mut names) = (false, false, Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--scripts" => recipe.scripts = scripts(Path::new(&arguments.next().ok_or("--scripts FOLDER")?))?,
             "--whole" => whole = true,
+            "--places" => places = true,
             _ => names.push(argument),
         }
     }
@@ -38,7 +40,12 @@ async fn main() -> Result<(), Anything> {
     let engine = engine(&recipe, &kept, &client).await?;
     let resolver = Resolver::new(client, Some(Cache::at(&kept.join("cache"))), options()?);
     for name in names {
-        let resolved = resolver.resolve(&Target::parse(&name)?, Arc::new(Silent)).await;
+        let target = if Path::new(&name).is_dir() {
+            Target::Folder(name.clone().into())
+        } else {
+            Target::parse(&name)?
+        };
+        let resolved = resolver.resolve(&target, Arc::new(Silent)).await;
         let closure = match resolved {
             Ok(resolved) => resolved.closure,
             Err(error) => {
@@ -46,6 +53,12 @@ async fn main() -> Result<(), Anything> {
                 continue;
             }
         };
+        if places {
+            for (place, package) in closure.places() {
+                println!("{place} {}", package.spec());
+            }
+            continue;
+        }
         let start = Instant::now();
         let (runs, driven) = if whole {
             let seen = exercise(&engine, &closure, &Profile::default())?;
@@ -101,9 +114,14 @@ fn line(closure: &Closure, runs: &[Trace], driven: &Driven, start: Instant) {
     }
 }
 
+/// Lines of messages that are shown: `REACH_LINES`, or the first few.
+fn depth() -> usize {
+    std::env::var("REACH_LINES").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
 /// The beginning of a message with the first places of its stack.
 fn short(said: &str) -> String {
-    said.lines().take(4).map(str::trim).collect::<Vec<_>>().join(" | ")
+    said.lines().take(depth()).map(str::trim).collect::<Vec<_>>().join(" | ")
 }
 
 fn options() -> Result<Options, Anything> {

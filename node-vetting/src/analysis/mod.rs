@@ -17,7 +17,7 @@ mod lists;
 mod lookalike;
 mod manifest;
 mod native;
-mod nesting;
+pub(crate) mod nesting;
 mod pool;
 mod registry;
 mod scripts;
@@ -35,6 +35,8 @@ use crate::trace::Site;
 
 pub use advisories::{Feed, FeedError, ask as ask_advisories};
 pub use diff::{Change, Changed, Step as VersionStep, changes};
+pub(crate) use code::{MAX_DEPTH, MAX_SOURCE};
+pub(crate) use pool::STACK;
 pub use finding::{About, Finding, Findings, Half, Measured, NodeFile, Said, Step};
 
 use code::{Found, How};

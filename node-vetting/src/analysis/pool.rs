@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The parser descends as deep as code is nested, up to the bound that is checked before. A level takes some
 /// hundred bytes of stack in a release build and some thousand in a debug build; pages that are not used cost nothing.
-const STACK: usize = 256 << 20;
+pub(crate) const STACK: usize = 256 << 20;
 /// No real file takes a hundredth of this, nor does any that the other limits let through; this is the net below them.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Threads that may be given up, because they are stuck, before the rest of the files is given up too.

@@ -14,7 +14,7 @@ use crate::world::{PACKAGES, Reply};
 pub(super) const DOOR: &str = "host";
 
 /// What reading a byte of a source costs, in units of fuel.
-const PARSED: u64 = 60;
+pub(super) const PARSED: u64 = 60;
 
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;

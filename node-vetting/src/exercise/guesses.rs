@@ -4,11 +4,11 @@
 //! Read from the text of the files that asked, not watched while they run: a comparison that never took place counts too.
 //! Patterns are only taken when they are literal enough that one matching text says what they are about.
 
-use oxc_allocator::Allocator;
 use oxc_ast::ast::{Argument, BinaryExpression, CallExpression, Expression, RegExpLiteral, SwitchCase};
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::{ParseOptions, Parser};
 use oxc_span::SourceType;
+
+use crate::rewrite::with_program;
 
 /// Methods by which a text is compared with another.
 const COMPARING: [&str; 6] = [
@@ -54,16 +54,12 @@ const COMMON: [&str; 27] = [
 
 /// The texts that a file compares something with, each once, in order.
 pub(super) fn guesses(source: &str) -> Vec<String> {
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, SourceType::cjs())
-        .with_options(ParseOptions {
-            allow_return_outside_function: true,
-            ..ParseOptions::default()
-        })
-        .parse();
-    let mut finder = Finder(Vec::new());
-    finder.visit_program(&parsed.program);
-    finder.0
+    let found = with_program(source, SourceType::cjs(), |program| {
+        let mut finder = Finder(Vec::new());
+        finder.visit_program(program);
+        finder.0
+    });
+    found.unwrap_or_default()
 }
 
 struct Finder(Vec<String>);

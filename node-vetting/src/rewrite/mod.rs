@@ -6,6 +6,9 @@
 //! no text can hold them.
 
 mod cells;
+mod esm;
+
+use std::thread;
 
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{CallExpression, Expression, IdentifierReference, ObjectProperty, Program};
@@ -14,16 +17,18 @@ use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan, SourceType};
 use sha2::{Digest, Sha256};
 
+use crate::analysis::{MAX_DEPTH, MAX_SOURCE, STACK, nesting};
 use crate::closure::hex;
 
 pub use cells::{Cell, cells};
+pub use esm::{exports, is_module};
 
 /// Source text, rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
     /// The text to run.
     pub text: Vec<u8>,
-    /// Where the functions and branches start that its cells stand for.
+    /// Where the functions and branches start that its cells stand for, as [`Cell::told`].
     pub cells: Vec<u32>,
 }
 
@@ -72,7 +77,7 @@ pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten
         let mut starts = Vec::new();
         if coverage {
             for (cell, at) in cells::of(program).iter().zip(0_usize..) {
-                starts.push(cell.start);
+                starts.push(cell.told);
                 cell.mark(&names.ran, at, &mut marks);
             }
         }
@@ -83,8 +88,30 @@ pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten
     })?
 }
 
-/// Parses a text; none when it cannot be read.
-fn with_program<T>(text: &str, kind: SourceType, work: impl FnOnce(&Program<'_>) -> T) -> Option<T> {
+/// Levels that any stack has room for, even below a guest that has used most of it.
+const SHALLOW: usize = 50;
+
+/// Parses a text; none when it cannot be read, or is nested so deep that nothing else reads it either.
+pub(crate) fn with_program<T: Send>(
+    text: &str,
+    kind: SourceType,
+    work: impl FnOnce(&Program<'_>) -> T + Send,
+) -> Option<T> {
+    let depth = nesting::depth(text.as_bytes());
+    if depth > MAX_DEPTH || text.len() > MAX_SOURCE {
+        return None;
+    }
+    if depth <= SHALLOW {
+        return parsed(text, kind, work);
+    }
+    thread::scope(|scope| {
+        let parsing = thread::Builder::new().stack_size(STACK);
+        let parsing = parsing.spawn_scoped(scope, || parsed(text, kind, work)).ok()?;
+        parsing.join().ok()?
+    })
+}
+
+fn parsed<T>(text: &str, kind: SourceType, work: impl FnOnce(&Program<'_>) -> T) -> Option<T> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, text, kind)
         .with_options(ParseOptions {
