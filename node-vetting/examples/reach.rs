@@ -90,7 +90,14 @@ fn line(closure: &Closure, runs: &[Trace], driven: &Driven, start: Instant) {
         runs.len(),
         start.elapsed().as_secs_f64(),
     );
-    let missing: Vec<&String> = driven.types.iter().filter(|one| !driven.constructed.contains(one)).collect();
+    if std::env::var_os("REACH_EVENTS").is_some() {
+        events(&runs[0]);
+    }
+    let missing: Vec<&String> = driven
+        .types
+        .iter()
+        .filter(|one| !driven.constructed.contains(one))
+        .collect();
     if !missing.is_empty() {
         println!("  not constructed: {missing:?}");
     }
@@ -100,7 +107,9 @@ fn line(closure: &Closure, runs: &[Trace], driven: &Driven, start: Instant) {
             What::Failed { node_type, said } => format!("failed {node_type}: {}", short(said)),
             What::Uncaught { said } => format!("uncaught {}", short(said)),
             What::Unsupported { what } => format!("unsupported {what}"),
-            What::Require { name, found: false, .. } => format!("not found {name}"),
+            What::Require {
+                name, found: false, ..
+            } => format!("not found {name}"),
             _ => continue,
         };
         let phase = match &event.phase {
@@ -114,14 +123,34 @@ fn line(closure: &Closure, runs: &[Trace], driven: &Driven, start: Instant) {
     }
 }
 
+/// What happened how often, by phase.
+fn events(trace: &Trace) {
+    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for event in &trace.events {
+        let what = format!("{:?}", event.what);
+        let kind = what.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
+        *counts.entry((format!("{:?}", event.phase), kind)).or_default() += 1;
+    }
+    for ((phase, kind), count) in counts.iter().filter(|(_, count)| **count > 20) {
+        println!("    {count} x {kind} [{phase}]");
+    }
+}
+
 /// Lines of messages that are shown: `REACH_LINES`, or the first few.
 fn depth() -> usize {
-    std::env::var("REACH_LINES").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+    std::env::var("REACH_LINES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4)
 }
 
 /// The beginning of a message with the first places of its stack.
 fn short(said: &str) -> String {
-    said.lines().take(depth()).map(str::trim).collect::<Vec<_>>().join(" | ")
+    said.lines()
+        .take(depth())
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" | ")
 }
 
 fn options() -> Result<Options, Anything> {

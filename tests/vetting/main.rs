@@ -2,6 +2,7 @@
 
 mod engine;
 mod exercise;
+mod feedback;
 mod guest;
 mod hostile;
 mod support;

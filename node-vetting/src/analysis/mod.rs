@@ -34,10 +34,10 @@ use crate::resolve::Listing;
 use crate::trace::Site;
 
 pub use advisories::{Feed, FeedError, ask as ask_advisories};
-pub use diff::{Change, Changed, Step as VersionStep, changes};
 pub(crate) use code::{MAX_DEPTH, MAX_SOURCE};
-pub(crate) use pool::STACK;
+pub use diff::{Change, Changed, Step as VersionStep, changes};
 pub use finding::{About, Finding, Findings, Half, Measured, NodeFile, Said, Step};
+pub(crate) use pool::STACK;
 
 use code::{Found, How};
 use files::Unit;

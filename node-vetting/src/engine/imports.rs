@@ -158,10 +158,12 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
     let ours = path.starts_with(PACKAGES);
     let names = Names::of(&source);
     let covers = vm.state().world.covers();
+    let compared = vm.state().anchors.compared;
+    let compares = covers && compared != 0;
     let rewritten = if ours {
         None
     } else {
-        rewrite(&source, &names, covers)
+        rewrite(&source, &names, covers, compares)
     };
     if rewritten.is_some() {
         vm.state().world.charge(source.len() as u64 * PARSED);
@@ -169,10 +171,15 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
     }
     let cells = rewritten.as_ref().map_or(0, |rewritten| rewritten.cells.len());
     let body = rewritten.as_ref().map_or(&*source, |rewritten| &rewritten.text);
+    let own = if compares {
+        format!("{0} = {0}(); ", names.compared)
+    } else {
+        String::new()
+    };
     let text = [
         format!(
-            "(function (eval, {}, {}) {{ return function (exports, require, module, __filename, __dirname) {{",
-            names.seen, names.ran
+            "(function (eval, {}, {}, {}) {{ {own}return function (exports, require, module, __filename, __dirname) {{",
+            names.seen, names.ran, names.compared
         )
         .as_bytes(),
         &*without_mark(body),
@@ -194,7 +201,8 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
         let at = vm.bytes_at(ran)?;
         vm.state().cells.push((path, at, rewritten.cells));
     }
-    let inner = vm.call_pending(outer, this, &[anchors.eval, anchors.seen, ran])?;
+    let told = if compares { compared } else { vm.undefined()? };
+    let inner = vm.call_pending(outer, this, &[anchors.eval, anchors.seen, ran, told])?;
     vm.release(outer)?;
     if vm.is_exception(inner)? {
         vm.release(inner)?;

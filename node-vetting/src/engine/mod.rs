@@ -245,7 +245,10 @@ fn covered(store: &Store<State>, exports: &Exports) -> Vec<(String, Vec<u32>)> {
             .unwrap_or(path)
             .trim_start_matches('/');
         let whole = std::iter::once(0);
-        (file.to_owned(), whole.chain(ran.map(|(start, _)| *start)).collect())
+        (
+            file.to_owned(),
+            whole.chain(ran.map(|(start, _)| *start)).collect(),
+        )
     };
     store.data().cells.iter().map(of).collect()
 }

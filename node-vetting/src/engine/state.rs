@@ -53,6 +53,8 @@ anchors! {
     drive: "anchor.drive",
     /// The value: the prelude's function that gives module text for what is no module.
     synthesize: "anchor.synthesize",
+    /// The value: the prelude's function that makes one for a file to tell what it compares.
+    compared: "anchor.compared",
     /// The value: the prelude's function that is told of rejected promises.
     rejected: "anchor.rejected",
 }

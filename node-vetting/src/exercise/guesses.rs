@@ -1,7 +1,7 @@
 //! Texts that code compares things with. Code that asks who the machine is and then waits for one name is given that name
 //! in a run of its own.
 //!
-//! Read from the text of the files that asked, not watched while they run: a comparison that never took place counts too.
+//! Read from the text of the files that asked; what is compared while they run is watched besides.
 //! Patterns are only taken when they are literal enough that one matching text says what they are about.
 
 use oxc_ast::ast::{Argument, BinaryExpression, CallExpression, Expression, RegExpLiteral, SwitchCase};
@@ -62,13 +62,18 @@ pub(super) fn guesses(source: &str) -> Vec<String> {
     found.unwrap_or_default()
 }
 
+/// Whether a text can be the name of something.
+pub(super) fn says_something(text: &str) -> bool {
+    let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
+    letters >= SHORTEST && text.len() <= 64 && !COMMON.contains(&text)
+}
+
 struct Finder(Vec<String>);
 
 impl Finder {
     fn add(&mut self, text: &str) {
-        let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
         let known = self.0.iter().any(|guess| guess == text);
-        if letters >= SHORTEST && text.len() <= 64 && !COMMON.contains(&text) && !known {
+        if says_something(text) && !known {
             self.0.push(text.to_owned());
         }
     }
@@ -133,7 +138,7 @@ impl<'a> Visit<'a> for Finder {
 
 /// A text that a simple pattern matches: literal characters, classes, groups of which the first choice is taken. None for
 /// patterns with anything else, or with fewer literal letters than say something.
-fn sample(pattern: &str) -> Option<String> {
+pub(super) fn sample(pattern: &str) -> Option<String> {
     let mut text = String::new();
     let mut literal = 0;
     let mut rest = pattern.chars().peekable();

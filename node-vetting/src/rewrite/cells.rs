@@ -194,15 +194,17 @@ mod tests {
         let names = Names {
             seen: "S".to_owned(),
             ran: "R".to_owned(),
+            compared: "C".to_owned(),
         };
-        let done = rewrite(source.as_bytes(), &names, true).expect("it has cells");
+        let done = rewrite(source.as_bytes(), &names, true, false).expect("it has cells");
         assert_eq!(String::from_utf8(done.text).expect("text"), expected);
         assert_eq!(done.cells.len(), cells(source).expect("it is read").len());
     }
 
     #[test]
     fn functions_are_told_by_their_own_start() {
-        let source = "x(); async function f(a = () => 1) { y }; const g = async (b) => b; class A { m() { z } }";
+        let source =
+            "x(); async function f(a = () => 1) { y }; const g = async (b) => b; class A { m() { z } }";
         let found = cells(source).expect("it is read");
         let told: Vec<&str> = found
             .iter()

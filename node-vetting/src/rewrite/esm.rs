@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn nothing_else_is_touched() {
         check("import { a } from 'x'; export const b = a;", None);
-        check("import { a } from 'x'; export { b } from 'y'; export { c }; const c = a;", None);
+        check(
+            "import { a } from 'x'; export { b } from 'y'; export { c }; const c = a;",
+            None,
+        );
         check("import { a from 'x'; export { a };", None);
     }
 }

@@ -1,11 +1,13 @@
 //! Rewrites source text before it runs, without moving a line: so that direct calls of `eval` tell what they evaluate,
-//! so that the name otherwise means the guest's telling one, and, where coverage is asked for, so that every function and branch tells that it ran.
+//! so that the name otherwise means the guest's telling one, and, where coverage is asked for, so that every function
+//! and branch tells that it ran, and every comparison what is compared.
 //!
 //! `eval(text)` runs in the scope around it, so it cannot be wrapped by a function; its argument can. A branch is marked
 //! by an assignment to its cell of an array. The names of that function and array come from a hash of the text, so that
 //! no text can hold them.
 
 mod cells;
+mod compared;
 mod esm;
 
 use std::thread;
@@ -32,13 +34,15 @@ pub struct Rewritten {
     pub cells: Vec<u32>,
 }
 
-/// Names that a text cannot hold by itself: the function that is told what is evaluated, the array of cells.
+/// Names that a text cannot hold by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The function.
+    /// The function that is told what is evaluated.
     pub seen: String,
-    /// The array.
+    /// The array of cells.
     pub ran: String,
+    /// The function that is told what is compared.
+    pub compared: String,
 }
 
 impl Names {
@@ -49,15 +53,16 @@ impl Names {
         Self {
             seen: format!("$s{tail}"),
             ran: format!("$r{tail}"),
+            compared: format!("$c{tail}"),
         }
     }
 }
 
 /// Rewrites a CommonJS text; none when there is nothing to rewrite, or the text cannot be read.
 #[must_use]
-pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten> {
+pub fn rewrite(source: &[u8], names: &Names, coverage: bool, comparisons: bool) -> Option<Rewritten> {
     // Parsing costs more than everything else here, and few files have the word.
-    if !coverage && memchr::memmem::find(source, b"eval").is_none() {
+    if !coverage && !comparisons && memchr::memmem::find(source, b"eval").is_none() {
         return None;
     }
     let text = std::str::from_utf8(source).ok()?;
@@ -80,6 +85,9 @@ pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten
                 starts.push(cell.told);
                 cell.mark(&names.ran, at, &mut marks);
             }
+        }
+        if comparisons {
+            compared::mark(program, text, &names.compared, &mut marks);
         }
         (!marks.0.is_empty()).then(|| Rewritten {
             text: marks.into(source),
@@ -207,9 +215,10 @@ mod tests {
         let names = Names {
             seen: "S".to_owned(),
             ran: "R".to_owned(),
+            compared: "C".to_owned(),
         };
-        let told =
-            rewrite(source.as_bytes(), &names, false).map(|done| String::from_utf8(done.text).expect("text"));
+        let told = rewrite(source.as_bytes(), &names, false, false)
+            .map(|done| String::from_utf8(done.text).expect("text"));
         assert_eq!(told.as_deref(), expected);
     }
 

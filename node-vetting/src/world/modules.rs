@@ -370,7 +370,9 @@ pub(super) fn format(files: &Files, path: &str) -> Format {
         Some("wasm") => Format::Wasm,
         Some("js") => {
             let scope = Resolver::new(files, true).scope(parent(path));
-            let said = scope.as_ref().and_then(|(_, manifest)| manifest.get("type").text());
+            let said = scope
+                .as_ref()
+                .and_then(|(_, manifest)| manifest.get("type").text());
             match said {
                 Some("module") => Format::Module,
                 Some("commonjs") => Format::CommonJs,
