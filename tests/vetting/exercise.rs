@@ -237,7 +237,7 @@ fn what_does_not_end_is_told_and_not_trusted() {
     let seen = observe_within("for (;;);", &profile);
     let facts: Vec<&Fact> = seen.seen.iter().map(|seen| &seen.fact).collect();
     assert!(
-        matches!(facts[..], [Fact::Exhausted { run, end: End::Spent(what) }] if run == "base" && what == "fuel"),
+        matches!(facts[..], [Fact::Exhausted { run, end: End::Stuck }] if run == "base"),
         "{facts:?}"
     );
 }

@@ -82,6 +82,9 @@ fn door(
             vm.bytes(value)?
         }
     };
+    if MOVES.contains(&op.as_str()) {
+        vm.moved()?;
+    }
     match op.as_str() {
         "jobs" => jobs(&mut vm),
         "site.mark" => mark(&mut vm),
@@ -92,6 +95,9 @@ fn door(
         _ => ask(&mut vm, &op, &json, bytes.as_deref()),
     }
 }
+
+/// Operations that say that the run goes on: the prelude's loop, and the loading of files.
+const MOVES: [&str; 4] = ["clock.now", "code.function", "module.source", "phase"];
 
 /// Everything that needs no engine is the world's.
 fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<&[u8]>) -> Result<Value> {

@@ -226,7 +226,14 @@ impl Engine {
                 (answers, End::Spent("memory".to_owned()))
             }
             Ok(answers) => (answers, End::Done),
-            Err(error) => ((None, None), ending(&error)),
+            Err(error) => {
+                let stretch = state.moved.min(budget.fuel);
+                let end = match ending(&error) {
+                    End::Spent(what) if what == "fuel" && stretch > budget.fuel / 4 * 3 => End::Stuck,
+                    end => end,
+                };
+                ((None, None), end)
+            }
         };
         let mut trace = state.world.into_trace(end, fuel, state.memory.largest);
         trace.covered = covered;

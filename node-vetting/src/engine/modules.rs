@@ -90,6 +90,7 @@ pub(super) fn load(mut caller: Caller<'_, State>, name: u32, length: u32) -> Res
     } else if path.starts_with("node:") {
         synthesized(&mut vm, &path)?
     } else {
+        vm.moved()?;
         let source = vm.state().world.source(&path);
         source.map(|source| module(&mut vm, &path, &source)).transpose()?
     };

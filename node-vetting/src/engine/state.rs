@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) scripts: Scripts,
     /// Where the cells of files lie whose coverage is asked for, and where in the files they start.
     pub(super) cells: Vec<(String, u32, Vec<u32>)>,
+    /// Fuel that was left when a file was last loaded, or time last passed.
+    pub(super) moved: u64,
     /// Who started what goes on later, when nobody of a package is on the stack; by number, from 1.
     pub(super) marks: Vec<Origin>,
 }
@@ -85,6 +87,7 @@ impl State {
             },
             scripts: Scripts::default(),
             cells: Vec::new(),
+            moved: u64::MAX,
             marks: Vec::new(),
         }
     }
