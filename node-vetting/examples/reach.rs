@@ -5,6 +5,8 @@
 //! folder instead of the one built in, `--whole` makes all runs instead of the base run, `--places` none: it
 //! prints where every package lies, to be compared with what npm lays out.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
@@ -90,9 +92,6 @@ fn line(closure: &Closure, runs: &[Trace], driven: &Driven, start: Instant) {
         runs.len(),
         start.elapsed().as_secs_f64(),
     );
-    if std::env::var_os("REACH_EVENTS").is_some() {
-        events(&runs[0]);
-    }
     let missing: Vec<&String> = driven
         .types
         .iter()
@@ -123,31 +122,10 @@ fn line(closure: &Closure, runs: &[Trace], driven: &Driven, start: Instant) {
     }
 }
 
-/// What happened how often, by phase.
-fn events(trace: &Trace) {
-    let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for event in &trace.events {
-        let what = format!("{:?}", event.what);
-        let kind = what.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
-        *counts.entry((format!("{:?}", event.phase), kind)).or_default() += 1;
-    }
-    for ((phase, kind), count) in counts.iter().filter(|(_, count)| **count > 20) {
-        println!("    {count} x {kind} [{phase}]");
-    }
-}
-
-/// Lines of messages that are shown: `REACH_LINES`, or the first few.
-fn depth() -> usize {
-    std::env::var("REACH_LINES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(4)
-}
-
 /// The beginning of a message with the first places of its stack.
 fn short(said: &str) -> String {
     said.lines()
-        .take(depth())
+        .take(4)
         .map(str::trim)
         .collect::<Vec<_>>()
         .join(" | ")

@@ -252,7 +252,7 @@ fn whoever_blinds_the_witness_is_seen() {
                     command, arguments, ..
                 } => command.contains("curl") || arguments.iter().any(|one| one.contains("curl")),
                 // Where its own trick breaks what it wants to use, the trick itself is told.
-                What::Tamper { .. } => blinding != "",
+                What::Tamper { .. } => !blinding.is_empty(),
                 _ => false,
             };
             let told = trace.end != End::Done || trace.events.iter().any(|event| seen(&event.what));

@@ -262,6 +262,10 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         with("secrets-b", Question::Secrets, &|conditions| {
             conditions.secrets = Set::B;
         }),
+        // Early: where the budget does not suffice for all, what never ran must still be known.
+        with("covered", Question::Nothing, &|conditions| {
+            conditions.coverage = true;
+        }),
         conditioned("ci", &|conditions| {
             conditions.environment = continuous_integration();
         }),
@@ -270,9 +274,6 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         dated("-3000d", -3000),
         with("offline", Question::Network, &|conditions| {
             conditions.online = false;
-        }),
-        with("covered", Question::Nothing, &|conditions| {
-            conditions.coverage = true;
         }),
         conditioned("rng-low", &|conditions| conditions.chance = Chance::Lowest),
         conditioned("rng-high", &|conditions| conditions.chance = Chance::Highest),
