@@ -44,6 +44,9 @@ pub enum PackageError {
     /// Its `package.json` is unusable.
     #[error("its package.json is unusable: {0}")]
     BadManifest(String),
+    /// A path is both a file and a folder: what comes of it depends on who unpacks it.
+    #[error("it holds `{0}` both as a file and as a folder")]
+    Ambiguous(String),
 }
 
 impl Package {
@@ -73,6 +76,14 @@ impl Package {
     /// When there is no usable `package.json` among them.
     pub fn from_files(files: BTreeMap<String, Bytes>, integrity: Integrity) -> Result<Self, PackageError> {
         let bad = |what: String| PackageError::BadManifest(what);
+        let is_folder = |path: &str| {
+            let inside = format!("{path}/");
+            let mut behind = files.range(inside.clone()..);
+            behind.next().is_some_and(|(next, _)| next.starts_with(&inside))
+        };
+        if let Some(path) = files.keys().find(|path| is_folder(path)) {
+            return Err(PackageError::Ambiguous(path.clone()));
+        }
         let text = files.get("package.json").ok_or(PackageError::NoManifest)?;
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let manifest: Value = serde_json::from_slice(text).map_err(|error| bad(error.to_string()))?;

@@ -31,6 +31,8 @@ pub enum End {
     Done,
     /// A budget was spent: fuel, memory, events, output, or the wall-clock net below them.
     Spent(String),
+    /// Most of the fuel went at one stretch: neither was another file loaded, nor did time pass. It goes round without an end.
+    Stuck,
     /// The engine trapped, for instance because the parser's stack was exhausted.
     Trapped(String),
 }

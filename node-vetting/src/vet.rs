@@ -135,6 +135,10 @@ fn coverage(closure: &Closure, findings: &Findings, observations: &Observations)
         .flat_map(|trace| &trace.covered)
         .flat_map(|(file, starts)| starts.iter().map(move |start| (file.as_str(), *start)))
         .collect();
+    // No run was watched for it, for instance because the budget did not suffice: that is not to say that nothing ran.
+    if ran.is_empty() {
+        return None;
+    }
     let hit = functions.iter().filter(|function| ran.contains(function)).count();
     u8::try_from(hit * 100 / functions.len()).ok()
 }

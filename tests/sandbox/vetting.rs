@@ -6,7 +6,8 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use node_vetting::closure::Closure;
@@ -14,6 +15,7 @@ use node_vetting::engine::{Engine, Folder};
 use node_vetting::exercise::{Fact, Profile, exercise};
 use node_vetting::guest;
 use node_vetting::package::Package;
+use node_vetting::resolve::{Cache, Limits, Options, Platform, Resolver, Silent, Target};
 use node_vetting::trace::End;
 use node_vetting::worker::{Client, WorkerError};
 use npm::{Algorithm, Config, Hasher, Places};
@@ -117,6 +119,123 @@ fn a_bomb_ends_in_the_worker_and_not_in_the_host() {
         let base = seen.base().expect("a run");
         assert_eq!(base.end, End::Spent("memory".to_owned()));
     });
+}
+
+/// A package with one file that is loaded.
+fn loading(code: &str) -> Closure {
+    let manifest = r#"{"name":"odd","version":"1.0.0","main":"odd.js"}"#;
+    let files = [("package.json", manifest), ("odd.js", code)];
+    let files = files
+        .into_iter()
+        .map(|(path, text)| (path.to_owned(), Bytes::from(text.to_owned())))
+        .collect();
+    let package = Package::from_files(files, Hasher::new(Algorithm::Sha512).finish()).expect("a package");
+    Closure::new(package, BTreeMap::new())
+}
+
+#[test]
+fn one_that_takes_too_long_is_ended() {
+    let image = image();
+    let endless = loading("for (;;);");
+    let profile = |seconds| Profile {
+        fuel: u64::MAX / 4,
+        deadline: Duration::from_secs(seconds),
+        ..Profile::default()
+    };
+    as_everybody(|mut command, owner| {
+        let (_folder, image) = lent(&image, owner);
+        command.arg("vet-worker").arg(&image);
+        // Its own deadline is an observation.
+        let seen = CLIENT
+            .exercise(command, &endless, &profile(2))
+            .expect("observations");
+        assert_eq!(seen.base().expect("a run").end, End::Spent("time".to_owned()));
+    });
+    as_everybody(|mut command, owner| {
+        let (_folder, image) = lent(&image, owner);
+        command.arg("vet-worker").arg(&image);
+        let impatient = Client {
+            patience: Duration::from_secs(2),
+        };
+        let start = Instant::now();
+        let error = impatient
+            .exercise(command, &endless, &profile(1000))
+            .expect_err("it is ended");
+        assert!(matches!(error, WorkerError::Hung(_)), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    });
+}
+
+/// Real packages, each in two processes with other seeds of hashing, at other times, in other surroundings.
+#[test]
+fn real_packages_replay_bit_for_bit() {
+    let image = image();
+    let client =
+        npm::Client::new(Config::load(&Places::here().expect("places")).expect("npm's configuration"))
+            .expect("a client");
+    let options = Options {
+        node: "24.11.1".parse().expect("a version"),
+        npm: "11.19.1".parse().expect("a version"),
+        before: None,
+        platform: Platform::here(),
+        all_platforms: false,
+        full: false,
+        online: true,
+        limits: Limits::default(),
+    };
+    let resolver = Resolver::new(client, Some(Cache::at(&shared().join("vetting-cache"))), options);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for name in [
+        "node-red-node-random@0.4.1",
+        "node-red-contrib-cron-plus@1.5.7",
+        "node-red-contrib-influxdb@0.7.0",
+    ] {
+        let target = Target::parse(name).expect("a package");
+        let resolved = runtime.block_on(resolver.resolve(&target, Arc::new(Silent)));
+        let closure = resolved.expect("a closure").closure;
+        let run = |zone: &str, language: &str| {
+            let mut command = Command::new(binary());
+            command.arg("vet-worker").arg(&image).env_clear();
+            command.env("TZ", zone).env("LANG", language).current_dir("/");
+            let seen = CLIENT.exercise(command, &closure, &Profile::default());
+            seen.expect("observations")
+        };
+        let (one, other) = (run("Asia/Tokyo", "ja_JP.UTF-8"), run("America/Lima", "C"));
+        assert_eq!(one.base().expect("a run").end, End::Done, "{name}");
+        for (one, other) in one.runs.iter().zip(&other.runs) {
+            assert_eq!(one, other, "{name}: {}", one.run);
+        }
+        assert_eq!(one, other, "{name}");
+    }
+}
+
+#[test]
+fn an_image_of_somebody_else_is_refused() {
+    let image = image();
+    let refused = |mut command: Command, image: &Path| {
+        command.arg("vet-worker").arg(image);
+        let error = CLIENT
+            .exercise(command, &thief(), &Profile::default())
+            .expect_err("it is refused");
+        let WorkerError::Died { said, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(!said.trim().is_empty(), "{error}");
+        said.clone()
+    };
+    let (folder, copy) = lent(&image, None);
+    // A link leads wherever its maker wants, also later.
+    let link = folder.path().join("link.image");
+    std::os::unix::fs::symlink(&copy, &link).expect("a link");
+    refused(Command::new(binary()), &link);
+    if nix::unistd::geteuid().is_root() {
+        let (_folder, theirs) = lent(&image, Some(USER));
+        let said = refused(Command::new(binary()), &theirs);
+        assert!(said.contains("must belong to user 0"), "{said}");
+    }
+    // What is no compiled image is refused by what reads it, and not run.
+    fs::write(&copy, vec![0x7f; 1 << 20]).expect("written");
+    refused(Command::new(binary()), &copy);
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn conditions_that_decide_are_told_and_what_is_asked_for_is_given() {
     );
     decides(
         &format!("if (/^scada-(east|west)\\d$/.test(host('os.info', {{ what: 'hostname' }}))) {spawn};"),
-        "called scada-east1",
+        "called [host scada-east1, user scada-east1]",
     );
 }
 
@@ -221,7 +221,7 @@ fn coverage_tells_what_never_ran() {
     let cells = node_vetting::rewrite::cells(&whole).expect("it is read");
     let cold: Vec<&str> = cells
         .iter()
-        .filter(|cell| !ran.contains(&cell.start))
+        .filter(|cell| !ran.contains(&cell.told))
         .map(|cell| &whole[cell.start as usize..cell.end as usize])
         .collect();
     assert_eq!(cold.len(), 1, "{cold:?}");
@@ -237,7 +237,7 @@ fn what_does_not_end_is_told_and_not_trusted() {
     let seen = observe_within("for (;;);", &profile);
     let facts: Vec<&Fact> = seen.seen.iter().map(|seen| &seen.fact).collect();
     assert!(
-        matches!(facts[..], [Fact::Exhausted { run, end: End::Spent(what) }] if run == "base" && what == "fuel"),
+        matches!(facts[..], [Fact::Exhausted { run, end: End::Stuck }] if run == "base"),
         "{facts:?}"
     );
 }

@@ -18,6 +18,13 @@ module.exports = require('./harness')(async (say) => {
   await say('missing', () => require('./modules/none'));
   await say('missing package', () => require('no-such-package-here'));
   await say('missing builtin', () => require('node:none'));
+  await say('builtin modules', () => [
+    process.getBuiltinModule('fs') === require('fs'),
+    process.getBuiltinModule('node:child_process').exec === require('child_process').exec,
+    typeof process.getBuiltinModule('none'),
+    typeof process.getBuiltinModule('sea'),
+  ]);
+  await say('builtin of no name', () => process.getBuiltinModule(5));
   await say('empty', () => require(''));
   await say('type', () => require(5));
   await say('broken json', () => {

@@ -34,8 +34,9 @@ import './node/assert.js';
 import './node/perf_hooks.js';
 import './node/terminal.js';
 import './node/misc.js';
+import { compared } from './core/compared.js';
 import { drive } from './drive/drive.js';
 import { synthesize } from './loader/esm.js';
 import { rejected } from './node/rejections.js';
 
-globalThis.__guest = { drive, synthesize, rejected };
+globalThis.__guest = { compared, drive, synthesize, rejected };

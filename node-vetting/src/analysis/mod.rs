@@ -17,7 +17,7 @@ mod lists;
 mod lookalike;
 mod manifest;
 mod native;
-mod nesting;
+pub(crate) mod nesting;
 mod pool;
 mod registry;
 mod scripts;
@@ -34,8 +34,10 @@ use crate::resolve::Listing;
 use crate::trace::Site;
 
 pub use advisories::{Feed, FeedError, ask as ask_advisories};
+pub(crate) use code::{MAX_DEPTH, MAX_SOURCE};
 pub use diff::{Change, Changed, Step as VersionStep, changes};
 pub use finding::{About, Finding, Findings, Half, Measured, NodeFile, Said, Step};
+pub(crate) use pool::STACK;
 
 use code::{Found, How};
 use files::Unit;

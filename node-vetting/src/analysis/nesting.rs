@@ -71,7 +71,7 @@ impl Level {
 }
 
 /// An upper bound of how deeply a parser would descend.
-pub(super) fn depth(source: &[u8]) -> usize {
+pub(crate) fn depth(source: &[u8]) -> usize {
     let mut scan = Scan {
         source,
         at: 0,

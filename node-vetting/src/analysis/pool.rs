@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 /// The parser descends as deep as code is nested, up to the bound that is checked before. A level takes some
 /// hundred bytes of stack in a release build and some thousand in a debug build; pages that are not used cost nothing.
-const STACK: usize = 256 << 20;
+pub(crate) const STACK: usize = 256 << 20;
 /// No real file takes a hundredth of this, nor does any that the other limits let through; this is the net below them.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Each may hold what is made of the largest source, so that their number bounds the memory.
+const MOST_THREADS: usize = 4;
 /// Threads that may be given up, because they are stuck, before the rest of the files is given up too.
 const MAX_STUCK: usize = 2;
 
@@ -21,7 +23,7 @@ pub(crate) enum Outcome<T> {
     GivenUp,
 }
 
-/// Does all jobs, in as many threads as there are processors, and gives what came of them in their order.
+/// Does all jobs, in some threads, and gives what came of them in their order.
 pub(crate) fn all<J, T>(jobs: Vec<J>, work: fn(&J) -> T) -> Vec<Outcome<T>>
 where
     J: Send + Sync + 'static,
@@ -48,6 +50,7 @@ where
     };
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
+        .min(MOST_THREADS)
         .min(jobs.len());
     for _ in 0..threads {
         start(send.clone());

@@ -34,7 +34,7 @@ pub const QUICKJS: Pinned = Pinned {
 /// Where the module lies in the package.
 const MODULE_FILE: &str = "quickjs.wasm";
 /// Changes whenever what this file or `bake` makes changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Enough for preparing a guest a hundred times over.
 const FUEL: u64 = 200_000_000_000;
 const MEMORY: u64 = 256 << 20;
@@ -58,7 +58,8 @@ pub struct Script {
 /// one needs run, each after what it needs. While they do, the global function `host` is the door, and the packages lie
 /// below [`PACKAGES`](crate::world::PACKAGES). What they leave as `globalThis.__guest` is taken away: an object with the
 /// functions `drive` (carries out one run; text in, text out), `synthesize` (the path of something that is no module in,
-/// module text out) and `rejected` (promise, reason, and whether it has been caught since).
+/// module text out), `rejected` (promise, reason, and whether it has been caught since) and `compared` (makes the function
+/// that a file tells what it compares; may be missing).
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// The modules, the one to start with first.
@@ -192,6 +193,7 @@ impl Recipe {
         for (name, place) in [
             ("drive", &mut anchors.drive),
             ("synthesize", &mut anchors.synthesize),
+            ("compared", &mut anchors.compared),
             ("rejected", &mut anchors.rejected),
         ] {
             let function = vm.property(left, name)?;

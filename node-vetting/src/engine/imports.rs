@@ -14,7 +14,7 @@ use crate::world::{PACKAGES, Reply};
 pub(super) const DOOR: &str = "host";
 
 /// What reading a byte of a source costs, in units of fuel.
-const PARSED: u64 = 60;
+pub(super) const PARSED: u64 = 60;
 
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;
@@ -82,6 +82,9 @@ fn door(
             vm.bytes(value)?
         }
     };
+    if MOVES.contains(&op.as_str()) {
+        vm.moved()?;
+    }
     match op.as_str() {
         "jobs" => jobs(&mut vm),
         "site.mark" => mark(&mut vm),
@@ -92,6 +95,9 @@ fn door(
         _ => ask(&mut vm, &op, &json, bytes.as_deref()),
     }
 }
+
+/// Operations that say that the run goes on: the prelude's loop, and the loading of files.
+const MOVES: [&str; 4] = ["clock.now", "code.function", "module.source", "phase"];
 
 /// Everything that needs no engine is the world's.
 fn ask(vm: &mut Vm<'_>, op: &str, json: &str, bytes: Option<&[u8]>) -> Result<Value> {
@@ -158,10 +164,12 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
     let ours = path.starts_with(PACKAGES);
     let names = Names::of(&source);
     let covers = vm.state().world.covers();
+    let compared = vm.state().anchors.compared;
+    let compares = covers && compared != 0;
     let rewritten = if ours {
         None
     } else {
-        rewrite(&source, &names, covers)
+        rewrite(&source, &names, covers, compares)
     };
     if rewritten.is_some() {
         vm.state().world.charge(source.len() as u64 * PARSED);
@@ -169,10 +177,15 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
     }
     let cells = rewritten.as_ref().map_or(0, |rewritten| rewritten.cells.len());
     let body = rewritten.as_ref().map_or(&*source, |rewritten| &rewritten.text);
+    let own = if compares {
+        format!("{0} = {0}(); ", names.compared)
+    } else {
+        String::new()
+    };
     let text = [
         format!(
-            "(function (eval, {}, {}) {{ return function (exports, require, module, __filename, __dirname) {{",
-            names.seen, names.ran
+            "(function (eval, {}, {}, {}) {{ {own}return function (exports, require, module, __filename, __dirname) {{",
+            names.seen, names.ran, names.compared
         )
         .as_bytes(),
         &*without_mark(body),
@@ -194,7 +207,8 @@ fn function(vm: &mut Vm<'_>, json: &str) -> Result<Value> {
         let at = vm.bytes_at(ran)?;
         vm.state().cells.push((path, at, rewritten.cells));
     }
-    let inner = vm.call_pending(outer, this, &[anchors.eval, anchors.seen, ran])?;
+    let told = if compares { compared } else { vm.undefined()? };
+    let inner = vm.call_pending(outer, this, &[anchors.eval, anchors.seen, ran, told])?;
     vm.release(outer)?;
     if vm.is_exception(inner)? {
         vm.release(inner)?;

@@ -226,7 +226,14 @@ impl Engine {
                 (answers, End::Spent("memory".to_owned()))
             }
             Ok(answers) => (answers, End::Done),
-            Err(error) => ((None, None), ending(&error)),
+            Err(error) => {
+                let stretch = state.moved.min(budget.fuel);
+                let end = match ending(&error) {
+                    End::Spent(what) if what == "fuel" && stretch > budget.fuel / 4 * 3 => End::Stuck,
+                    end => end,
+                };
+                ((None, None), end)
+            }
         };
         let mut trace = state.world.into_trace(end, fuel, state.memory.largest);
         trace.covered = covered;
@@ -234,7 +241,7 @@ impl Engine {
     }
 }
 
-/// Which cells of the files ran whose coverage was asked for.
+/// Which cells of the files ran whose coverage was asked for. What stands in no function ran when the file did: 0.
 fn covered(store: &Store<State>, exports: &Exports) -> Vec<(String, Vec<u32>)> {
     let memory = exports.memory.data(store);
     let of = |(path, at, starts): &(String, u32, Vec<u32>)| {
@@ -244,7 +251,11 @@ fn covered(store: &Store<State>, exports: &Exports) -> Vec<(String, Vec<u32>)> {
             .strip_prefix(USER_DIR)
             .unwrap_or(path)
             .trim_start_matches('/');
-        (file.to_owned(), ran.map(|(start, _)| *start).collect())
+        let whole = std::iter::once(0);
+        (
+            file.to_owned(),
+            whole.chain(ran.map(|(start, _)| *start)).collect(),
+        )
     };
     store.data().cells.iter().map(of).collect()
 }

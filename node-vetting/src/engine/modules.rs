@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use wasmtime::Caller;
 
+use crate::engine::imports::PARSED;
 use crate::engine::state::State;
 use crate::engine::vm::{Halt, Vm};
+use crate::rewrite::exports;
 use crate::world::{Format, Resolved};
 
 type Result<T> = wasmtime::Result<T>;
@@ -88,10 +90,9 @@ pub(super) fn load(mut caller: Caller<'_, State>, name: u32, length: u32) -> Res
     } else if path.starts_with("node:") {
         synthesized(&mut vm, &path)?
     } else {
-        vm.state()
-            .world
-            .source(&path)
-            .map(|source| as_module(&path, &source))
+        vm.moved()?;
+        let source = vm.state().world.source(&path);
+        source.map(|source| module(&mut vm, &path, &source)).transpose()?
     };
     let Some(text) = text else {
         vm.throw(&format!("Cannot find module '{path}'"))?;
@@ -100,6 +101,16 @@ pub(super) fn load(mut caller: Caller<'_, State>, name: u32, length: u32) -> Res
     let at = vm.put(&text)?;
     vm.write(length, &(text.len() as u32).to_le_bytes())?;
     Ok(at)
+}
+
+/// A module's text as the engine gets it.
+fn module(vm: &mut Vm<'_>, path: &str, source: &[u8]) -> Result<Vec<u8>> {
+    let rewritten = exports(source);
+    if rewritten.is_some() {
+        vm.state().world.charge(source.len() as u64 * PARSED);
+        vm.pay()?;
+    }
+    Ok(as_module(path, rewritten.as_deref().unwrap_or(source)))
 }
 
 /// The engine leaves `import.meta` empty; what Node.js puts there stands in front of the first line.

@@ -53,6 +53,8 @@ anchors! {
     drive: "anchor.drive",
     /// The value: the prelude's function that gives module text for what is no module.
     synthesize: "anchor.synthesize",
+    /// The value: the prelude's function that makes one for a file to tell what it compares.
+    compared: "anchor.compared",
     /// The value: the prelude's function that is told of rejected promises.
     rejected: "anchor.rejected",
 }
@@ -66,6 +68,8 @@ pub(super) struct State {
     pub(super) scripts: Scripts,
     /// Where the cells of files lie whose coverage is asked for, and where in the files they start.
     pub(super) cells: Vec<(String, u32, Vec<u32>)>,
+    /// Fuel that was left when a file was last loaded, or time last passed.
+    pub(super) moved: u64,
     /// Who started what goes on later, when nobody of a package is on the stack; by number, from 1.
     pub(super) marks: Vec<Origin>,
 }
@@ -83,6 +87,7 @@ impl State {
             },
             scripts: Scripts::default(),
             cells: Vec::new(),
+            moved: u64::MAX,
             marks: Vec::new(),
         }
     }

@@ -47,6 +47,12 @@ impl<'a> Vm<'a> {
         self.store.data_mut()
     }
 
+    /// The guest got somewhere.
+    pub(super) fn moved(&mut self) -> wasmtime::Result<()> {
+        self.state().moved = self.store.get_fuel()?;
+        Ok(())
+    }
+
     /// Takes what the host did for the guest out of its fuel.
     pub(super) fn pay(&mut self) -> wasmtime::Result<()> {
         let price = self.state().world.take_work();

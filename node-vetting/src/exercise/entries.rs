@@ -9,8 +9,9 @@ use crate::closure::Closure;
 use crate::package::Package;
 use crate::world::USER_DIR;
 
-/// Lifecycle scripts that run when a package is installed.
-const INSTALL: [&str; 4] = ["preinstall", "install", "postinstall", "prepare"];
+/// Lifecycle scripts that run when a package is installed from a registry: `prepare` only runs for repositories and
+/// folders, which npm is not let have.
+const INSTALL: [&str; 3] = ["preinstall", "install", "postinstall"];
 
 /// A file to load that Node-RED itself would not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,14 +1,14 @@
 //! Texts that code compares things with. Code that asks who the machine is and then waits for one name is given that name
 //! in a run of its own.
 //!
-//! Read from the text of the files that asked, not watched while they run: a comparison that never took place counts too.
+//! Read from the text of the files that asked; what is compared while they run is watched besides.
 //! Patterns are only taken when they are literal enough that one matching text says what they are about.
 
-use oxc_allocator::Allocator;
 use oxc_ast::ast::{Argument, BinaryExpression, CallExpression, Expression, RegExpLiteral, SwitchCase};
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::{ParseOptions, Parser};
 use oxc_span::SourceType;
+
+use crate::rewrite::with_program;
 
 /// Methods by which a text is compared with another.
 const COMPARING: [&str; 6] = [
@@ -54,25 +54,26 @@ const COMMON: [&str; 27] = [
 
 /// The texts that a file compares something with, each once, in order.
 pub(super) fn guesses(source: &str) -> Vec<String> {
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, SourceType::cjs())
-        .with_options(ParseOptions {
-            allow_return_outside_function: true,
-            ..ParseOptions::default()
-        })
-        .parse();
-    let mut finder = Finder(Vec::new());
-    finder.visit_program(&parsed.program);
-    finder.0
+    let found = with_program(source, SourceType::cjs(), |program| {
+        let mut finder = Finder(Vec::new());
+        finder.visit_program(program);
+        finder.0
+    });
+    found.unwrap_or_default()
+}
+
+/// Whether a text can be the name of something.
+pub(super) fn says_something(text: &str) -> bool {
+    let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
+    letters >= SHORTEST && text.len() <= 64 && !COMMON.contains(&text)
 }
 
 struct Finder(Vec<String>);
 
 impl Finder {
     fn add(&mut self, text: &str) {
-        let letters = text.chars().filter(|c| c.is_alphanumeric()).count();
         let known = self.0.iter().any(|guess| guess == text);
-        if letters >= SHORTEST && text.len() <= 64 && !COMMON.contains(&text) && !known {
+        if says_something(text) && !known {
             self.0.push(text.to_owned());
         }
     }
@@ -137,7 +138,7 @@ impl<'a> Visit<'a> for Finder {
 
 /// A text that a simple pattern matches: literal characters, classes, groups of which the first choice is taken. None for
 /// patterns with anything else, or with fewer literal letters than say something.
-fn sample(pattern: &str) -> Option<String> {
+pub(super) fn sample(pattern: &str) -> Option<String> {
     let mut text = String::new();
     let mut literal = 0;
     let mut rest = pattern.chars().peekable();

@@ -5,11 +5,12 @@
 
 mod compare;
 mod entries;
+mod feedback;
 mod guesses;
 mod observe;
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,19 +26,6 @@ pub use entries::{Entries, Entry, Install, NodeFile};
 pub use observe::{Driven, Evidence, Fact, Observation, Observations};
 
 const DAY: i64 = 86_400_000;
-/// Keys of the environment that say who and where one is.
-const NAMING: [&str; 6] = [
-    "HOSTNAME",
-    "USER",
-    "LOGNAME",
-    "COMPUTERNAME",
-    "USERDOMAIN",
-    "USERNAME",
-];
-/// Names that machines are given because code compares something with them.
-const MOST_CHOSEN: usize = 6;
-/// Keys of the environment that one persona sets.
-const MOST_ASKED: usize = 64;
 /// Part of the whole budget that the base run may take.
 const BASE_SHARE: u64 = 3;
 /// Part of a run's budget that the editor half may take.
@@ -76,6 +64,8 @@ impl Default for Profile {
 struct Run {
     conditions: Conditions,
     question: Question,
+    /// What messages are tried with besides the usual.
+    words: Vec<String>,
 }
 
 /// Exercises a closure. What goes wrong in a guest is an observation.
@@ -89,32 +79,75 @@ pub fn exercise(engine: &Engine, closure: &Closure, profile: &Profile) -> Result
         entries: Entries::of(closure),
         profile,
     };
-    let usual = Conditions {
+    let usual = usual(profile);
+    let (base, driven) = one(&case, &usual, &[], profile.fuel / BASE_SHARE)?;
+    let mut runs = Runs {
+        most: base.fuel.saturating_mul(2).saturating_add(MARGIN),
+        left: profile.fuel.saturating_sub(base.fuel),
+        case: &case,
+        made: vec![(base, Question::Nothing)],
+        left_out: Vec::new(),
+    };
+    // What does not come to an end under the usual conditions is told as that, and compared with nothing.
+    if runs.made[0].0.end == End::Done {
+        let others = others(&usual, &runs.made[0].0);
+        runs.make(others)?;
+        let traces: Vec<&Trace> = runs.made.iter().map(|(trace, _)| trace).collect();
+        let answers = feedback::answers(&usual, &traces, closure);
+        runs.make(answers)?;
+    }
+    Ok(Observations::of(runs.made, driven, runs.left_out))
+}
+
+/// The runs of a closure so far.
+struct Runs<'a> {
+    case: &'a Case<'a>,
+    /// Fuel that one of them may take.
+    most: u64,
+    /// Fuel that is left for all of them.
+    left: u64,
+    made: Vec<(Trace, Question)>,
+    /// Names of those for which nothing was left.
+    left_out: Vec<String>,
+}
+
+impl Runs<'_> {
+    fn make(&mut self, runs: Vec<Run>) -> Result<(), EngineError> {
+        for run in runs {
+            let fuel = self.most.min(self.left);
+            if fuel == 0 {
+                self.left_out.push(run.conditions.run);
+                continue;
+            }
+            let (trace, _) = one(self.case, &run.conditions, &run.words, fuel)?;
+            self.left = self.left.saturating_sub(trace.fuel);
+            self.made.push((trace, run.question));
+        }
+        Ok(())
+    }
+}
+
+/// The base run alone: how far a package gets.
+///
+/// # Errors
+/// When the engine itself fails, which is never the package's doing.
+pub fn base(engine: &Engine, closure: &Closure, profile: &Profile) -> Result<(Trace, Driven), EngineError> {
+    let case = Case {
+        engine,
+        closure,
+        entries: Entries::of(closure),
+        profile,
+    };
+    one(&case, &usual(profile), &[], profile.fuel / BASE_SHARE)
+}
+
+/// The conditions of the base run.
+fn usual(profile: &Profile) -> Conditions {
+    Conditions {
         events: profile.events,
         output: profile.output,
         ..Conditions::default()
-    };
-    let (base, driven) = one(&case, &usual, profile.fuel / BASE_SHARE)?;
-    let mut left = profile.fuel.saturating_sub(base.fuel);
-    let mut runs = vec![(base, Question::Nothing)];
-    let mut not_run = Vec::new();
-    // What does not come to an end under the usual conditions is told as that, and compared with nothing.
-    if runs[0].0.end == End::Done {
-        let most = runs[0].0.fuel.saturating_mul(2).saturating_add(MARGIN);
-        let mut others = others(&usual, &runs[0].0);
-        others.extend(chosen(&usual, &runs[0].0, closure));
-        for run in others {
-            let fuel = most.min(left);
-            if fuel == 0 {
-                not_run.push(run.conditions.run);
-                continue;
-            }
-            let (trace, _) = one(&case, &run.conditions, fuel)?;
-            left = left.saturating_sub(trace.fuel);
-            runs.push((trace, run.question));
-        }
     }
-    Ok(Observations::of(runs, driven, not_run))
 }
 
 /// What is exercised, and with what.
@@ -126,7 +159,12 @@ struct Case<'a> {
 }
 
 /// One run: the editor half, which tells what the nodes are like, and then the runtime half with nodes made accordingly.
-fn one(case: &Case<'_>, conditions: &Conditions, fuel: u64) -> Result<(Trace, Driven), EngineError> {
+fn one(
+    case: &Case<'_>,
+    conditions: &Conditions,
+    words: &[String],
+    fuel: u64,
+) -> Result<(Trace, Driven), EngineError> {
     let edits = case
         .entries
         .nodes
@@ -136,7 +174,7 @@ fn one(case: &Case<'_>, conditions: &Conditions, fuel: u64) -> Result<(Trace, Dr
     let mut before = None;
     let mut types = Value::Object(serde_json::Map::new());
     if edits {
-        let (trace, answer) = half(case, Half::Editor, &types, conditions, fuel / EDITOR_SHARE)?;
+        let (trace, answer) = half(case, Half::Editor, (&types, &[]), conditions, fuel / EDITOR_SHARE)?;
         if trace.end != End::Done {
             // The other half would run on nothing, and the verdict is made already.
             return Ok((trace, Driven::default()));
@@ -145,7 +183,7 @@ fn one(case: &Case<'_>, conditions: &Conditions, fuel: u64) -> Result<(Trace, Dr
         before = Some(trace);
     }
     let left = fuel - before.as_ref().map_or(0, |trace| trace.fuel.min(fuel));
-    let (trace, answer) = half(case, Half::Runtime, &types, conditions, left)?;
+    let (trace, answer) = half(case, Half::Runtime, (&types, words), conditions, left)?;
     let driven = serde_json::from_value(answer).unwrap_or_default();
     Ok((
         before.map_or_else(|| trace.clone(), |editor| joined(editor, &trace)),
@@ -157,12 +195,19 @@ fn one(case: &Case<'_>, conditions: &Conditions, fuel: u64) -> Result<(Trace, Dr
 fn half(
     case: &Case<'_>,
     half: Half,
-    types: &Value,
+    (types, words): (&Value, &[String]),
     conditions: &Conditions,
     fuel: u64,
 ) -> Result<(Trace, Value), EngineError> {
     let mut world = World::new(case.closure, conditions.clone());
-    let plan = Plan::new(case.closure, &case.entries, half, types.clone(), &mut world);
+    let plan = Plan::new(
+        case.closure,
+        &case.entries,
+        half,
+        types.clone(),
+        words.to_vec(),
+        &mut world,
+    );
     let plan = serde_json::to_string(&plan).unwrap_or_default();
     let budget = Budget {
         fuel,
@@ -204,7 +249,11 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
             ..usual.clone()
         };
         change(&mut conditions);
-        Run { conditions, question }
+        Run {
+            conditions,
+            question,
+            words: Vec::new(),
+        }
     };
     let dated =
         |run: &str, days: i64| with(run, Question::Date, &|conditions| conditions.start += days * DAY);
@@ -212,6 +261,10 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
     let mut runs = vec![
         with("secrets-b", Question::Secrets, &|conditions| {
             conditions.secrets = Set::B;
+        }),
+        // Early: where the budget does not suffice for all, what never ran must still be known.
+        with("covered", Question::Nothing, &|conditions| {
+            conditions.coverage = true;
         }),
         conditioned("ci", &|conditions| {
             conditions.environment = continuous_integration();
@@ -222,18 +275,17 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         with("offline", Question::Network, &|conditions| {
             conditions.online = false;
         }),
-        with("covered", Question::Nothing, &|conditions| {
-            conditions.coverage = true;
-        }),
         conditioned("rng-low", &|conditions| conditions.chance = Chance::Lowest),
         conditioned("rng-high", &|conditions| conditions.chance = Chance::Highest),
     ];
-    let asked = asked_for(base);
+    let asked = feedback::asked_for(base);
     if !asked.is_empty() {
-        runs.insert(
-            1,
-            conditioned("asked-env", &|conditions| conditions.environment = asked.clone()),
-        );
+        let run = conditioned("asked-env", &|conditions| {
+            conditions.environment = asked.clone();
+            // It is also watched what the words are compared with.
+            conditions.coverage = true;
+        });
+        runs.insert(1, run);
     }
     if asks_who(base) {
         runs.push(conditioned("root-on-windows", &|conditions| {
@@ -249,56 +301,6 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         }));
     }
     runs
-}
-
-/// The keys that were asked for and were not there.
-fn asked_for(trace: &Trace) -> BTreeMap<String, String> {
-    let mut asked = BTreeMap::new();
-    for event in &trace.events {
-        if let What::EnvRead { key, present: false } = &event.what
-            && asked.len() < MOST_ASKED
-        {
-            asked.insert(key.clone(), "1".to_owned());
-        }
-    }
-    asked
-}
-
-/// Machines with the names that code which asks for names compares something with.
-fn chosen(usual: &Conditions, base: &Trace, closure: &Closure) -> Vec<Run> {
-    let asking: BTreeSet<&str> = base
-        .events
-        .iter()
-        .filter(|event| match &event.what {
-            What::Identity { .. } => true,
-            What::EnvRead { key, .. } => NAMING.contains(&key.as_str()),
-            _ => false,
-        })
-        .filter_map(|event| Some(event.site.as_ref()?.file.as_str()))
-        .collect();
-    let mut names: Vec<String> = Vec::new();
-    for file in asking {
-        let text = closure
-            .owner(file)
-            .and_then(|(package, inner)| package.file(inner));
-        let text = text.and_then(|text| std::str::from_utf8(text).ok());
-        names.extend(text.map(guesses::guesses).unwrap_or_default());
-    }
-    names.dedup();
-    names.truncate(MOST_CHOSEN);
-    let run = |name: String| Run {
-        conditions: Conditions {
-            run: format!("called {name}"),
-            machine: Machine {
-                host: name.clone(),
-                user: name,
-                ..usual.machine.clone()
-            },
-            ..usual.clone()
-        },
-        question: Question::Conditions,
-    };
-    names.into_iter().map(run).collect()
 }
 
 fn asks_who(trace: &Trace) -> bool {

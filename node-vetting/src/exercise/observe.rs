@@ -140,8 +140,10 @@ pub(super) enum Question {
     Network,
     /// Anything else.
     Conditions,
-    /// Nothing at all.
+    /// Nothing: whatever is different is so by itself.
     Nothing,
+    /// Not compared: the run tries more than the base does.
+    More,
 }
 
 impl Observations {
@@ -289,6 +291,7 @@ fn between(base: &Trace, run: usize, trace: &Trace, question: Question, seen: &m
                 other,
             },
             Question::Nothing => Fact::Unrepeatable { run: name, act },
+            Question::More => continue,
         };
         seen.push(Observation {
             fact,

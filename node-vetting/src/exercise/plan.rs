@@ -1,10 +1,13 @@
 //! What the guest's driver is told to do in one run, as it gets it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::closure::Closure;
 use crate::exercise::entries::Entries;
+use crate::exercise::feedback;
 use crate::world::{CONFIGURED_DOMAIN, USER_DIR, World};
 
 /// Messages that each node is sent.
@@ -28,6 +31,10 @@ pub(super) struct Plan<'a> {
     days: u32,
     firings: u32,
     half: Half,
+    /// Texts that are told when something is compared with them, by what they are.
+    probes: BTreeMap<String, String>,
+    /// What messages are tried with besides what a node's own code compares them with.
+    words: Vec<String>,
     /// What the editor half told of the package's types, as it told it; empty for the editor half itself.
     types: Value,
     configured: Configured,
@@ -73,6 +80,7 @@ impl<'a> Plan<'a> {
         entries: &'a Entries,
         half: Half,
         types: Value,
+        words: Vec<String>,
         world: &mut World,
     ) -> Self {
         Self {
@@ -83,6 +91,8 @@ impl<'a> Plan<'a> {
             days: DAYS,
             firings: FIRINGS,
             half,
+            probes: feedback::probes(world.conditions()),
+            words,
             types,
             configured: Configured {
                 domain: CONFIGURED_DOMAIN,

@@ -20,6 +20,7 @@ macro_rules! modules {
 
 modules! {
     "main.js",
+    "core/compared.js",
     "core/define.js",
     "core/errors.js",
     "core/host.js",

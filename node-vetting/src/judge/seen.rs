@@ -45,10 +45,23 @@ fn ended(evidence: &Evidence<'_>, trace: &Trace) -> Option<Reason> {
             "resource.flood",
             format!("It does not end: its {what} passed every limit."),
         ),
+        End::Stuck => (
+            "resource.flood",
+            "It goes round and round without an end, and never comes back.".to_owned(),
+        ),
+        End::Spent(what) if what == "memory" => (
+            "resource.flood",
+            "It takes more memory than any node needs.".to_owned(),
+        ),
         End::Spent(what) => ("resource.spent", format!("Its budget of {what} was spent.")),
+        // Whoever breaks the engine may want to; what this program itself got wrong is no fault of the package's.
+        End::Trapped(why) if !why.starts_with("the driver failed") => (
+            "resource.flood",
+            format!("It brought the engine to a halt: {why}."),
+        ),
         End::Trapped(why) => (
             "resource.spent",
-            format!("It brought the engine to a halt: {why}."),
+            format!("It could not be tried to the end: {why}."),
         ),
     };
     let mut reason = Reason::about(rule, &root)

@@ -283,7 +283,7 @@ pub const RULES: &[Rule] = &[
     // What vetting itself could not do.
     refused(
         "resource.flood",
-        "it never ends: it uses up time, memory or output",
+        "it never ends: it uses up time, memory, stack or output",
         LEAVE,
     ),
     review(

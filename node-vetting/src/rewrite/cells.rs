@@ -1,12 +1,13 @@
 //! Cells of coverage: one for each function, branch, loop and case, from where it starts to where it ends.
 
 use oxc_ast::ast::{
-    ArrowFunctionBody, CatchClause, ConditionalExpression, Expression, ForInStatement, ForOfStatement,
-    ForStatement, FunctionBody, IfStatement, LogicalExpression, Program, Statement, SwitchCase,
+    ArrowFunctionExpression, CatchClause, ConditionalExpression, Expression, ForInStatement, ForOfStatement,
+    ForStatement, Function, FunctionBody, IfStatement, LogicalExpression, Program, Statement, SwitchCase,
     WhileStatement,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_span::{GetSpan, SourceType, Span};
+use oxc_syntax::scope::ScopeFlags;
 
 use super::{Marks, with_program};
 
@@ -17,6 +18,8 @@ pub struct Cell {
     pub start: u32,
     /// Where it ends.
     pub end: u32,
+    /// What it is told by: where a function starts with all that stands before its body, else where the cell does.
+    pub told: u32,
     kind: Kind,
 }
 
@@ -59,7 +62,27 @@ struct Finder(Vec<Cell>);
 
 impl Finder {
     fn add(&mut self, start: u32, end: u32, kind: Kind) {
-        self.0.push(Cell { start, end, kind });
+        self.0.push(Cell {
+            start,
+            end,
+            told: start,
+            kind,
+        });
+    }
+
+    /// The body of a function that starts somewhere before it.
+    fn body(&mut self, told: u32, body: &FunctionBody<'_>) {
+        // Directives only count in front.
+        let (start, kind) = match body.directives.last() {
+            Some(last) => (last.span.end, Kind::Directed),
+            None => (body.span.start + 1, Kind::Statements),
+        };
+        self.0.push(Cell {
+            start,
+            end: body.span.end,
+            told,
+            kind,
+        });
     }
 
     fn expression(&mut self, expression: &Expression<'_>) {
@@ -87,20 +110,27 @@ impl Finder {
 }
 
 impl<'a> Visit<'a> for Finder {
-    fn visit_function_body(&mut self, body: &FunctionBody<'a>) {
-        // Directives only count in front.
-        match body.directives.last() {
-            Some(last) => self.add(last.span.end, body.span.end, Kind::Directed),
-            None => self.block(body.span),
+    fn visit_function(&mut self, function: &Function<'a>, flags: ScopeFlags) {
+        if let Some(body) = &function.body {
+            self.body(function.span.start, body);
         }
-        walk::walk_function_body(self, body);
+        walk::walk_function(self, function, flags);
     }
 
-    fn visit_arrow_function_body(&mut self, body: &ArrowFunctionBody<'a>) {
-        if let Some(expression) = body.as_expression() {
-            self.expression(expression);
+    fn visit_arrow_function_expression(&mut self, function: &ArrowFunctionExpression<'a>) {
+        let told = function.span.start;
+        if let Some(body) = function.body.as_function_body() {
+            self.body(told, body);
+        } else if let Some(expression) = function.body.as_expression() {
+            let span = expression.span();
+            self.0.push(Cell {
+                start: span.start,
+                end: span.end,
+                told,
+                kind: Kind::Expression,
+            });
         }
-        walk::walk_arrow_function_body(self, body);
+        walk::walk_arrow_function_expression(self, function);
     }
 
     fn visit_if_statement(&mut self, statement: &IfStatement<'a>) {
@@ -164,10 +194,23 @@ mod tests {
         let names = Names {
             seen: "S".to_owned(),
             ran: "R".to_owned(),
+            compared: "C".to_owned(),
         };
-        let done = rewrite(source.as_bytes(), &names, true).expect("it has cells");
+        let done = rewrite(source.as_bytes(), &names, true, false).expect("it has cells");
         assert_eq!(String::from_utf8(done.text).expect("text"), expected);
         assert_eq!(done.cells.len(), cells(source).expect("it is read").len());
+    }
+
+    #[test]
+    fn functions_are_told_by_their_own_start() {
+        let source =
+            "x(); async function f(a = () => 1) { y }; const g = async (b) => b; class A { m() { z } }";
+        let found = cells(source).expect("it is read");
+        let told: Vec<&str> = found
+            .iter()
+            .map(|cell| &source[cell.told as usize..][..6])
+            .collect();
+        assert_eq!(told, ["async ", "() => ", "async ", "() { z"]);
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! Rewrites source text before it runs, without moving a line: so that direct calls of `eval` tell what they evaluate,
-//! so that the name otherwise means the guest's telling one, and, where coverage is asked for, so that every function and branch tells that it ran.
+//! so that the name otherwise means the guest's telling one, and, where coverage is asked for, so that every function
+//! and branch tells that it ran, and every comparison what is compared.
 //!
 //! `eval(text)` runs in the scope around it, so it cannot be wrapped by a function; its argument can. A branch is marked
 //! by an assignment to its cell of an array. The names of that function and array come from a hash of the text, so that
 //! no text can hold them.
 
 mod cells;
+mod compared;
+mod esm;
+
+use std::thread;
 
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{CallExpression, Expression, IdentifierReference, ObjectProperty, Program};
@@ -14,26 +19,30 @@ use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan, SourceType};
 use sha2::{Digest, Sha256};
 
+use crate::analysis::{MAX_DEPTH, MAX_SOURCE, STACK, nesting};
 use crate::closure::hex;
 
 pub use cells::{Cell, cells};
+pub use esm::{exports, is_module};
 
 /// Source text, rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
     /// The text to run.
     pub text: Vec<u8>,
-    /// Where the functions and branches start that its cells stand for.
+    /// Where the functions and branches start that its cells stand for, as [`Cell::told`].
     pub cells: Vec<u32>,
 }
 
-/// Names that a text cannot hold by itself: the function that is told what is evaluated, the array of cells.
+/// Names that a text cannot hold by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The function.
+    /// The function that is told what is evaluated.
     pub seen: String,
-    /// The array.
+    /// The array of cells.
     pub ran: String,
+    /// The function that is told what is compared.
+    pub compared: String,
 }
 
 impl Names {
@@ -44,15 +53,16 @@ impl Names {
         Self {
             seen: format!("$s{tail}"),
             ran: format!("$r{tail}"),
+            compared: format!("$c{tail}"),
         }
     }
 }
 
 /// Rewrites a CommonJS text; none when there is nothing to rewrite, or the text cannot be read.
 #[must_use]
-pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten> {
+pub fn rewrite(source: &[u8], names: &Names, coverage: bool, comparisons: bool) -> Option<Rewritten> {
     // Parsing costs more than everything else here, and few files have the word.
-    if !coverage && memchr::memmem::find(source, b"eval").is_none() {
+    if !coverage && !comparisons && memchr::memmem::find(source, b"eval").is_none() {
         return None;
     }
     let text = std::str::from_utf8(source).ok()?;
@@ -72,9 +82,12 @@ pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten
         let mut starts = Vec::new();
         if coverage {
             for (cell, at) in cells::of(program).iter().zip(0_usize..) {
-                starts.push(cell.start);
+                starts.push(cell.told);
                 cell.mark(&names.ran, at, &mut marks);
             }
+        }
+        if comparisons {
+            compared::mark(program, text, &names.compared, &mut marks);
         }
         (!marks.0.is_empty()).then(|| Rewritten {
             text: marks.into(source),
@@ -83,8 +96,30 @@ pub fn rewrite(source: &[u8], names: &Names, coverage: bool) -> Option<Rewritten
     })?
 }
 
-/// Parses a text; none when it cannot be read.
-fn with_program<T>(text: &str, kind: SourceType, work: impl FnOnce(&Program<'_>) -> T) -> Option<T> {
+/// Levels that any stack has room for, even below a guest that has used most of it.
+const SHALLOW: usize = 50;
+
+/// Parses a text; none when it cannot be read, or is nested so deep that nothing else reads it either.
+pub(crate) fn with_program<T: Send>(
+    text: &str,
+    kind: SourceType,
+    work: impl FnOnce(&Program<'_>) -> T + Send,
+) -> Option<T> {
+    let depth = nesting::depth(text.as_bytes());
+    if depth > MAX_DEPTH || text.len() > MAX_SOURCE {
+        return None;
+    }
+    if depth <= SHALLOW {
+        return parsed(text, kind, work);
+    }
+    thread::scope(|scope| {
+        let parsing = thread::Builder::new().stack_size(STACK);
+        let parsing = parsing.spawn_scoped(scope, || parsed(text, kind, work)).ok()?;
+        parsing.join().ok()?
+    })
+}
+
+fn parsed<T>(text: &str, kind: SourceType, work: impl FnOnce(&Program<'_>) -> T) -> Option<T> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, text, kind)
         .with_options(ParseOptions {
@@ -180,9 +215,10 @@ mod tests {
         let names = Names {
             seen: "S".to_owned(),
             ran: "R".to_owned(),
+            compared: "C".to_owned(),
         };
-        let told =
-            rewrite(source.as_bytes(), &names, false).map(|done| String::from_utf8(done.text).expect("text"));
+        let told = rewrite(source.as_bytes(), &names, false, false)
+            .map(|done| String::from_utf8(done.text).expect("text"));
         assert_eq!(told.as_deref(), expected);
     }
 

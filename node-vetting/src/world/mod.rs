@@ -180,6 +180,12 @@ impl World {
         }
     }
 
+    /// Under which conditions the run takes place.
+    #[must_use]
+    pub const fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
     /// Whether functions and branches tell that they ran.
     #[must_use]
     pub const fn covers(&self) -> bool {

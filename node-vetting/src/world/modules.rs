@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use crate::rewrite::is_module;
 use crate::world::args::Fault;
 use crate::world::files::{Files, Node, normal, parent};
 use crate::world::ordered::Ordered;
@@ -369,10 +370,14 @@ pub(super) fn format(files: &Files, path: &str) -> Format {
         Some("wasm") => Format::Wasm,
         Some("js") => {
             let scope = Resolver::new(files, true).scope(parent(path));
-            if scope.is_some_and(|(_, manifest)| manifest.get("type").text() == Some("module")) {
-                Format::Module
-            } else {
-                Format::CommonJs
+            let said = scope
+                .as_ref()
+                .and_then(|(_, manifest)| manifest.get("type").text());
+            match said {
+                Some("module") => Format::Module,
+                Some("commonjs") => Format::CommonJs,
+                _ if files.read(path).is_ok_and(|source| is_module(&source)) => Format::Module,
+                _ => Format::CommonJs,
             }
         }
         _ => Format::CommonJs,

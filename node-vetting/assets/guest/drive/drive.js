@@ -1,5 +1,6 @@
 // What the host calls: one run, from the text of a plan to the text of what came of it.
 
+import { probe } from '../core/compared.js';
 import { call } from '../core/host.js';
 import { finish, refresh, turn } from '../core/loop.js';
 import { tellRejections } from '../node/rejections.js';
@@ -14,6 +15,7 @@ import { edit } from '../editor/edit.js';
 export function drive(text) {
   const plan = planOf(parseJson(text));
   ready();
+  probe(plan.probes);
   refresh();
   let answer = { error: 'the run did not end' };
   const carry = { __proto__: null, editor: edit, answer: answerOf }[plan.half] ?? run;

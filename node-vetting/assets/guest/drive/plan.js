@@ -66,6 +66,8 @@ export function planOf(given) {
     editor_token: 'login-of-the-editor',
     phases: null,
     settings: {},
+    probes: {},
+    words: [],
     bystanders: bystanders(given.other_credential ?? credential),
     ...given,
     credential,

@@ -79,6 +79,8 @@ function wordsOf(world, type) {
 /** Makes one node of each type and variant; gives those that stand. */
 async function construct(plan, world, canaries) {
   const standing = [];
+  // A type counts as failed when no configuration of it works: some are refused by design.
+  const refused = new Map();
   const told = plan.types ?? {};
   for (let variant = 0; variant < plan.variants; variant++) {
     const made = new Map();
@@ -90,8 +92,12 @@ async function construct(plan, world, canaries) {
         if (Object.keys(credentials).length > 0) world.credentials.set(config.id, credentials);
         const entry = world.types.get(config.type);
         if (!entry) continue;
-        const { value, error } = attempt(config.type, () => new entry.constructor(structuredClone(config)));
-        if (!error) standing.push({ node: value, config, variant, inner });
+        try {
+          const node = new entry.constructor(structuredClone(config));
+          standing.push({ node, config, variant, inner });
+        } catch (error) {
+          if (!(error instanceof Exit) && !refused.has(config.type)) refused.set(config.type, error);
+        }
       }
       await pass(SECOND, false);
     }
@@ -99,6 +105,11 @@ async function construct(plan, world, canaries) {
     world.events.emit('nodes-started', {});
     await pass(5 * SECOND);
   }
+  for (const [type, error] of refused)
+    if (!standing.some(({ config }) => config.type === type)) {
+      phase({ construct: type });
+      failed(type, error);
+    }
   return standing;
 }
 
@@ -107,7 +118,7 @@ async function feed(plan, world, standing, canaries) {
   for (const { node, config, inner, variant } of standing) {
     if (inner || typeof node?.receive !== 'function') continue;
     phase({ message: config.type });
-    if (!words.has(config.type)) words.set(config.type, wordsOf(world, config.type));
+    if (!words.has(config.type)) words.set(config.type, [...wordsOf(world, config.type), ...plan.words]);
     // Later variants get the first shapes only: what the others and words do, the first two have shown.
     const all = messages(words.get(config.type), canaries);
     for (const msg of variant < 2 ? all : all.slice(0, plan.messages)) {

@@ -52,6 +52,13 @@ function normal(file, args, options) {
 
 class ChildProcess extends EventEmitter {
   constructor(what) {
+    // The host hears of it first: whatever was done to what the rest is made of, it was attempted.
+    let result, failure;
+    try {
+      result = spawned({ ...what, input: what.options.input });
+    } catch (error) {
+      failure = error;
+    }
     super();
     const { file, args, shell, options } = what;
     const stdio = [].concat(options.stdio ?? 'pipe');
@@ -79,15 +86,12 @@ class ChildProcess extends EventEmitter {
     this.stdout = kind(1) === 'pipe' || kind(1) === null ? readable() : null;
     this.stderr = kind(2) === 'pipe' || kind(2) === null ? readable() : null;
     this.stdio = [this.stdin, this.stdout, this.stderr];
-    let result;
-    try {
-      result = spawned({ ...what, input: options.input });
-    } catch (error) {
+    if (failure !== undefined) {
       this.pid = undefined;
       later(1, () =>
         this.emit(
           'error',
-          Object.assign(systemError(error.code, `spawn ${file}`, { path: file }), { spawnargs: args }),
+          Object.assign(systemError(failure.code, `spawn ${file}`, { path: file }), { spawnargs: args }),
         ),
       );
       return;

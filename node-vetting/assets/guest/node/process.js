@@ -6,6 +6,7 @@ import { tick, time, setUncaught, uncaught, guarded } from '../core/loop.js';
 import { badArgument, coded, systemError } from '../core/errors.js';
 import { defineProperty, global, strings, getOwnPropertyDescriptor } from '../core/primordials.js';
 import { tag } from '../core/define.js';
+import * as builtins from '../loader/builtins.js';
 
 class process_ extends EventEmitter {}
 defineProperty(process_, 'name', { value: 'process' });
@@ -186,6 +187,13 @@ const members = {
   setUncaughtExceptionCaptureCallback() {},
   setSourceMapsEnabled() {},
   loadEnvFile() {},
+  getBuiltinModule(id) {
+    if (typeof id !== 'string') throw badArgument('id', 'of type string', id);
+    const bare = strings.startsWith(id, 'node:') ? strings.slice(id, 5) : id;
+    const known = builtins.has(bare) && (bare !== id || !builtins.PREFIXED.includes(bare));
+    record({ __proto__: null, kind: 'require', name: short(id, 200), found: known, computed: false });
+    return known ? builtins.get(bare) : undefined;
+  },
   binding(name) {
     record({ __proto__: null, kind: 'probing', what: `process.binding(${short(name, 60)})` });
     if (name === 'natives') return {};

@@ -27,8 +27,9 @@ use names::Names;
 
 /// Deepest nesting that is parsed. The deepest of 25,000 real files has 1,500.
 pub(crate) const MAX_DEPTH: usize = 5000;
-/// Largest file that is parsed.
-pub(crate) const MAX_SOURCE: usize = 32 << 20;
+/// Longest source that is read, in bytes. What is made of one takes some hundred times as much memory; the largest files in use,
+/// whole compilers, have nine megabytes.
+pub(crate) const MAX_SOURCE: usize = 10 << 20;
 /// Most sites, and most other findings, that one file may have; a flood of them is cut, and told.
 const MAX_FOUND: usize = 5000;
 

@@ -59,12 +59,12 @@ fn the_deepest_code_is_read() {
         ("a=b&&", "c", ""),
         ("typeof ", "a", ""),
     ] {
-        let (mut low, mut high) = (1, code::MAX_DEPTH);
+        let (mut low, mut high) = (1, MAX_DEPTH);
         let source = |times: usize| format!("{}{middle}{}", open.repeat(times), close.repeat(times));
         // The most that is still let through.
         while low < high {
             let times = (low + high).div_ceil(2);
-            if nesting::depth(source(times).as_bytes()) <= code::MAX_DEPTH {
+            if nesting::depth(source(times).as_bytes()) <= MAX_DEPTH {
                 low = times;
             } else {
                 high = times - 1;
