@@ -193,11 +193,10 @@ fn a_host_that_may_not_forward_says_so_and_what_that_means() {
     let options = configured(&folder, "forwarding = 'leave'");
     let host = Host::with(&options.each_ref().map(String::as_str));
     // By default the host's network, named; never silently.
-    assert!(
-        host.said().contains("net.ipv4.ip_forward is 0"),
-        "{}",
-        host.said()
-    );
+    eventually("its log names it", SOON, || match host.said() {
+        said if said.contains("net.ipv4.ip_forward is 0") => Ok(()),
+        said => Err(said),
+    });
     let about = host.ask("GET", "/host", &Value::Null).expect("told");
     assert_eq!(about["network"]["default"], "host", "{about}");
     host.create("pump", &flows(), &json!({}));
