@@ -29,11 +29,13 @@ pub mod telemetry;
 
 pub mod stacks;
 
+pub mod vetting;
+
+pub mod gate;
+
 pub mod instances;
 
 pub mod alerts;
-
-pub mod vetting;
 
 pub mod files;
 

@@ -175,6 +175,10 @@ fn name_of(spec: &str) -> &str {
 
 fn weigh(reason: Reason, facts: &Facts, scene: &Scene<'_>, today: Day) -> Judged {
     let (mut counts_as, mut changed) = by_policy(&reason, scene);
+    if let Some(level) = named_script(&reason, facts, scene) {
+        counts_as = Verdict::Trusted;
+        changed = Some(Changed::Policy { level });
+    }
     if let Some((level, waiver)) = waived(&reason, facts, scene, today) {
         counts_as = Verdict::Trusted;
         changed = Some(Changed::Waiver {
@@ -212,6 +216,28 @@ fn by_policy(reason: &Reason, scene: &Scene<'_>) -> (Verdict, Option<Changed>) {
         }
     }
     (counts_as, changed)
+}
+
+/// The policy that names exactly this install script of exactly these bytes, so that it may run.
+fn named_script(reason: &Reason, facts: &Facts, scene: &Scene<'_>) -> Option<String> {
+    if reason.rule != "install.script" {
+        return None;
+    }
+    let command = reason.fact.get("command")?.as_str()?;
+    let member = facts
+        .packages
+        .iter()
+        .find(|member| member.package == reason.package)?;
+    let names = |policy: &Policy| {
+        policy.scripts.iter().any(|script| {
+            format!("{}@{}", script.package, script.version) == reason.package
+                && script.integrity == member.integrity
+                && script.command == command
+        })
+    };
+    permitting(scene)
+        .find(|(_, policy)| names(policy))
+        .map(|(level, _)| (*level).to_owned())
 }
 
 /// The waiver that counts, if one does. What is always refused is waived by the host's operator only, for exact bytes.

@@ -7,7 +7,7 @@ use npm::Integrity;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::policy::{Allowed, Budget, Day, Grant, Pattern, Policy, Script, Source};
+use crate::policy::{Allowed, Budget, Day, Gate, Grant, Pattern, Policy, Script, Source};
 use crate::report::Verdict;
 use crate::report::rules;
 
@@ -47,6 +47,7 @@ struct File {
     version: u32,
     extends: Option<Base>,
     default: Option<Verdict>,
+    gate: Option<Gate>,
     delegate: Option<bool>,
     #[serde(default)]
     age: Age,
@@ -251,6 +252,7 @@ impl Reader {
 pub(super) fn nothing() -> Policy {
     Policy {
         default: Verdict::Review,
+        gate: None,
         delegate: false,
         min_days: 0,
         young: Vec::new(),
@@ -339,6 +341,9 @@ fn fill(policy: &mut Policy, file: &File) {
         if let Some(value) = value {
             *place = value;
         }
+    }
+    if file.gate.is_some() {
+        policy.gate = file.gate;
     }
     set(&mut policy.delegate, file.delegate);
     set(&mut policy.min_days, file.age.min_days);

@@ -11,6 +11,7 @@ mod waiver;
 use std::collections::BTreeMap;
 
 use npm::{Integrity, PackageName, Version};
+use serde::{Deserialize, Serialize};
 
 pub use self::day::Day;
 pub use self::decide::{Changed, Decision, Judged, Scene, decide};
@@ -28,6 +29,8 @@ pub const DEFAULT: &str = include_str!("../../policies/default.toml");
 pub struct Policy {
     /// What becomes of a package with an open question: never `trusted`.
     pub default: Verdict,
+    /// What the gate lets through; none leaves it to the kind of host.
+    pub gate: Option<Gate>,
     /// Whether narrower policies may add grants and waivers.
     pub delegate: bool,
     /// Days that a version must have been public.
@@ -54,6 +57,30 @@ pub struct Policy {
     pub budget: Budget,
     /// Archives for what no registry has, by the text of the dependency.
     pub mirror: BTreeMap<String, Integrity>,
+}
+
+/// What the gate of a host lets through to its instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// What is trusted.
+    Enforce,
+    /// What is not refused; what needs review is told.
+    Warn,
+    /// Everything, and nothing is vetted.
+    Off,
+}
+
+impl Gate {
+    /// Whether a package with this verdict passes.
+    #[must_use]
+    pub fn lets(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Enforce => verdict == Verdict::Trusted,
+            Self::Warn => verdict != Verdict::Refused,
+            Self::Off => true,
+        }
+    }
 }
 
 /// A source of dependencies besides the registry.

@@ -27,10 +27,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use npm::{Client, PackageName, Version};
+use npm::{Client, Form, Integrity, PackageName, Version};
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use crate::closure::{Closure, Why};
@@ -206,13 +209,14 @@ impl Resolver {
         };
         let everybody = self.options.full || self.options.before.is_some();
         let first = name.clone();
-        let source = Arc::new(Source::new(
+        let source = Source::new(
             (self.client.clone(), self.options.online),
             self.cache.clone(),
             self.options.limits,
             Box::new(move |name| everybody || *name == first),
             progress,
-        ));
+        );
+        let source = Arc::new(source.first(name.clone()));
         let mut layout = {
             let (source, options) = (source.clone(), self.options.clone());
             let (name, wanted) = (name.clone(), wanted.clone());
@@ -253,6 +257,44 @@ impl Resolver {
         let mut closure = Closure::at(root, places);
         closure.gaps = layout.gaps.into_iter().collect();
         Ok(Resolved { closure, listings })
+    }
+
+    /// What the registry says of a package, in its own words; with `renew` not what it said minutes before.
+    ///
+    /// # Errors
+    /// When there is no such package, or the registry fails and the cache has nothing.
+    pub async fn document(&self, name: &PackageName, form: Form, renew: bool) -> Result<Value, ResolveError> {
+        let parse = |bytes: Bytes| async move {
+            let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&bytes)).await;
+            parsed.unwrap_or_else(|_| Err(serde::de::Error::custom("the reader ended")))
+        };
+        let fresh = if renew { Duration::ZERO } else { source::FRESH };
+        let found = self.source().document(name, form, fresh, parse).await;
+        found.map_err(|lack| asked(name.to_string(), lack))
+    }
+
+    /// The archive of a version in the bytes that hash to `integrity`.
+    ///
+    /// # Errors
+    /// When the registry has no such bytes, or fails, and the cache does not have them.
+    pub async fn archive(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        integrity: &Integrity,
+    ) -> Result<Vec<u8>, ResolveError> {
+        let found = self.source().archive(name, version, integrity).await;
+        found.map_err(|lack| asked(format!("{name}@{version}"), lack))
+    }
+
+    fn source(&self) -> Source {
+        Source::new(
+            (self.client.clone(), self.options.online),
+            self.cache.clone(),
+            self.options.limits,
+            Box::new(|_| false),
+            Arc::new(Silent),
+        )
     }
 
     /// What is asked of npm: a name with what is wanted of it, the package where it is here, and preferred versions.
@@ -341,7 +383,7 @@ impl Resolver {
     }
 
     async fn listings(&self, source: &Arc<Source>, layout: &Layout) -> BTreeMap<String, Listing> {
-        let keys = if self.options.online {
+        let keys = if self.options.online && !source.is_down() {
             // Keys are optional by design: without them signatures are not checked, which says so.
             let keys = self.client.signing_keys().await;
             keys.map(|bytes| Keys::read(&bytes)).unwrap_or_default()
@@ -361,6 +403,16 @@ impl Resolver {
             }
         }
         listings
+    }
+}
+
+fn asked(package: String, lack: Lack) -> ResolveError {
+    if lack.is_absence() {
+        return ResolveError::Nothing { package };
+    }
+    ResolveError::Fetch {
+        package,
+        source: Box::new(lack),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Documents and archives, from the cache where it has them, else from registries: bounded, checked, in parallel.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use crate::package::{Package, PackageError};
 /// Downloads at the same time. Each holds at most one document or archive in memory.
 const PARALLEL: usize = 8;
 /// A document of this age is as good as a new one: npm's own cache thinks so too.
-const FRESH: Duration = Duration::from_secs(300);
+pub(super) const FRESH: Duration = Duration::from_secs(300);
+/// How long a registry is waited for where the cache has an answer.
+const SHORT: Duration = Duration::from_secs(8);
 
 /// Why something could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,10 @@ pub(super) struct Source {
     /// Bytes that all archives unpack to.
     unpacked: AtomicU64,
     failed: Mutex<Option<Lack>>,
+    /// Which package must be as new as can be.
+    first: Option<PackageName>,
+    /// A registry did not answer: others are not asked what the cache knows.
+    down: AtomicBool,
     pub(super) progress: Arc<dyn Progress>,
 }
 
@@ -90,7 +96,17 @@ impl Source {
             turns: Semaphore::new(PARALLEL),
             unpacked: AtomicU64::new(0),
             failed: Mutex::default(),
+            first: None,
+            down: AtomicBool::new(false),
             progress,
+        }
+    }
+
+    /// The same, with this package as new as can be.
+    pub(super) fn first(self, name: PackageName) -> Self {
+        Self {
+            first: Some(name),
+            ..self
         }
     }
 
@@ -137,36 +153,73 @@ impl Source {
         } else {
             Form::Abbreviated
         };
+        // What is asked for by name may have been published this minute.
+        let fresh = if self.first.as_ref() == Some(name) {
+            Duration::ZERO
+        } else {
+            FRESH
+        };
+        self.document(name, form, fresh, read).await
+    }
+
+    /// The document of a package, read by `read`: from the cache where that is no older than `fresh`, or nobody can be
+    /// asked.
+    pub(super) async fn document<T, F>(
+        &self,
+        name: &PackageName,
+        form: Form,
+        fresh: Duration,
+        read: impl Fn(Bytes) -> F,
+    ) -> Result<T, Lack>
+    where
+        F: Future<Output = Result<T, serde_json::Error>>,
+    {
         let _turn = self.turns.acquire().await;
         let address = self.address(name, form)?;
         let cached = self.cache.as_ref().and_then(|cache| cache.document(&address));
         if let Some((bytes, age)) = &cached
-            && (*age < FRESH || !self.online)
-            && let Ok(document) = read(bytes.clone()).await
+            && (*age < fresh || !self.online || self.down.load(Ordering::Relaxed))
+            && let Ok(document) = read(bytes.clone().into()).await
         {
             return Ok(document);
         }
         if !self.online {
             return Err(Lack::NotCached(name.to_string()));
         }
-        let bytes = match (self.client.document(name, form).await, cached) {
-            (Ok(bytes), _) => bytes,
-            // The network is gone: what was true is better than nothing.
-            (Err(error), Some((bytes, _))) if error.passing() || error.unreachable() => bytes,
-            (Err(error), _) => return Err(error.into()),
+        let bytes = match cached {
+            None => self.client.document(name, form).await?,
+            Some((known, _)) => self.renewed(name, form, known).await?,
         };
         if let Some(cache) = &self.cache
             && let Err(error) = cache.keep_document(&address, &bytes)
         {
             tracing::warn!(%error, package = %name, "cannot keep a document in the cache");
         }
-        read(bytes).await.map_err(|source| {
+        read(bytes.into()).await.map_err(|source| {
             Lack::Fetch(FetchError::Metadata {
                 package: name.to_string(),
                 url: address,
                 source,
             })
         })
+    }
+
+    /// A newer document than the one that is known. When the network is gone, what was true is better than nothing, and
+    /// nobody waits long to find that out.
+    async fn renewed(&self, name: &PackageName, form: Form, known: Vec<u8>) -> Result<Vec<u8>, Lack> {
+        match tokio::time::timeout(SHORT, self.client.document(name, form)).await {
+            Ok(Ok(bytes)) => return Ok(bytes),
+            Ok(Err(error)) if !error.passing() && !error.unreachable() => return Err(error.into()),
+            Ok(Err(_)) | Err(_) => {}
+        }
+        tracing::debug!(package = %name, "the registry does not answer: what it said before has to do");
+        self.down.store(true, Ordering::Relaxed);
+        Ok(known)
+    }
+
+    /// Whether a registry did not answer.
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
     }
 
     /// What names a document in the cache: registries may differ in what they say of a package.
@@ -201,17 +254,26 @@ impl Source {
         let package = once
             .get_or_try_init(|| async {
                 let _turn = self.turns.acquire().await;
-                let cached = self.cache.as_ref().and_then(|cache| cache.archive(integrity));
-                let packed = match cached {
-                    Some(packed) => packed,
-                    None => self.download(name, version, integrity).await?,
-                };
+                let packed = self.archive(name, version, integrity).await?;
                 let package = self.open(label.clone(), packed).await?;
                 self.progress.fetched(&label);
                 Ok::<_, Lack>(Arc::new(package))
             })
             .await?;
         Ok(package.clone())
+    }
+
+    /// An archive whose bytes hash to `integrity`.
+    pub(super) async fn archive(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        integrity: &Integrity,
+    ) -> Result<Vec<u8>, Lack> {
+        match self.cache.as_ref().and_then(|cache| cache.archive(integrity)) {
+            Some(packed) => Ok(packed),
+            None => self.download(name, version, integrity).await,
+        }
     }
 
     /// Reads an archive, within what is left of the whole.
@@ -282,8 +344,7 @@ impl Source {
 }
 
 /// Parsing some megabytes takes long enough to stand in the way of others.
-async fn read(bytes: impl Into<Bytes>) -> Result<Packument, serde_json::Error> {
-    let bytes = bytes.into();
+async fn read(bytes: Bytes) -> Result<Packument, serde_json::Error> {
     let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&bytes)).await;
     parsed.unwrap_or_else(|_| Err(serde::de::Error::custom("the reader ended")))
 }

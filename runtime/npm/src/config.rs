@@ -22,8 +22,9 @@ const AUTHORITIES: &str = "ca[]";
 /// npm's configuration as far as fetching packages is concerned.
 #[derive(Clone)]
 pub struct Config {
-    layers: Vec<HashMap<String, String>>,
-    env: HashMap<String, String>,
+    /// Nearest first.
+    pub(crate) layers: Vec<HashMap<String, String>>,
+    pub(crate) env: HashMap<String, String>,
 }
 
 /// Where configuration is looked for.
@@ -171,7 +172,7 @@ impl Config {
         Ok(config)
     }
 
-    fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.layers
             .iter()
             .find_map(|layer| layer.get(key))
@@ -382,7 +383,7 @@ impl fmt::Debug for Config {
 
 /// `npm_config_fetch_retries` sets `fetch-retries`; names are compared without regard to case, except those of
 /// addresses, which start with `//`.
-fn environment_layer(env: &HashMap<String, String>) -> HashMap<String, String> {
+pub(crate) fn environment_layer(env: &HashMap<String, String>) -> HashMap<String, String> {
     const PREFIX: &str = "npm_config_";
     env.iter()
         .filter_map(|(name, value)| {

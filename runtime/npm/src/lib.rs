@@ -20,6 +20,8 @@ pub mod tarball;
 mod config;
 pub use config::{Addresses, Config, ConfigError, Places};
 
+mod overlay;
+
 mod error;
 pub use error::{FetchError, shown};
 

@@ -13,6 +13,7 @@ const levers = require('./levers.cjs')
 
 levers.compileCache(values.cache)
 const allLoaded = require('./lazy.cjs').begin(values.modules)
+if (values.gate) require('./palette.cjs').throughGate(values.modules, values.gate)
 if (values.hostNpm) require('./palette.cjs').handOver(values.modules, channel)
 // After it: this one takes itself away when it has answered, and leaves what was there before.
 levers.answerNpmProbe()

@@ -21,9 +21,38 @@ const AWAY = 'npm waits: the supervisor of this host is away. It is done as soon
 const NOBODY = 'the supervisor of this host was away for 15 minutes, so npm was not started and nothing was changed: ' +
   'have it started again (systemctl start redhold), then do this once more'
 
-function handOver(modules, channel) {
+// Whether a program that is started is npm, doing more than to say its version.
+function npmOf(modules) {
   const npm = path.join(modules, 'npm/bin/npm-cli.js')
-  const isNpm = (file, args) => file === process.execPath && Array.isArray(args) && args[0] === npm && args[1] !== '-v'
+  return (file, args) => file === process.execPath && Array.isArray(args) && args[0] === npm && args[1] !== '-v'
+}
+
+// Where this instance starts npm itself: the registry that it gets is the host's gate.
+function throughGate(modules, socket) {
+  const isNpm = npmOf(modules)
+  const preload = ['--require', path.join(__dirname, 'gate.cjs')]
+  for (const name of ['spawn', 'execFile']) {
+    const start = childProcess[name]
+    childProcess[name] = function (file, args, ...rest) {
+      if (!isNpm(file, args)) return Reflect.apply(start, this, [file, args, ...rest])
+      const options = typeof rest[0] === 'object' ? rest.shift() : {}
+      const env = { ...(options.env ?? process.env), REDHOLD_GATE: socket }
+      return Reflect.apply(start, this, [file, [...preload, ...args], { ...options, env }, ...rest])
+    }
+  }
+  const { exec } = require(path.join(modules, '@node-red/util'))
+  const run = exec.run
+  exec.run = async function (...args) {
+    try {
+      return await Reflect.apply(run, this, args)
+    } catch (answer) {
+      throw told(answer)
+    }
+  }
+}
+
+function handOver(modules, channel) {
+  const isNpm = npmOf(modules)
   const ask = asker(channel)
 
   const execFile = childProcess.execFile
@@ -48,9 +77,17 @@ function handOver(modules, channel) {
     if (answer.stdout) log({ data: answer.stdout + '\n', type: 'out' })
     if (answer.stderr) log({ data: answer.stderr + '\n', type: 'err' })
     log({ data: 'rc=' + answer.code, end: true })
-    if (answer.code !== 0) throw answer
+    if (answer.code !== 0) throw told(answer)
     return answer
   }
+}
+
+// Node-RED keeps npm's words to itself, but shows what a hook says: what the host's gate refuses is told as by one.
+function told(answer) {
+  const refusals = [...String(answer.stderr).matchAll(/redhold(?:'s gate)?: .+/g)].map(([line]) => line)
+  if (refusals.length === 0) return answer
+  const text = [...new Set(refusals)].join('\n')
+  return Object.assign(answer, { hook: 'preInstall', toString: () => text })
 }
 
 // One request at a time; each is answered with code, stdout and stderr, whatever happens.
@@ -93,4 +130,4 @@ function asker(channel) {
   }
 }
 
-module.exports = { handOver }
+module.exports = { handOver, throughGate }

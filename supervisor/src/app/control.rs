@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::acme::Acme;
 use crate::alerts::Alerts;
 use crate::config::Config;
+use crate::gate::NpmGate;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
 use crate::instances::model::{EditorSettings, Instance};
@@ -46,6 +47,8 @@ pub(super) struct Base {
     pub(super) isolation: Isolation,
     pub(super) disks: Arc<Disks>,
     pub(super) networks: Networks,
+    /// The registry that instances see.
+    pub(super) packages: NpmGate,
     pub(super) addresses: Addresses,
     pub(super) answers: Arc<OnceLock<Answers>>,
     pub(super) table: Arc<HostTable>,
@@ -85,6 +88,7 @@ impl Control {
             control_group: base.config.control_group.clone(),
             disks: base.disks.clone(),
             npm: ground::npm(&base.stacks),
+            gate: base.packages.clone(),
             networks: base.networks.clone(),
         });
         let instances = Instances::open(shared).await?;

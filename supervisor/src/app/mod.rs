@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use node_vetting::policy;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -24,6 +25,7 @@ use self::upgrade::After;
 use crate::acme::Acme;
 use crate::audit::By;
 use crate::config::{Config, Tls};
+use crate::gate::NpmGate;
 use crate::problem::{Code, Problem};
 use crate::proxy::access::Gate;
 use crate::proxy::activation::Given;
@@ -119,6 +121,8 @@ impl Running {
         lesser.extend(disks.lesser());
         let networks = networks(&config.network, isolation).await?;
         lesser.extend(networks.lesser());
+        let packages = NpmGate::of(&config.data_dir, policy::Gate::Enforce);
+        lesser.extend(packages.lesser(isolation));
         let ordering = Tasks::default();
         let certificates = Certificates::open(&config, &folders.keys, &ordering)?;
         let listeners = listeners(&config, given, &certificates)?;
@@ -146,6 +150,7 @@ impl Running {
             isolation,
             disks,
             networks,
+            packages,
             addresses: addresses(&config),
             answers: Arc::new(OnceLock::new()),
             table: Arc::new(table.proving(certificates.acme().map(Acme::challenges))),

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use node_vetting::policy;
 use runtime::process::{self, Adopted, Descriptors, Running};
 use runtime::record::ExitRecord;
 use runtime::spec::{InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Network, Owner};
@@ -15,6 +16,7 @@ use runtime::units::Bytes;
 
 use crate::dev::screen::{Said, Screen};
 use crate::dev::state::State;
+use crate::gate;
 use crate::instances::ending::why;
 use crate::instances::{self, NpmSettings, PrepareError, Settings, Wanted};
 use crate::problem::{Code, Problem};
@@ -49,7 +51,9 @@ pub(super) struct Launcher<'a> {
 impl Launcher<'_> {
     /// What is to run.
     pub(super) fn spec(&self) -> Result<InstanceSpec, Problem> {
-        self.prepare(self.state.id.clone(), &self.state.run(), &self.state.log())
+        let mut spec = self.prepare(self.state.id.clone(), &self.state.run(), &self.state.log())?;
+        gate::show(&mut spec, &self.state.gate());
+        Ok(spec)
     }
 
     /// Makes sure that the stack's code was compiled once. Without that a start only takes longer.
@@ -109,9 +113,28 @@ impl Launcher<'_> {
             env: self.env.clone(),
             npm: self.npm.clone(),
             host_tools: self.host_tools,
-            settings: self.settings.clone(),
+            settings: Settings {
+                gate: Some(gate::inside(self.isolation, &self.state.gate())),
+                ..self.settings.clone()
+            },
         };
         instances::prepare(&wanted).map_err(unprepared)
+    }
+
+    /// Where npm meets the gate.
+    pub(super) fn gate_folder(&self) -> PathBuf {
+        self.state.gate()
+    }
+
+    /// Opens the gate for all that npm does here.
+    pub(super) async fn gate(&self, data_dir: &Path) -> Result<gate::Session, Problem> {
+        let upstream = gate::Upstream {
+            env: self.env.clone(),
+            npmrc: fs::read_to_string(self.folder.join(".npmrc")).unwrap_or_default(),
+        };
+        let owner = owner(self.folder, self.state)?;
+        let gate = gate::NpmGate::of(data_dir, policy::Gate::Warn);
+        gate.open(&upstream, &self.state.gate(), owner).await
     }
 
     /// Finds what an earlier `redhold dev`, killed before it could stop it, left running here. The same is taken

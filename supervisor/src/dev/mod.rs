@@ -167,7 +167,8 @@ async fn work(
     }
     launcher.warm()?;
     launcher.settings.extra = import::settings(&project)?;
-    modules::install(&project, &launcher, &mut signals, screen.as_ref()).await?;
+    let gate = launcher.gate(&wish.data_dir).await?;
+    modules::install(&project, &launcher, &gate, &mut signals, screen.as_ref()).await?;
 
     let (upstream, seen) = watch::channel(Upstream::Starting);
     let listeners = taken.listeners.into_iter().map(Listening::plain).collect();
@@ -186,6 +187,7 @@ async fn work(
     };
     let ended = session.run().await;
     front.drain(DRAIN).await;
+    drop(gate);
     collect(&browser);
     drop(cleared);
     ended

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use node_vetting::report::Verdict;
 use runtime::spec::InstanceSpec;
 
 use crate::dev::errand;
@@ -9,14 +10,16 @@ use crate::dev::folder::Project;
 use crate::dev::launch::Launcher;
 use crate::dev::screen::{Said, Screen};
 use crate::dev::signals::Signals;
+use crate::gate::{Session, attach};
 use crate::instances::packages::{Missing, error_lines, npm_program};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 
 /// Installs what package.json names and node_modules lacks. A failure is told and does not stop the start: the
 /// flows then wait for their types, and the editor shows which.
 pub(super) async fn install(
     project: &Project,
     launcher: &Launcher<'_>,
+    gate: &Session,
     signals: &mut Signals,
     screen: &dyn Screen,
 ) -> Result<(), Problem> {
@@ -29,7 +32,25 @@ pub(super) async fn install(
     let npm = npm_program(launcher.stack, launcher.isolation);
     let mut arguments = vec![npm.to_string_lossy().into_owned()];
     arguments.extend(missing.arguments());
-    let outcome = errand::run(launcher, signals, arguments, room_for_npm).await?;
+    // What needs review passes here, and the person should know of it.
+    if let Err(problem) = signals.unless(gate.admit(&missing.asked)).await {
+        if problem.code() == Code::Interrupted {
+            return Err(problem);
+        }
+        let said = format!("{names} cannot be installed: {problem}\n  Node-RED starts without");
+        screen.show(Said::Warning(&said));
+        return Ok(());
+    }
+    for judgement in gate.judged() {
+        if judgement.verdict != Verdict::Trusted {
+            screen.show(Said::Warning(&judgement.to_string()));
+        }
+    }
+    let through = |spec: &mut InstanceSpec| {
+        room_for_npm(spec);
+        attach(spec, &launcher.gate_folder());
+    };
+    let outcome = errand::run(launcher, signals, arguments, through).await?;
     if outcome.succeeded() {
         return Ok(());
     }

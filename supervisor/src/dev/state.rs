@@ -88,6 +88,11 @@ impl State {
         self.dir.join("job")
     }
 
+    /// Where npm meets the gate.
+    pub(super) fn gate(&self) -> PathBuf {
+        self.dir.join("gate")
+    }
+
     pub(super) fn log(&self) -> PathBuf {
         self.logs().join("node-red.log")
     }

@@ -80,6 +80,8 @@ pub enum Kind {
     Installed,
     /// npm could not.
     InstallFailed,
+    /// The gate did not let it.
+    InstallRefused,
     /// Its disk space is nearly or wholly used up.
     Disk,
     /// It uses much of its processor limit, or no longer does.

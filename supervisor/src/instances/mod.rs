@@ -12,6 +12,7 @@ pub(crate) mod ending;
 pub(crate) mod errand;
 pub mod events;
 pub mod figures;
+mod gated;
 pub mod health;
 mod job;
 mod lists;
@@ -47,6 +48,7 @@ use self::events::Events;
 use self::model::Named;
 use self::networks::Networks;
 use self::queue::StartQueue;
+use crate::gate::NpmGate;
 use crate::secret::HostKey;
 use crate::stacks::Stacks;
 use crate::store::Store;
@@ -81,6 +83,8 @@ pub struct Shared {
     pub disks: Arc<Disks>,
     /// How npm reaches its registry.
     pub npm: NpmSettings,
+    /// The registry that npm gets instead.
+    pub gate: NpmGate,
     /// What they are connected to.
     pub networks: Networks,
 }

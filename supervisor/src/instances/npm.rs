@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::errand::{self, Outcome};
 use super::events::Kind;
+use super::gated::{as_npm, failed, may_run, note, reason};
 use super::lists;
 use super::model::{Instance, PaletteSettings};
 use super::packages::{Missing, error_lines, npm_program};
 use super::place::Place;
-use super::{Shared, job, queue, world};
-use crate::problem::Problem;
+use super::{Shared, job, queue, wish, world};
+use crate::gate::{Asked, Judgement};
+use crate::problem::{Code, Problem};
 
 /// How long one start of npm may take.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -65,12 +67,54 @@ impl Errands {
         self.unless_stopped(ticket.place()).await.flatten()
     }
 
+    /// Runs npm through the gate: what it will be told to install is vetted before, whatever else it asks for while it
+    /// waits. Install scripts that the policy names run afterwards.
     async fn run(
         &self,
         shared: &Arc<Shared>,
         instance: &Instance,
         stack: &Arc<Stack>,
+        order: Order,
+    ) -> Result<Done, Problem> {
+        let place = Place::of(&shared.data_dir, &instance.id);
+        let session = {
+            let upstream = wish::upstream(instance, &shared.key).map_err(|error| {
+                Problem::new(Code::Failed, "cannot open the settings of npm").because(error)
+            })?;
+            let owner = world::owner(instance.number);
+            shared.gate.open(&upstream, &place.gate(), owner).await?
+        };
+        let admitted = self.unless_stopped(session.admit(&order.asked)).await;
+        admitted.ok_or_else(|| Problem::new(Code::Interrupted, "it was stopped"))??;
+        let mut outcome = self
+            .start(shared, instance, stack, order.arguments, false)
+            .await?;
+        let (scripts, mut ran) = (session.scripts(), Vec::new());
+        if outcome.succeeded() && !scripts.is_empty() {
+            let folder = place.data();
+            let named = tokio::task::spawn_blocking(move || may_run(&folder, &scripts)).await;
+            let named = named.map_err(broken)?;
+            if !named.is_empty() {
+                let words = ["rebuild", "--ignore-scripts=false", "--"].map(str::to_owned);
+                let arguments = words.into_iter().chain(named.iter().cloned()).collect();
+                outcome = self.start(shared, instance, stack, arguments, true).await?;
+                ran = named;
+            }
+        }
+        Ok(Done {
+            outcome,
+            judged: session.judged(),
+            ran,
+        })
+    }
+
+    async fn start(
+        &self,
+        shared: &Arc<Shared>,
+        instance: &Instance,
+        stack: &Arc<Stack>,
         more: Vec<String>,
+        scripts: bool,
     ) -> Result<Outcome, Problem> {
         let mut arguments = vec![
             npm_program(stack, shared.isolation)
@@ -82,7 +126,7 @@ impl Errands {
             let (shared, instance, stack) = (shared.clone(), instance.clone(), stack.clone());
             tokio::task::spawn_blocking(move || {
                 errand::clear(&Place::of(&shared.data_dir, &instance.id).errand())?;
-                world::errand(&shared, &instance, &stack, arguments)
+                world::errand(&shared, &instance, &stack, arguments, scripts)
             })
         };
         let spec = prepared.await.map_err(broken)??;
@@ -96,8 +140,22 @@ impl Errands {
     }
 }
 
+/// What npm is told, and what of that the gate is asked for before.
+struct Order {
+    arguments: Vec<String>,
+    asked: Vec<Asked>,
+}
+
+/// How npm ended, and what was thought of what it got.
+struct Done {
+    outcome: Outcome,
+    judged: Vec<Judgement>,
+    /// Packages whose install scripts ran.
+    ran: Vec<String>,
+}
+
 fn broken(error: tokio::task::JoinError) -> Problem {
-    Problem::new(crate::problem::Code::Failed, "npm broke off").because(error)
+    Problem::new(Code::Failed, "npm broke off").because(error)
 }
 
 /// Installs what the settings and package.json ask for and is not there, before a start; gives back a place among
@@ -119,7 +177,11 @@ pub(super) async fn before(
     }
     drop(place);
     let names = missing.names.join(", ");
-    let outcome = errands.run(shared, instance, stack, missing.arguments()).await;
+    let order = Order {
+        arguments: missing.arguments(),
+        asked: missing.asked,
+    };
+    let outcome = errands.run(shared, instance, stack, order).await;
     tell(shared, instance, "install", &names, &outcome, errands.stopped()).await;
     errands.place(shared, instance).await
 }
@@ -130,44 +192,41 @@ async fn tell(
     instance: &Instance,
     what: &str,
     names: &str,
-    outcome: &Result<Outcome, Problem>,
+    outcome: &Result<Done, Problem>,
     stopped: bool,
 ) {
     let (kind, text, detail) = match outcome {
-        Ok(outcome) if outcome.succeeded() => {
+        Ok(Done { outcome, judged, ran }) if outcome.succeeded() => {
             let done = match what {
                 "install" => "installed",
                 _ => "removed",
             };
             let peak = outcome.exit.memory_peak;
-            let detail = json!({ "memoryPeakBytes": peak, "cpuUs": outcome.exit.cpu_us });
+            let detail = json!({ "memoryPeakBytes": peak, "cpuUs": outcome.exit.cpu_us, "vetting": judged, "scripts": ran });
             (Kind::Installed, format!("{done} {names} with npm"), detail)
         }
-        Ok(outcome) => {
+        Ok(Done { outcome, judged, .. }) => {
             let limit = instance.settings.limits.install_memory_mib;
             let why = match (&outcome.exit.oom, outcome.broken_off) {
                 (Some(_), _) => format!("it needs more than limits.installMemoryMib, {limit} MiB"),
                 (None, true) if stopped => "it was stopped".to_owned(),
                 (None, true) => format!("it took more than {} minutes", LONGEST.as_secs() / 60),
-                (None, false) => error_lines(&outcome.errors)
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| "it ended without a word".to_owned()),
+                (None, false) => reason(&outcome.errors),
             };
-            let detail = json!({ "npm": error_lines(&outcome.errors), "exit": outcome.exit });
-            (
-                Kind::InstallFailed,
-                format!("npm could not {what} {names}: {why}"),
-                detail,
-            )
+            let detail =
+                json!({ "npm": error_lines(&outcome.errors), "exit": outcome.exit, "vetting": judged });
+            let text = format!("npm could not {what} {names}: {why}");
+            (failed(&why), text, detail)
         }
         Err(problem) => {
-            let text = format!("npm could not {what} {names}: {problem}");
-            (Kind::InstallFailed, text, Value::Null)
+            let text = problem.to_string();
+            let kind = failed(&text);
+            let detail = json!({ "npm": as_npm(problem).lines().collect::<Vec<_>>() });
+            (kind, format!("npm could not {what} {names}: {text}"), detail)
         }
     };
-    let detail = Some(detail).filter(|detail| !detail.is_null());
-    shared.events.note(&instance.id, kind, text, detail).await;
+    note(shared, instance, kind, &text, &detail).await;
+    shared.events.note(&instance.id, kind, text, Some(detail)).await;
 }
 
 /// What an editor asks npm for.
@@ -247,6 +306,14 @@ impl Request {
         any && (self.verb() != "install" || self.specs().all(|spec| lists::allows(palette, spec)))
     }
 
+    /// What the gate is asked for before npm is.
+    fn asked(&self) -> Vec<Asked> {
+        if self.verb() != "install" {
+            return Vec::new();
+        }
+        self.specs().map(Asked::read).collect()
+    }
+
     fn names(&self) -> String {
         self.specs().collect::<Vec<_>>().join(", ")
     }
@@ -274,9 +341,11 @@ pub(super) async fn serve(
     let outcome = async {
         let stack = Arc::new(job::stack(&shared, &instance).await?);
         let _turn = errands.turn().await;
-        errands
-            .run(&shared, &instance, &stack, request.arguments.clone())
-            .await
+        let order = Order {
+            arguments: request.arguments.clone(),
+            asked: request.asked(),
+        };
+        errands.run(&shared, &instance, &stack, order).await
     };
     let outcome = outcome.await;
     if request.verb() != "info" {
@@ -292,17 +361,17 @@ pub(super) async fn serve(
         .await;
     }
     let (code, output, errors) = match &outcome {
-        Ok(outcome) if request.verb() == "info" => (
+        Ok(Done { outcome, .. }) if request.verb() == "info" => (
             outcome.exit.code,
             about(&outcome.output),
             outcome.errors.join("\n"),
         ),
-        Ok(outcome) => (
+        Ok(Done { outcome, .. }) => (
             outcome.exit.code,
             outcome.output.join("\n"),
             outcome.errors.join("\n"),
         ),
-        Err(problem) => (None, String::new(), problem.to_string()),
+        Err(problem) => (None, String::new(), as_npm(problem)),
     };
     job::Done::Npm(Answer {
         message: answer(&request.id, code, &output, &errors),

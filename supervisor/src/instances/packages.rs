@@ -14,6 +14,8 @@ use runtime::spec::Isolation;
 use runtime::store::Stack;
 use serde_json::Value;
 
+use crate::gate::Asked;
+
 /// Larger manifests are none, in bytes.
 const LARGEST: u64 = 4 << 20;
 
@@ -27,6 +29,8 @@ pub(crate) struct Missing {
     pub(crate) names: Vec<String>,
     /// What npm is told by name, `name@range`; everything else stands in package.json.
     pub(crate) wanted: Vec<String>,
+    /// All of them as a registry is asked; what comes from elsewhere is not among them.
+    pub(crate) asked: Vec<Asked>,
 }
 
 impl Missing {
@@ -36,7 +40,7 @@ impl Missing {
         let mut missing = Self::default();
         for (name, range) in wanted {
             if !installed(folder, name).is_some_and(|version| matches(&version, range)) {
-                missing.names.push(name.clone());
+                missing.ask(name, range);
                 missing.wanted.push(if range.is_empty() {
                     name.clone()
                 } else {
@@ -46,13 +50,27 @@ impl Missing {
         }
         let manifest = document(folder, Path::new("package.json")).unwrap_or_default();
         let named = manifest["dependencies"].as_object().into_iter().flatten();
-        for (name, _) in named {
+        for (name, range) in named {
             if !wanted.contains_key(name) && installed(folder, name).is_none() {
-                missing.names.push(name.clone());
+                let locked = locked(folder, name);
+                missing.ask(name, locked.as_deref().or(range.as_str()).unwrap_or_default());
             }
         }
-        missing.names.retain(|name| name.parse::<PackageName>().is_ok());
         missing
+    }
+
+    fn ask(&mut self, name: &str, range: &str) {
+        if name.parse::<PackageName>().is_err() {
+            return;
+        }
+        self.names.push(name.to_owned());
+        // Addresses and paths are npm's to refuse: it reaches no network.
+        if !range.contains([':', '/']) {
+            self.asked.push(Asked {
+                name: name.to_owned(),
+                wanted: range.to_owned(),
+            });
+        }
     }
 
     /// Whether nothing is.
@@ -78,6 +96,13 @@ impl Missing {
         }
         all
     }
+}
+
+/// The version that the folder's lock names.
+fn locked(folder: &Path, name: &str) -> Option<String> {
+    let lock = document(folder, Path::new("package-lock.json"))?;
+    let version = &lock["packages"][format!("node_modules/{name}")]["version"];
+    version.as_str().map(str::to_owned)
 }
 
 /// The version of a package that is installed; empty when that cannot be told.

@@ -61,6 +61,12 @@ impl Place {
         self.0.join("job")
     }
 
+    /// Where npm meets the gate.
+    #[must_use]
+    pub fn gate(&self) -> PathBuf {
+        self.0.join("gate")
+    }
+
     /// The digest of the `.npmrc` that its settings put into `data/`.
     #[must_use]
     pub fn npmrc_digest(&self) -> PathBuf {

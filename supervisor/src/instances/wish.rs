@@ -14,6 +14,7 @@ use super::model::{
 use super::networks::Networks;
 use super::place::Place;
 use super::spec::{self, NpmSettings};
+use crate::gate::Upstream;
 use crate::secret::{HostKey, SealError, Secret};
 
 /// What the runtime limits.
@@ -146,6 +147,19 @@ pub(super) fn environment(instance: &Instance, key: &HostKey) -> Result<Vec<(Str
         all.push((name.clone(), value));
     }
     Ok(all)
+}
+
+/// What its settings say of registries: for the gate, which alone asks them.
+///
+/// # Errors
+/// When a hidden value cannot be opened.
+pub(super) fn upstream(instance: &Instance, key: &HostKey) -> Result<Upstream, SealError> {
+    let npmrc = instance.settings.palette.npmrc.as_ref();
+    let npmrc = npmrc.map(|hidden| open(&instance.id, hidden, key)).transpose()?;
+    Ok(Upstream {
+        env: environment(instance, key)?,
+        npmrc: npmrc.unwrap_or_default(),
+    })
 }
 
 /// A secret of an instance, in clear.

@@ -17,6 +17,7 @@ use super::model::Instance;
 use super::place::Place;
 use super::spec::{self, Wanted};
 use super::{Shared, cache, carried, packages, wish};
+use crate::gate;
 use crate::ids;
 use crate::paths;
 use crate::problem::{Code, Problem};
@@ -223,7 +224,8 @@ fn prepare(shared: &Shared, wanted: &Wanted<'_>, what: &str) -> Result<InstanceS
     Ok(spec)
 }
 
-/// Node.js with these arguments beside Node-RED, with the limit of memory that installations have.
+/// Node.js with these arguments beside Node-RED, with the limit of memory that installations have; with `scripts` there
+/// is what an install script needs, a shell and Node.js by its name.
 ///
 /// # Errors
 /// As [`serve`].
@@ -232,6 +234,7 @@ pub(super) fn errand(
     instance: &Instance,
     stack: &Stack,
     arguments: Vec<String>,
+    scripts: bool,
 ) -> Result<InstanceSpec, Problem> {
     let limits = Limits {
         memory: Some(units::Bytes::mib(
@@ -240,9 +243,20 @@ pub(super) fn errand(
         ..wish::limits(&instance.settings)
     };
     let folders = Folders::of(shared, instance, true)?;
-    let wanted = wanted(shared, instance, stack, &folders, limits, true)?;
+    let wanted = Wanted {
+        // A script is started by a shell.
+        host_tools: scripts,
+        ..wanted(shared, instance, stack, &folders, limits, true)?
+    };
     let mut spec = prepare(shared, &wanted, "npm")?;
     spec.program.args = arguments;
+    if scripts {
+        let node = spec.program.path.parent().unwrap_or(Path::new("/")).to_owned();
+        for (_, value) in spec.program.env.iter_mut().filter(|(name, _)| name == "PATH") {
+            *value = format!("{}:{value}", node.display());
+        }
+    }
+    gate::attach(&mut spec, &Place::of(&shared.data_dir, &instance.id).gate());
     Ok(spec)
 }
 

@@ -1,6 +1,7 @@
 //! Vetting on this machine: where its engine and caches lie, and how a package becomes a report.
 
 mod flaws;
+mod rules;
 mod waivers;
 mod worker;
 
@@ -16,8 +17,12 @@ use node_vetting::report::{Report, Tools};
 use node_vetting::resolve::{Cache, Limits, Options, Platform, Progress, ResolveError, Resolver, Target};
 use node_vetting::worker::{Client as Worker, WorkerError};
 use node_vetting::{analysis::Findings, resolve::Resolved, vet};
+use npm::{Client, Form, Integrity, PackageName, Version};
+use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use self::flaws::Known;
+pub use self::rules::{Rules, read_policy};
 pub use self::waivers::Waivers;
 pub use self::worker::{WORKER, worker, worker_command};
 
@@ -31,17 +36,20 @@ const GRACE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Vetting {
     folder: PathBuf,
-    image: PathBuf,
+    /// Where the engine comes from.
+    client: Client,
+    image: Arc<OnceCell<PathBuf>>,
     resolver: Resolver,
     flaws: Known,
+    options: Options,
 }
 
 impl Vetting {
-    /// What a data directory has for vetting; the engine is fetched and prepared when it is not there yet.
+    /// What a data directory has for vetting. The engine is fetched and prepared when it is first needed.
     ///
     /// # Errors
-    /// When the engine cannot be had, or npm's configuration cannot be used.
-    pub async fn open(data_dir: &Path, online: bool) -> Result<Self, Problem> {
+    /// When npm's configuration cannot be used, or this machine has no stack.
+    pub fn of(data_dir: &Path, online: bool) -> Result<Self, Problem> {
         let folder = data_dir.join("vetting");
         let stacks = Stacks::new(data_dir);
         let client = stacks.client()?.clone();
@@ -49,13 +57,6 @@ impl Vetting {
         let node = stack
             .node(host_arch()?)
             .ok_or_else(|| Problem::new(Code::Host, "the default stack has no Node.js for this machine"))?;
-        let engine = Folder::open(&folder.join("engine"))
-            .map_err(EngineError::from)
-            .map_err(engine_problem)?;
-        let image = guest::recipe()
-            .image(&engine, &client)
-            .await
-            .map_err(engine_problem)?;
         let options = Options {
             node: node.artifact.version.clone(),
             npm: stack.npm().clone(),
@@ -68,16 +69,59 @@ impl Vetting {
         };
         Ok(Self {
             flaws: Known::of(online.then(|| client.clone()), &folder),
-            resolver: Resolver::new(client, Some(Cache::at(&folder.join("cache"))), options),
+            resolver: Resolver::new(client.clone(), Some(cache(&folder)), options.clone()),
+            client,
+            image: Arc::default(),
             folder,
-            image,
+            options,
         })
+    }
+
+    /// The same with its engine ready.
+    ///
+    /// # Errors
+    /// When the engine cannot be had, or npm's configuration cannot be used.
+    pub async fn open(data_dir: &Path, online: bool) -> Result<Self, Problem> {
+        let vetting = Self::of(data_dir, online)?;
+        vetting.image().await?;
+        Ok(vetting)
+    }
+
+    /// The compiled engine.
+    async fn image(&self) -> Result<&Path, Problem> {
+        let image = self.image.get_or_try_init(|| async {
+            let engine = Folder::open(&self.folder.join("engine"))
+                .map_err(EngineError::from)
+                .map_err(engine_problem)?;
+            let recipe = guest::recipe();
+            recipe.image(&engine, &self.client).await.map_err(engine_problem)
+        });
+        image.await.map(PathBuf::as_path)
     }
 
     /// Where what belongs to vetting lies.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The same vetting of what other registries have. Whatever has the same hash is the same, so the cache is shared.
+    #[must_use]
+    pub fn through(&self, client: Client) -> Self {
+        Self {
+            flaws: Known::of(self.options.online.then(|| client.clone()), &self.folder),
+            resolver: Resolver::new(client, Some(cache(&self.folder)), self.options.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Names the engine: another one may see something else.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn engine(&self) -> Result<String, Problem> {
+        let name = self.image().await?.file_stem().unwrap_or_default();
+        Ok(name.to_string_lossy().into_owned())
     }
 
     /// Reads and exercises a package with all that it brings.
@@ -90,18 +134,57 @@ impl Vetting {
         budget: Budget,
         progress: Arc<dyn Progress>,
     ) -> Result<Report, Problem> {
-        let resolved = self
-            .resolver
-            .resolve(target, progress)
-            .await
-            .map_err(resolve_problem)?;
-        let resolved = Arc::new(resolved);
+        let resolved = self.resolve(target, progress).await?;
+        self.report(&resolved, budget).await
+    }
+
+    /// A package with all that it brings, not looked at yet.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn resolve(
+        &self,
+        target: &Target,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Arc<Resolved>, Problem> {
+        let resolved = self.resolver.resolve(target, progress).await;
+        resolved.map(Arc::new).map_err(resolve_problem)
+    }
+
+    /// What the registry says of a package; with `renew` not what it said minutes before.
+    ///
+    /// # Errors
+    /// When it is not to be had.
+    pub async fn document(&self, name: &PackageName, form: Form, renew: bool) -> Result<Value, Problem> {
+        let document = self.resolver.document(name, form, renew).await;
+        document.map_err(resolve_problem)
+    }
+
+    /// The archive of a version, in exactly the bytes that hash to `integrity`.
+    ///
+    /// # Errors
+    /// When it is not to be had.
+    pub async fn archive(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        integrity: &Integrity,
+    ) -> Result<Vec<u8>, Problem> {
+        let archive = self.resolver.archive(name, version, integrity).await;
+        archive.map_err(resolve_problem)
+    }
+
+    /// Reads and exercises what was resolved.
+    ///
+    /// # Errors
+    /// When the worker gives no answer: there is no report without one.
+    pub async fn report(&self, resolved: &Arc<Resolved>, budget: Budget) -> Result<Report, Problem> {
         let reading = {
             let resolved = resolved.clone();
             tokio::task::spawn_blocking(move || vet::read(&resolved))
         };
         let seeing = {
-            let (resolved, image) = (resolved.clone(), self.image.clone());
+            let (resolved, image) = (resolved.clone(), self.image().await?.to_owned());
             tokio::task::spawn_blocking(move || see(&image, &resolved, budget))
         };
         let (flaws, known) = self.flaws.of_members(&resolved.closure).await?;
@@ -110,19 +193,18 @@ impl Vetting {
         let observations = seeing
             .await
             .map_err(broken)?
-            .map_err(|error| worker_problem(&resolved, error))?;
+            .map_err(|error| worker_problem(resolved, error))?;
         let tools = Tools {
-            engine: self
-                .image
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            engine: self.engine().await?,
             redhold: env!("CARGO_PKG_VERSION").to_owned(),
             flaws,
         };
-        Ok(vet::report(&resolved, &findings, &observations, tools))
+        Ok(vet::report(resolved, &findings, &observations, tools))
     }
+}
+
+fn cache(folder: &Path) -> Cache {
+    Cache::at(&folder.join("cache"))
 }
 
 fn see(

@@ -8,6 +8,7 @@ mod backup;
 mod figures;
 mod files;
 mod full;
+mod gate;
 mod hang;
 mod health;
 mod idle;

@@ -1,6 +1,7 @@
 //! The data directory that all tests share, with the real default stack in it, fetched once.
 
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -31,6 +32,25 @@ pub fn shared() -> &'static Path {
         );
         dir
     })
+}
+
+/// Gives a data directory of a test what the engine of vetting is made from and of, where other tests made it already.
+/// Links, not copies: the engine takes a file that is its user's alone, and no link of another kind.
+///
+/// # Panics
+/// When there can be no folder.
+pub fn lend_engine(data: &Path) {
+    let folder = data.join("vetting/engine");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .expect("the folder of the engine");
+    let made = fs::read_dir(shared().join("vetting-engine"));
+    for entry in made.into_iter().flatten().flatten() {
+        // On another file system the host makes its own.
+        let _ = fs::hard_link(entry.path(), folder.join(entry.file_name()));
+    }
 }
 
 /// The `redhold` that Cargo built beside the running test or bench.

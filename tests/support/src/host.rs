@@ -82,6 +82,7 @@ impl Host {
             fs::create_dir_all(&shared).expect("a bucket");
             symlink(shared, folder.path().join(bucket)).expect("a link");
         }
+        data::lend_engine(folder.path());
         Self {
             folder,
             child: None,
@@ -99,6 +100,15 @@ impl Host {
     /// Sets a variable for its next start.
     pub fn env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Gives it a policy for what its instances may install: keys besides the version.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn policy(&self, keys: &str) {
+        let file = self.data().join("vetting/policy.toml");
+        fs::write(file, format!("version = 1\n{keys}\n")).expect("a policy");
     }
 
     /// Gives one that is not started another port in clear, and other options.

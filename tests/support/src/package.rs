@@ -73,10 +73,12 @@ impl Package {
         package
     }
 
-    /// With a file.
+    /// With a file, in place of one of the same path.
     #[must_use]
-    pub fn file(self, path: &str, bytes: &[u8]) -> Self {
-        self.raw(&format!("package/{path}"), bytes)
+    pub fn file(mut self, path: &str, bytes: &[u8]) -> Self {
+        let path = format!("package/{path}");
+        self.entries.retain(|(known, ..)| *known != path);
+        self.raw(&path, bytes)
     }
 
     /// With a file under exactly this path, whatever it is.

@@ -53,6 +53,7 @@ struct State {
     requests: Vec<Request>,
     token: Option<String>,
     ranges: bool,
+    down: bool,
     /// Pause between pieces of 4 KiB.
     pause: Duration,
 }
@@ -196,6 +197,11 @@ impl Registry {
         self.state().token = Some(token.to_owned());
     }
 
+    /// Takes connections and says nothing from now on.
+    pub fn hang_up(&self) {
+        self.state().down = true;
+    }
+
     /// Ignores `Range` from now on.
     pub fn without_ranges(&self) {
         self.state().ranges = false;
@@ -241,6 +247,9 @@ fn answer(stream: &mut (impl Read + Write), state: &Mutex<State>, keep: bool) ->
     let Some(request) = read_request(stream)? else {
         return Ok(false);
     };
+    if locked(state).down {
+        return Ok(false);
+    }
     // As a proxy it is given whole addresses and serves its own archives for every host.
     let path = match request.target.strip_prefix("http://") {
         Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]).to_owned(),

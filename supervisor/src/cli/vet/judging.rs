@@ -2,24 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use node_vetting::policy::{Decision, Policy, Scene, Waiver, decide};
+use node_vetting::policy::{Decision, Waiver};
 use node_vetting::report::Report;
 use node_vetting::resolve::{Progress, Target};
 
-use super::policy;
 use crate::cli::Global;
 use crate::cli::output::{Output, harmless};
 use crate::paths;
 use crate::problem::{Code, Problem};
-use crate::vetting::{Vetting, Waivers};
+use crate::vetting::{Rules, Vetting, Waivers};
 
 /// Policy and waivers of a host, read once.
 pub(super) struct Judging {
     data_dir: PathBuf,
-    policy: Policy,
-    waivers: Vec<Waiver>,
+    rules: Rules,
 }
 
 impl Judging {
@@ -30,8 +27,7 @@ impl Judging {
     pub(super) fn of(global: &Global, named: Option<&Path>) -> Result<Self, Problem> {
         let data_dir = paths::host_data_dir(global.data_dir.as_deref())?;
         Ok(Self {
-            policy: policy::load(named, &data_dir)?,
-            waivers: Waivers::of(&data_dir).all()?,
+            rules: Rules::of(&data_dir, named)?,
             data_dir,
         })
     }
@@ -64,7 +60,7 @@ impl Judging {
             for (text, target) in targets {
                 output.note(&format!("looking at {}", harmless(text)));
                 let progress: Arc<dyn Progress> = Arc::new(Said(*output));
-                each(vetting.vet(target, self.policy.budget, progress).await?);
+                each(vetting.vet(target, self.rules.policy.budget, progress).await?);
             }
             Ok(())
         };
@@ -78,27 +74,8 @@ impl Judging {
 
     /// The verdict on a report, with `more` waivers besides the host's.
     pub(super) fn decide(&self, report: &Report, more: &[Waiver]) -> Decision {
-        let waivers: Vec<(&str, &Waiver)> = self
-            .waivers
-            .iter()
-            .chain(more)
-            .map(|waiver| ("host", waiver))
-            .collect();
-        decide(
-            report,
-            &Scene {
-                now: now(),
-                policies: &[("host", &self.policy)],
-                waivers: &waivers,
-            },
-        )
+        self.rules.decide(report, more)
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A package as it is named on the command line. What exists as a path is one.

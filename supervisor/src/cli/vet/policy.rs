@@ -1,7 +1,6 @@
 //! `redhold policy`: check a policy file, show the rules and the built-in policy.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use node_vetting::policy;
@@ -11,7 +10,8 @@ use serde_json::json;
 use super::render;
 use crate::cli::Global;
 use crate::cli::output::{Output, Style};
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
+use crate::vetting::read_policy;
 
 /// What packages are judged by: check a policy, list the rules
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ enum Command {
 pub fn run(command: &Policy, _: &Global, output: &Output) -> Result<(), Problem> {
     match &command.command {
         Command::Check { file } => {
-            let policy = read(file)?;
+            let policy = read_policy(file)?;
             if output.json() {
                 output.document(&json!({ "file": file, "digest": policy.digest() }));
             } else {
@@ -74,27 +74,4 @@ pub fn run(command: &Policy, _: &Global, output: &Output) -> Result<(), Problem>
         Command::Show => output.line(policy::DEFAULT.trim_end()),
     }
     Ok(())
-}
-
-/// The policy that holds: the file that is named, else the data directory's own, else the built-in one.
-///
-/// # Errors
-/// When a file cannot be read or has mistakes.
-pub(super) fn load(named: Option<&Path>, data_dir: &Path) -> Result<policy::Policy, Problem> {
-    if let Some(file) = named {
-        return read(file);
-    }
-    let own = data_dir.join("vetting/policy.toml");
-    if own.exists() {
-        read(&own)
-    } else {
-        Ok(policy::Policy::default())
-    }
-}
-
-fn read(file: &Path) -> Result<policy::Policy, Problem> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| Problem::io(format!("cannot read {}", file.display()), error))?;
-    policy::Policy::parse(&file.display().to_string(), &text)
-        .map_err(|mistakes| Problem::new(Code::Usage, mistakes.to_string()))
 }

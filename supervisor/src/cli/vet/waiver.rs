@@ -6,11 +6,12 @@ use node_vetting::report::{Reason, Report, Verdict};
 use node_vetting::resolve::Target;
 use npm::{PackageName, Version};
 
-use super::judging::{Judging, now};
+use super::judging::Judging;
 use super::render;
 use crate::cli::Global;
 use crate::cli::client::table::table;
 use crate::cli::output::{Output, Style, harmless};
+use crate::clock;
 use crate::problem::{Code, Problem};
 
 /// Exceptions from the policy: rules that do not count against a package, because a person looked
@@ -73,7 +74,7 @@ fn run_add(command: &Add, global: &Global, output: &Output) -> Result<(), Proble
     if command.why.trim().is_empty() {
         return Err(Problem::new(Code::Usage, "a waiver without a reason is none").hint("say why with --why"));
     }
-    if command.until < Day::of(now()) {
+    if command.until < Day::of(clock::now_s()) {
         return Err(Problem::new(Code::Usage, format!("{} is over", command.until))
             .hint("name the last day on which the waiver is to count with --until"));
     }
@@ -208,7 +209,7 @@ fn list(judging: &Judging, output: &Output) -> Result<(), Problem> {
         output.document(&all);
         return Ok(());
     }
-    let today = Day::of(now());
+    let today = Day::of(clock::now_s());
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|waiver| {

@@ -12,7 +12,7 @@ use super::PrepareError;
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
 pub const WELCOME_FLOW: &str = include_str!("../../../assets/node-red/welcome.json");
 
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("main.cjs", include_str!("../../../assets/node-red/main.cjs")),
     (
         "channel.cjs",
@@ -23,6 +23,7 @@ const FILES: [(&str, &str); 17] = [
         "figures.cjs",
         include_str!("../../../assets/node-red/figures.cjs"),
     ),
+    ("gate.cjs", include_str!("../../../assets/node-red/gate.cjs")),
     ("got.cjs", include_str!("../../../assets/node-red/got.cjs")),
     ("lazy.cjs", include_str!("../../../assets/node-red/lazy.cjs")),
     ("levers.cjs", include_str!("../../../assets/node-red/levers.cjs")),

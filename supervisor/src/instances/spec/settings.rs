@@ -1,6 +1,8 @@
 //! The values that the static `settings.cjs` reads: a JSON document beside it, never generated code; and its secrets,
 //! which stand in no file.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::{Inside, Wanted};
@@ -23,6 +25,8 @@ pub struct Settings {
     pub palette_install: bool,
     /// What Node-RED asks of npm is done by the host; otherwise it starts npm itself.
     pub host_npm: bool,
+    /// The gate's socket as Node-RED sees it, for the npm that it starts itself.
+    pub gate: Option<PathBuf>,
     /// Least important level that is logged: `fatal`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: String,
     /// Core node files that are not loaded (Node-RED's `nodesExcludes`), for small headless runs.
@@ -42,6 +46,7 @@ impl Default for Settings {
             function_timeout: 10,
             palette_install: true,
             host_npm: false,
+            gate: None,
             log_level: "info".to_owned(),
             nodes_excludes: Vec::new(),
             extra: serde_json::Map::new(),
@@ -81,6 +86,7 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -
         "functionTimeout": settings.function_timeout,
         "paletteInstall": settings.palette_install && !wanted.read_only,
         "hostNpm": settings.host_npm && !wanted.read_only,
+        "gate": settings.gate,
         "logLevel": settings.log_level,
         "listen": match purpose {
             Purpose::Serve => json!({ "fd": 3 }),

@@ -1,0 +1,141 @@
+//! The gate: the only registry that npm gets for an instance. It shows what policy lets through, vets on demand what
+//! nobody has looked at, and serves exactly the bytes that were vetted.
+//!
+//! One [`NpmGate`] a host, one [`Session`] for each start of npm, on a unix socket that only this npm can open. Where
+//! there are namespaces npm has a network of its own with nothing in it ([`attach()`]), so the socket is its only way
+//! out; the credentials with which the gate asks real registries stay on this side of it. Reports are kept
+//! ([`shelf`]); verdicts are made of them anew each time, so a changed policy or waiver counts at once.
+
+mod attach;
+mod decide;
+mod packument;
+mod serve;
+mod session;
+mod shelf;
+mod tarball;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use node_vetting::policy;
+use npm::Client;
+use runtime::spec::{Isolation, Owner};
+use tokio::sync::Semaphore;
+
+use self::shelf::Shelf;
+use crate::problem::{Code, Problem};
+use crate::stacks::Stacks;
+use crate::vetting::{Rules, Vetting};
+
+pub use self::attach::{attach, inside, show};
+pub use self::decide::Judgement;
+pub use self::session::{Asked, Session};
+
+/// Closures held in memory at the same time.
+const CLOSURES: usize = 2;
+
+/// Workers at the same time.
+const WORKERS: usize = 1;
+
+/// The gate of a host. Cheap to clone.
+#[derive(Clone)]
+pub struct NpmGate(Arc<Inner>);
+
+struct Inner {
+    data_dir: PathBuf,
+    /// What holds where the policy names no mode.
+    usual: policy::Gate,
+    shelf: Shelf,
+    closures: Semaphore,
+    workers: Semaphore,
+}
+
+/// What an instance's own settings say of registries, above what this host's npm configuration says.
+#[derive(Clone, Default)]
+pub struct Upstream {
+    /// Variables; those that npm reads count.
+    pub env: Vec<(String, String)>,
+    /// The text of an npmrc.
+    pub npmrc: String,
+}
+
+impl NpmGate {
+    /// The gate of the host with this data directory; `usual` holds where its policy names no mode.
+    #[must_use]
+    pub fn of(data_dir: &Path, usual: policy::Gate) -> Self {
+        Self(Arc::new(Inner {
+            data_dir: data_dir.to_owned(),
+            usual,
+            shelf: Shelf::of(data_dir),
+            closures: Semaphore::new(CLOSURES),
+            workers: Semaphore::new(WORKERS),
+        }))
+    }
+
+    /// Opens the gate for one npm, on a socket in `folder` that `owner` alone can use. Dropping the session closes it.
+    ///
+    /// # Errors
+    /// When policy, waivers or npm's configuration cannot be used, or there can be no socket.
+    pub async fn open(&self, upstream: &Upstream, folder: &Path, owner: Owner) -> Result<Session, Problem> {
+        let rules = Rules::of(&self.0.data_dir, None)?;
+        let (data_dir, upstream) = (self.0.data_dir.clone(), upstream.clone());
+        // Certificates are read from the disk.
+        let opened = tokio::task::spawn_blocking(move || vetting(&data_dir, &upstream)).await;
+        let vetting =
+            opened.map_err(|error| Problem::new(Code::Failed, "the gate broke off").because(error))??;
+        let mode = rules.policy.gate.unwrap_or(self.0.usual);
+        Session::open(self.clone(), (vetting, rules, mode), folder, owner)
+    }
+
+    /// What a person should know when the host starts.
+    #[must_use]
+    pub fn lesser(&self, isolation: Isolation) -> Vec<String> {
+        let mut all = Vec::new();
+        if isolation == Isolation::Landlock {
+            all.push(
+                "packages come through this host's gate, but npm sees the host's network besides: there are no \
+                 namespaces to take it away"
+                    .to_owned(),
+            );
+        }
+        let mode = Rules::of(&self.0.data_dir, None).map(|rules| rules.policy.gate);
+        if matches!(mode, Ok(Some(policy::Gate::Off))) {
+            all.push("packages are installed without being vetted: the policy has gate = \"off\"".to_owned());
+        }
+        all
+    }
+}
+
+fn vetting(data_dir: &Path, upstream: &Upstream) -> Result<Vetting, Problem> {
+    let vetting = Vetting::of(data_dir, true)?;
+    if upstream.env.is_empty() && upstream.npmrc.is_empty() {
+        return Ok(vetting);
+    }
+    let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Problem::new(
+            Code::Usage,
+            "the registries in this instance's settings cannot be used",
+        )
+        .because(error)
+        .hint("mend palette.npmrc, or npm_config_registry in its env")
+    };
+    let stacks = Stacks::new(data_dir);
+    let config = stacks.client()?.config().overlaid(&upstream.env, &upstream.npmrc);
+    let config = config.map_err(|error| cannot(error.into()))?;
+    let client = Client::new(config).map_err(|error| cannot(error.into()))?;
+    Ok(vetting.through(client))
+}
+
+impl fmt::Debug for NpmGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NpmGate").field(&self.0.data_dir).finish()
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It holds tokens.
+        f.write_str("Upstream")
+    }
+}

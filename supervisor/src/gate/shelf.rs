@@ -1,0 +1,119 @@
+//! Reports on the disk, by package, version, engine and closure. What policy makes of them is decided when it is asked.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use node_vetting::report::Report;
+use npm::{PackageName, Version};
+use tracing::warn;
+
+use crate::paths::write_private;
+
+/// Reports name known flaws, and those change with time: older ones are made anew where a registry can be asked.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// Most reports of one package; the oldest go.
+const MOST: usize = 40;
+
+/// The folder of them.
+#[derive(Clone, Debug)]
+pub(super) struct Shelf(PathBuf);
+
+impl Shelf {
+    pub(super) fn of(data_dir: &Path) -> Self {
+        // The number changes with the form.
+        Self(data_dir.join("vetting/reports-v1"))
+    }
+
+    fn folder(&self, name: &PackageName) -> PathBuf {
+        self.0.join(name.as_str().replace('/', "+"))
+    }
+
+    fn path(&self, name: &PackageName, version: &Version, engine: &str, closure: &str) -> PathBuf {
+        let file = format!("{version}~{}~{}.json", short(engine), short(closure));
+        self.folder(name).join(file)
+    }
+
+    /// The report on exactly this closure by this engine, while it is fresh.
+    pub(super) fn find(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        engine: &str,
+        closure: &str,
+    ) -> Option<Report> {
+        let path = self.path(name, version, engine, closure);
+        let written = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
+        // A clock that was set back makes it look young, until it catches up.
+        let age = SystemTime::now().duration_since(written).unwrap_or_default();
+        let report = read(&path)?;
+        (age < FRESH && report.facts.closure == closure && report.facts.tools.engine == engine)
+            .then_some(report)
+    }
+
+    /// Keeps a report. Without it the package is vetted again, so a failure is only told.
+    pub(super) fn keep(&self, report: &Report) {
+        let facts = &report.facts;
+        let path = self.path(
+            &facts.package,
+            &facts.version,
+            &facts.tools.engine,
+            &facts.closure,
+        );
+        let kept = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.folder(&facts.package))
+            .and_then(|()| serde_json::to_vec(report).map_err(io::Error::from))
+            .and_then(|text| write_private(&path, &text));
+        if let Err(error) = kept {
+            warn!(%error, package = facts.spec(), "cannot keep a report");
+        }
+        let listed = self.listed(&facts.package);
+        for (path, _) in listed.iter().take(listed.len().saturating_sub(MOST)) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// The newest report of each version of a package by this engine.
+    pub(super) fn about(&self, name: &PackageName, engine: &str) -> Vec<Report> {
+        let mut newest: Vec<Report> = Vec::new();
+        let of_engine = format!("~{}~", short(engine));
+        for (path, _) in self.listed(name).iter().rev() {
+            if !path.to_string_lossy().contains(&of_engine) {
+                continue;
+            }
+            if let Some(report) = read(path)
+                && newest
+                    .iter()
+                    .all(|known| known.facts.version != report.facts.version)
+            {
+                newest.push(report);
+            }
+        }
+        newest
+    }
+
+    /// Files of a package, oldest first.
+    fn listed(&self, name: &PackageName) -> Vec<(PathBuf, SystemTime)> {
+        let entries = fs::read_dir(self.folder(name)).into_iter().flatten().flatten();
+        let mut all: Vec<(PathBuf, SystemTime)> = entries
+            .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?.modified().ok()?)))
+            .filter(|(path, _)| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        all.sort_by_key(|(_, written)| *written);
+        all
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
+}
+
+/// One that is torn or of another form is no report.
+fn read(path: &Path) -> Option<Report> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
