@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::acme::Acme;
 use crate::alerts::Alerts;
 use crate::config::Config;
+use crate::instances::allowance::Unvetted;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
 use crate::instances::model::{EditorSettings, Instance};
@@ -86,6 +87,7 @@ impl Control {
             disks: base.disks.clone(),
             npm: ground::npm(&base.stacks),
             networks: base.networks.clone(),
+            reports: Arc::new(Unvetted),
         });
         let instances = Instances::open(shared).await?;
         let tasks = Tasks::default();

@@ -109,6 +109,8 @@ impl Launcher<'_> {
             env: self.env.clone(),
             npm: self.npm.clone(),
             host_tools: self.host_tools,
+            // Whoever starts it sits before it, and runs what they like.
+            watch: None,
             settings: self.settings.clone(),
         };
         instances::prepare(&wanted).map_err(unprepared)
