@@ -71,6 +71,7 @@ enum Command {
     Vet(vet::Vet),
     Policy(vet::policy::Policy),
     Waiver(vet::waiver::Waiver),
+    Catalogue(vet::catalogue::Catalogue),
     Doctor(doctor::Doctor),
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -111,6 +112,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
         Command::Stack(command) => stack::run(command, &cli.global, output),
         Command::Vet(command) => vet::run(command, &cli.global, output),
         Command::Policy(command) => vet::policy::run(command, &cli.global, output),
+        Command::Catalogue(command) => vet::catalogue::run(command, &cli.global, output),
         Command::Waiver(command) => vet::waiver::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),
         Command::Manual(command) => manual::manual(command, Cli::command(), output),

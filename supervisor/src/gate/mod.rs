@@ -18,8 +18,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use node_vetting::policy;
-use npm::Client;
+use node_vetting::policy::{self, Decision};
+use node_vetting::report::Report;
+use npm::{Client, Version};
 use runtime::spec::{Isolation, Owner};
 use tokio::sync::Semaphore;
 
@@ -86,6 +87,29 @@ impl NpmGate {
             opened.map_err(|error| Problem::new(Code::Failed, "the gate broke off").because(error))??;
         let mode = rules.policy.gate.unwrap_or(self.0.usual);
         Session::open(self.clone(), (vetting, rules, mode), folder, owner)
+    }
+
+    /// The newest report on a package in a version, where it was vetted on this host.
+    #[must_use]
+    pub fn report(&self, name: &str, version: &str) -> Option<Report> {
+        let (name, version) = (name.parse().ok()?, Version::parse(version).ok()?);
+        self.0.shelf.of_version(&name, &version)
+    }
+
+    /// Everything that was vetted on this host, as its policy and waivers judge it today. Reads files: call it where
+    /// waiting is allowed.
+    ///
+    /// # Errors
+    /// When the policy or the waivers cannot be used.
+    pub fn judged(&self) -> Result<Vec<(Report, Decision)>, Problem> {
+        let rules = Rules::of(&self.0.data_dir, None)?;
+        let all = self.0.shelf.all().into_iter();
+        Ok(all
+            .map(|report| {
+                let decision = rules.decide(&report, &[]);
+                (report, decision)
+            })
+            .collect())
     }
 
     /// What a person should know when the host starts.

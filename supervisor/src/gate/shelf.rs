@@ -97,6 +97,38 @@ impl Shelf {
         newest
     }
 
+    /// The newest report of one version, by whatever engine.
+    pub(super) fn of_version(&self, name: &PackageName, version: &Version) -> Option<Report> {
+        let begins = format!("{version}~");
+        let listed = self.listed(name);
+        let of_version = listed.iter().rev().filter(|(path, _)| {
+            path.file_name()
+                .is_some_and(|file| file.to_string_lossy().starts_with(&begins))
+        });
+        of_version.map(|(path, _)| path).find_map(|path| read(path))
+    }
+
+    /// The newest report of each version of each package.
+    pub(super) fn all(&self) -> Vec<Report> {
+        let folders = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let names = folders.filter_map(|folder| {
+            let name = folder.file_name().to_string_lossy().replace('+', "/");
+            name.parse::<PackageName>().ok()
+        });
+        let mut newest: Vec<Report> = Vec::new();
+        for name in names {
+            let first = newest.len();
+            for (path, _) in self.listed(&name).iter().rev() {
+                let Some(report) = read(path) else { continue };
+                let known = newest[first..].iter().map(|known| &known.facts.version);
+                if known.into_iter().all(|version| *version != report.facts.version) {
+                    newest.push(report);
+                }
+            }
+        }
+        newest
+    }
+
     /// Files of a package, oldest first.
     fn listed(&self, name: &PackageName) -> Vec<(PathBuf, SystemTime)> {
         let entries = fs::read_dir(self.folder(name)).into_iter().flatten().flatten();

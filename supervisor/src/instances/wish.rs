@@ -17,6 +17,13 @@ use super::spec::{self, NpmSettings};
 use crate::gate::Upstream;
 use crate::secret::{HostKey, SealError, Secret};
 
+/// What an editor offers where nothing else is wished: what was vetted on this host, and Node-RED's own catalogue, of which
+/// the gate vets what is wanted.
+const CATALOGUES: [&str; 2] = [
+    "/.redhold/catalogue.json",
+    "https://catalogue.nodered.org/catalogue.json",
+];
+
 /// What the runtime limits.
 pub(super) fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
@@ -343,9 +350,11 @@ fn theme(instance: &Instance) -> Value {
     set(&["page", "title"], &editor.page_title);
     set(&["page", "favicon"], &editor.favicon);
     let catalogues = &instance.settings.palette.catalogues;
-    if !catalogues.is_empty() {
-        theme["palette"] = json!({ "catalogues": catalogues });
-    }
+    theme["palette"] = if catalogues.is_empty() {
+        json!({ "catalogues": CATALOGUES })
+    } else {
+        json!({ "catalogues": catalogues })
+    };
     theme
 }
 

@@ -63,7 +63,8 @@ impl Gate {
     }
 
     /// Whether a request carries a cookie for this host.
-    pub(super) fn signed_in(&self, headers: &HeaderMap, host: &str) -> bool {
+    #[must_use]
+    pub fn signed_in(&self, headers: &HeaderMap, host: &str) -> bool {
         let pairs = headers
             .get_all(COOKIE)
             .iter()

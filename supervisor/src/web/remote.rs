@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use serde::Deserialize;
+use tower_service::Service;
 
 use super::errors;
 use super::state::Asker;
@@ -21,31 +22,59 @@ use crate::proxy::table::without_port;
 /// The page that asks for the token.
 const SIGN_IN: &str = include_str!("../../assets/sign-in.html");
 
+/// Where the palette manager of an editor finds what was vetted on this host.
+pub const CATALOGUE: &str = "/.redhold/catalogue.json";
+
 /// What the front serves itself.
 pub fn router(api: Router, gate: Arc<Gate>) -> Router {
+    let editors = api.clone();
     let guarded = api.layer(middleware::from_fn_with_state(gate.clone(), admit));
     Router::new()
         .route("/.redhold/sign-in", get(page).post(sign_in))
         .route("/", get(home))
+        .route(
+            CATALOGUE,
+            get(
+                async |State(gate): State<Arc<Gate>>, Extension(from): Extension<From>, request: Request| {
+                    catalogue(&gate, &from, request, editors).await
+                },
+            ),
+        )
         .with_state(gate)
         .fallback_service(guarded)
+}
+
+fn unauthorized() -> Response {
+    let mut response = errors::answer(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "this needs the administrator's token",
+        Some("send it as `Authorization: Bearer TOKEN`; on the host, `redhold host token` prints it"),
+    );
+    let challenge = header::HeaderValue::from_static("Bearer");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
 }
 
 /// Lets nobody through without the token.
 async fn admit(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     if !gate.bears_token(request.headers()) {
-        let mut response = errors::answer(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "this needs the administrator's token",
-            Some("send it as `Authorization: Bearer TOKEN`; on the host, `redhold host token` prints it"),
-        );
-        let challenge = header::HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-        return response;
+        return unauthorized();
     }
     request.extensions_mut().insert(Asker(By::Token));
     next.run(request).await
+}
+
+/// The catalogue, for a browser that has signed in on this host name as well as for who has the token.
+async fn catalogue(gate: &Gate, from: &From, mut request: Request, mut api: Router) -> Response {
+    let host = without_port(from.host.as_deref().unwrap_or_default());
+    if !gate.bears_token(request.headers()) && !gate.signed_in(request.headers(), host) {
+        return unauthorized();
+    }
+    *request.uri_mut() = axum::http::Uri::from_static("/api/v1/catalogue");
+    request.extensions_mut().insert(Asker(By::Token));
+    let Ok(answer) = api.call(request).await;
+    answer
 }
 
 async fn home() -> &'static str {

@@ -1,6 +1,7 @@
 //! What is remembered of an instance: its record in the store, and every setting with its default.
 
 mod alerts;
+mod capabilities;
 mod maintenance;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 pub use self::alerts::AlertSettings;
+pub use self::capabilities::{CapabilityMode, CapabilitySettings};
 pub use self::maintenance::{Upkeep, Weekday, Window, Windows};
 use crate::store::table::Record;
 
@@ -131,6 +133,8 @@ pub struct Settings {
     pub restart: RestartSettings,
     /// Which network it sees.
     pub network: NetworkSettings,
+    /// What it may do beyond what its packages were vetted for.
+    pub capabilities: CapabilitySettings,
     /// When somebody is told of it, and who.
     pub alerts: AlertSettings,
     /// Hours in which it is restarted or upgraded, by weekday.
@@ -319,7 +323,7 @@ pub struct PaletteSettings {
     pub nodes_excludes: Vec<String>,
     /// Packages that are installed before a start: name to range.
     pub packages: BTreeMap<String, String>,
-    /// Addresses of catalogues that the editor shows; empty is Node-RED's own.
+    /// Addresses of catalogues that the editor shows; empty is what was vetted on this host, then Node-RED's own.
     pub catalogues: Vec<String>,
     /// An `.npmrc` for private registries, as a secret.
     pub npmrc: Option<Hidden>,

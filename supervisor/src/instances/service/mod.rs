@@ -26,6 +26,7 @@ pub use self::wishes::{Action, Copy, CopyEnv, New, View};
 
 use self::problems::{broken, stored};
 use crate::clock;
+use crate::gate::NpmGate;
 use crate::instances::actor::{Actor, Order};
 use crate::instances::events::Event;
 use crate::instances::model::{Instance, Kept, Named};
@@ -283,6 +284,12 @@ impl Instances {
     #[must_use]
     pub fn place(&self, id: &str) -> Place {
         Place::of(&self.shared.data_dir, id)
+    }
+
+    /// What their packages come through.
+    #[must_use]
+    pub fn gate(&self) -> &NpmGate {
+        &self.shared.gate
     }
 
     /// What happened to an instance: at most `limit` events after number `after`, else the newest.

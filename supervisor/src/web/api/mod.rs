@@ -2,6 +2,7 @@
 
 mod alerts;
 mod backup;
+mod catalogue;
 mod files;
 mod host;
 mod import;
@@ -22,6 +23,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(host::about))
         .routes(routes!(host::stacks))
+        .routes(routes!(catalogue::catalogue))
         .routes(routes!(host::audit))
         .routes(routes!(host::export))
         .routes(routes!(backup::backup))
