@@ -16,6 +16,7 @@ mod pick;
 mod place;
 mod platform;
 mod replace;
+mod served;
 mod signature;
 mod source;
 mod spec;
@@ -27,13 +28,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use npm::{Client, Form, Integrity, PackageName, Version};
-use serde_json::Value;
+use npm::{Client, PackageName, Version};
 use tokio::runtime::Handle;
 
 use crate::closure::{Closure, Why};
@@ -259,44 +257,6 @@ impl Resolver {
         Ok(Resolved { closure, listings })
     }
 
-    /// What the registry says of a package, in its own words; with `renew` not what it said minutes before.
-    ///
-    /// # Errors
-    /// When there is no such package, or the registry fails and the cache has nothing.
-    pub async fn document(&self, name: &PackageName, form: Form, renew: bool) -> Result<Value, ResolveError> {
-        let parse = |bytes: Bytes| async move {
-            let parsed = tokio::task::spawn_blocking(move || serde_json::from_slice(&bytes)).await;
-            parsed.unwrap_or_else(|_| Err(serde::de::Error::custom("the reader ended")))
-        };
-        let fresh = if renew { Duration::ZERO } else { source::FRESH };
-        let found = self.source().document(name, form, fresh, parse).await;
-        found.map_err(|lack| asked(name.to_string(), lack))
-    }
-
-    /// The archive of a version in the bytes that hash to `integrity`.
-    ///
-    /// # Errors
-    /// When the registry has no such bytes, or fails, and the cache does not have them.
-    pub async fn archive(
-        &self,
-        name: &PackageName,
-        version: &Version,
-        integrity: &Integrity,
-    ) -> Result<Vec<u8>, ResolveError> {
-        let found = self.source().archive(name, version, integrity).await;
-        found.map_err(|lack| asked(format!("{name}@{version}"), lack))
-    }
-
-    fn source(&self) -> Source {
-        Source::new(
-            (self.client.clone(), self.options.online),
-            self.cache.clone(),
-            self.options.limits,
-            Box::new(|_| false),
-            Arc::new(Silent),
-        )
-    }
-
     /// What is asked of npm: a name with what is wanted of it, the package where it is here, and preferred versions.
     async fn entry(&self, target: &Target) -> Result<Entry, ResolveError> {
         let (path, folder) = match target {
@@ -403,16 +363,6 @@ impl Resolver {
             }
         }
         listings
-    }
-}
-
-fn asked(package: String, lack: Lack) -> ResolveError {
-    if lack.is_absence() {
-        return ResolveError::Nothing { package };
-    }
-    ResolveError::Fetch {
-        package,
-        source: Box::new(lack),
     }
 }
 

@@ -31,7 +31,16 @@ pub(super) async fn packument(visit: &Visit, name: &PackageName, form: Form) -> 
         Listing::Unknown
     });
     match (shown, stopped.into_iter().next()) {
-        (Some(shown), _) => Ok(shown),
+        (Some(mut shown), _) => {
+            // Without it npm does not look for a script; not every registry says so.
+            let scripts = visit.rules.policy.scripts.iter();
+            for script in scripts.filter(|script| script.package == *name) {
+                if let Some(manifest) = shown["versions"].get_mut(script.version.to_string()) {
+                    manifest["hasInstallScript"] = Value::Bool(true);
+                }
+            }
+            Ok(shown)
+        }
         (None, Some(judgement)) => Err(Failure::Stopped(judgement)),
         (None, None) => Err(Failure::Missing(name.to_string())),
     }

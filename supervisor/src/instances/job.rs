@@ -21,7 +21,7 @@ use tracing::warn;
 use super::model::Instance;
 use super::npm::{self, Errands};
 use super::place::Place;
-use super::{Shared, errand, queue, wish, world};
+use super::{Shared, errand, queue, request, wish, world};
 use crate::paths;
 use crate::problem::{Code, Problem};
 
@@ -52,7 +52,7 @@ pub(super) enum Done {
     /// A request to the keeper.
     Asked(Result<(), String>),
     /// npm has done what the editor asked for.
-    Npm(npm::Answer),
+    Npm(request::Answer),
 }
 
 /// Whether an instance answers requests.

@@ -28,6 +28,7 @@ pub(crate) mod packages;
 mod patch;
 pub mod place;
 pub mod queue;
+mod request;
 pub mod restart;
 pub mod service;
 pub mod spec;

@@ -265,7 +265,12 @@ pub(super) fn errand(
     let mut spec = prepare(shared, &wanted, "npm")?;
     spec.program.args = arguments;
     if scripts {
-        let node = spec.program.path.parent().unwrap_or_else(|| Path::new("/")).to_owned();
+        let node = spec
+            .program
+            .path
+            .parent()
+            .unwrap_or_else(|| Path::new("/"))
+            .to_owned();
         for (_, value) in spec.program.env.iter_mut().filter(|(name, _)| name == "PATH") {
             *value = format!("{}:{value}", node.display());
         }

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::instances::job;
-use crate::instances::npm::{self, Answer, Request};
+use crate::instances::npm;
+use crate::instances::request::{self, Answer, Request};
 
 /// The guest says each request again from time to time. One that says it all the time is not answered as often.
 const LEAST_BETWEEN: Duration = Duration::from_millis(500);
@@ -21,7 +22,7 @@ impl Actor {
         self.heard_at = Some(Instant::now());
         let palette = &self.settings().palette;
         let Some(request) = Request::read(message).filter(|request| request.is_granted(palette)) else {
-            self.tell_guest(npm::refusal(message));
+            self.tell_guest(request::refusal(message));
             return;
         };
         let answered = self.answered.as_ref().filter(|answer| answer.id == request.id);
