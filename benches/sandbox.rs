@@ -1,5 +1,5 @@
 //! What the sandbox itself costs: from the call that starts an instance until its program has been executed, with
-//! every wall and limit up.
+//! every wall and limit up; and what it costs that the keeper is asked about each program that is started inside.
 //!
 //! Run: `cargo bench -p supervisor --bench sandbox`.
 
@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use nix::unistd::geteuid;
 use runtime::process::{Descriptors, spawn};
-use runtime::spec::{Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program};
+use runtime::spec::{
+    Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program, Programs, Watch,
+};
 use runtime::traffic::{Allow, Ends6, Filtered, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
 use test_support::world;
@@ -19,15 +21,61 @@ criterion_main!(benches);
 fn building(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut spec = spec(folder.path());
-    measure(criterion, "build the sandbox, until its program runs", &spec);
+    measure(
+        criterion,
+        "build the sandbox, until its program runs",
+        &spec,
+        false,
+    );
+    spec.watch = watch(false);
+    measure(criterion, "the same, watched", &spec, false);
+    starting(criterion, spec.clone());
+    spec.watch = None;
     if world::able() {
         world::world();
         spec.network = cable();
-        measure(criterion, "the same with a network that leads out", &spec);
+        measure(criterion, "the same with a network that leads out", &spec, false);
     }
 }
 
-fn measure(criterion: &mut Criterion, name: &str, spec: &InstanceSpec) {
+/// Two hundred programs, one after the other, from the start of the shell that starts them to its end.
+fn starting(criterion: &mut Criterion, mut spec: InstanceSpec) {
+    spec.program.path = "/bin/sh".into();
+    let script = "i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i+1)); done";
+    spec.program.args = vec!["-c".to_owned(), script.to_owned()];
+    let shell = std::path::Path::new("/bin/sh");
+    spec.mounts.push(Mount {
+        source: shell.canonicalize().expect("a shell"),
+        target: shell.into(),
+        access: Access::ReadOnly,
+        optional: false,
+    });
+    for (name, watch) in [
+        ("start 200 programs", None),
+        ("the same, observed", watch(false)),
+        ("the same, enforced and allowed", watch(true)),
+    ] {
+        spec.watch = watch;
+        measure(criterion, name, &spec, true);
+    }
+}
+
+/// Observed, nothing is allowed, so that everything is counted.
+fn watch(enforce: bool) -> Option<Watch> {
+    Some(Watch {
+        enforce,
+        programs: Programs::Named(if enforce {
+            vec!["/bin/true".to_owned()]
+        } else {
+            Vec::new()
+        }),
+        raw_sockets: false,
+        words: String::new(),
+    })
+}
+
+/// Until the program runs, or until it has ended.
+fn measure(criterion: &mut Criterion, name: &str, spec: &InstanceSpec, to_the_end: bool) {
     let mut number = 0_u64;
     criterion.bench_function(name, |bencher| {
         bencher.iter_custom(|rounds| {
@@ -41,8 +89,13 @@ fn measure(criterion: &mut Criterion, name: &str, spec: &InstanceSpec) {
                 let begun = Instant::now();
                 let running =
                     spawn(test_support::redhold!(), &spec, Descriptors::default()).expect("a start");
-                spent += begun.elapsed();
+                if !to_the_end {
+                    spent += begun.elapsed();
+                }
                 running.wait().expect("an end");
+                if to_the_end {
+                    spent += begun.elapsed();
+                }
                 running.forget().expect("no records");
             }
             spent
@@ -121,6 +174,7 @@ fn spec(folder: &std::path::Path) -> InstanceSpec {
             pids: Some(Pids(64)),
             ..Limits::default()
         },
+        watch: None,
         control_group: None,
         stop_grace_ms: 1000,
     }

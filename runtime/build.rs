@@ -57,16 +57,16 @@ impl Answer {
     }
 }
 
-/// What a process of ours may do that needs little: the list is of what is allowed.
+/// Rules that all have the same answer: what a process of ours may do that needs little, or what the keeper is asked about.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AllowList {
-    rules: Vec<Allowed>,
+struct List {
+    rules: Vec<Listed>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Allowed {
+struct Listed {
     reason: String,
     calls: Vec<String>,
     /// Alternatives, each a list of conditions that must all hold; none: always.
@@ -89,8 +89,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let target: TargetArch = arch.as_str().try_into()?;
     let mut text = String::new();
     write_filters(&mut text, "NODE", &compile(&policy, &arch, target)?)?;
-    let allowed: AllowList = serde_json::from_str(&std::fs::read_to_string("policies/vet-worker.json")?)?;
+    let allowed: List = serde_json::from_str(&std::fs::read_to_string("policies/vet-worker.json")?)?;
     write_filters(&mut text, "VET_WORKER", &[compile_allowed(&allowed, target)?])?;
+    let watched: List = serde_json::from_str(&std::fs::read_to_string("policies/watched.json")?)?;
+    write_filters(&mut text, "WATCHED", &[compile_watched(&watched, target)?])?;
     writeln!(text, "pub(super) const DENIED: &[Denied] = &[")?;
     for rule in &policy.rules {
         for syscall in rule.calls.iter().filter(|_| applies(rule, &arch)) {
@@ -129,7 +131,31 @@ fn write_filters(text: &mut String, name: &str, filters: &[BpfProgram]) -> Resul
 
 /// A filter under which only the calls of the list exist. The others answer `ENOSYS` and do not end the process, because
 /// the C library asks for newer calls first: for `clone3` before `clone`.
-fn compile_allowed(list: &AllowList, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
+fn compile_allowed(list: &List, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
+    program(
+        &listed(list)?,
+        &json!("allow"),
+        &json!({ "errno": ENOSYS }),
+        target,
+    )
+}
+
+/// A filter that asks whoever holds its listener about the calls of the list. The compiler has no word for that answer, so
+/// that another one that nobody uses stands in for it.
+fn compile_watched(list: &List, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
+    const RETURN: u16 = 0x06;
+    const TRACE: u32 = 0x7ff0_0000;
+    const USER_NOTIFICATION: u32 = 0x7fc0_0000;
+    let mut filter = program(&listed(list)?, &json!({ "trace": 0 }), &json!("allow"), target)?;
+    for instruction in &mut filter {
+        if instruction.code == RETURN && instruction.k == TRACE {
+            instruction.k = USER_NOTIFICATION;
+        }
+    }
+    Ok(filter)
+}
+
+fn listed(list: &List) -> Result<Vec<Value>, Box<dyn Error>> {
     let mut rules = Vec::new();
     for rule in &list.rules {
         if rule.reason.is_empty() {
@@ -139,7 +165,7 @@ fn compile_allowed(list: &AllowList, target: TargetArch) -> Result<BpfProgram, B
             rules.extend(cases(syscall, rule.when.as_deref()));
         }
     }
-    program(&rules, &json!("allow"), &json!({ "errno": ENOSYS }), target)
+    Ok(rules)
 }
 
 /// The rules for one syscall: one for each of its cases.

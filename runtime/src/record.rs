@@ -55,7 +55,7 @@ pub struct ProcessRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
     /// What it is about: `memory`, `cpu`, `pids`, `io`, `disk`, `namespaces`, `seccomp`,
-    /// `landlock`, `network`, `identity`.
+    /// `landlock`, `network`, `identity`, `capabilities`.
     pub name: String,
     /// How strong.
     pub strength: Strength,
@@ -98,6 +98,42 @@ pub struct ExitRecord {
     pub cpu_us: Option<u64>,
     /// Most memory ever charged, in bytes, where the kernel says.
     pub memory_peak: Option<u64>,
+    /// What it tried and may not do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// Something that the program, or what it started, tried to do although its spec does not let it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What kind of thing.
+    pub what: Attempted,
+    /// Of a program the path as it was asked for, of a socket its protocol; untrusted, without control characters, and
+    /// not long.
+    pub name: String,
+    /// How often so far in this run.
+    pub count: u64,
+    /// First time, in milliseconds since 1970.
+    pub first_ms: u64,
+    /// Last time, in milliseconds since 1970.
+    pub last_ms: u64,
+    /// Whether it was refused; else it was let through.
+    pub refused: bool,
+    /// Whose code it was by the program's own account; a hint, which any code in it can forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// Kinds of attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attempted {
+    /// To execute a program.
+    Execute,
+    /// To make a raw socket.
+    RawSocket,
+    /// More different things than are kept apart; the name says so.
+    Others,
 }
 
 /// An out-of-memory kill.
@@ -188,6 +224,9 @@ pub enum Event {
     },
     /// The kernel killed for memory.
     Oom(OomRecord),
+    /// It tried what it may not do: the first time, the tenth, the hundredth and so on, and what is known already when
+    /// somebody subscribes.
+    Attempt(Attempt),
     /// It ended; the last event.
     Exit(ExitRecord),
 }

@@ -61,6 +61,9 @@ pub struct InstanceSpec {
     pub network: Network,
     /// What it may use up.
     pub limits: Limits,
+    /// What it may do behind its walls, where that is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
     /// The v2 control group in which instances and their keepers live, as `/proc/<pid>/cgroup` names it, for example
     /// `/system.slice/redhold-instances.service`; it must have been handed over (`Delegate=yes`). Without one, the
     /// starter's own place decides. Left out of the digest where there is none: it is no wish of a person.
@@ -177,6 +180,29 @@ impl Network {
     pub const fn is_hosts(&self) -> bool {
         matches!(self, Self::Host | Self::Lesser(_))
     }
+}
+
+/// What the program, and whatever it starts, may do of what the keeper is asked about; everything else is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Whether what it may not do is refused (`EPERM`), or only recorded.
+    pub enforce: bool,
+    /// What it may execute.
+    pub programs: Programs,
+    /// Whether it may make raw sockets; whether it can is a matter of its capabilities.
+    pub raw_sockets: bool,
+    /// All of this in words, with why, for a person who looks at what it is walled off by.
+    pub words: String,
+}
+
+/// Programs that may be executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Programs {
+    /// All.
+    Any,
+    /// These, by the name of the file or, with a `/` in it, by its whole path.
+    Named(Vec<String>),
 }
 
 /// What an instance may use up. `None` is "no limit"; what the host cannot enforce is named in the run record.

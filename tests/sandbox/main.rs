@@ -17,3 +17,4 @@ mod shared;
 mod support;
 mod syscalls;
 mod vetting;
+mod watch;

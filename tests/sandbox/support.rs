@@ -92,6 +92,7 @@ impl Cell {
                 pids: Some(Pids(128)),
                 ..Limits::default()
             },
+            watch: None,
             control_group: None,
             stop_grace_ms: 5000,
         };

@@ -3,7 +3,7 @@
 //! An empty line says that the event loop turns; every other line is a JSON object. Nothing is built from an object
 //! but the name of its kind: a line of 64 KiB could otherwise become a megabyte of values in the keeper. Kinds that mean
 //! something here: `state`, kept for whoever comes later; `stack`, kept while the loop stands still; `interruptible` and
-//! `askable`, what the program can do.
+//! `askable`, what the program can do; `spawn`, whose code is about to start a program.
 
 use std::borrow::Cow;
 use std::io::{self, IoSliceMut, Write};
@@ -26,6 +26,9 @@ const LONGEST: usize = 64 * 1024;
 /// Messages passed on per second; a program that says more hurts only itself.
 const PER_SECOND: u32 = 1000;
 
+/// What is kept of `spawn` until it is taken, which is after every read.
+const MOST_SPAWNS: usize = 16;
+
 /// The keeper's end.
 pub(crate) struct Guest {
     stream: Option<UnixStream>,
@@ -41,6 +44,8 @@ pub(crate) struct Guest {
     /// What holds the loop, said since it stands still.
     stack: Option<Box<RawValue>>,
     tells_its_stack: bool,
+    /// Programs, and whose code is about to start them, since that was last asked for.
+    spawns: Vec<(String, String)>,
     window: (Instant, u32),
 }
 
@@ -48,6 +53,12 @@ pub(crate) struct Guest {
 struct Head<'line> {
     #[serde(rename = "type", borrow, default)]
     kind: Option<Cow<'line, str>>,
+}
+
+#[derive(Deserialize)]
+struct Spawn {
+    program: String,
+    by: String,
 }
 
 impl Guest {
@@ -65,6 +76,7 @@ impl Guest {
             state: None,
             stack: None,
             tells_its_stack: false,
+            spawns: Vec::new(),
             window: (Instant::now(), 0),
         })
     }
@@ -82,6 +94,11 @@ impl Guest {
     /// The last message of kind `state`.
     pub(crate) fn state(&self) -> Option<&RawValue> {
         self.state.as_deref()
+    }
+
+    /// Programs, and whose code is about to start them, since this was last asked for.
+    pub(crate) fn take_spawns(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.spawns)
     }
 
     /// Whether the program knows what to do when it is interrupted.
@@ -151,6 +168,13 @@ impl Guest {
             }
             "stack" if self.pulse.stuck_for().is_some() => self.stack = Some(object.to_owned()),
             "interruptible" => self.tells_its_stack = true,
+            "spawn" if self.spawns.len() < MOST_SPAWNS => {
+                self.spawns.extend(
+                    serde_json::from_str::<Spawn>(object.get())
+                        .ok()
+                        .map(|spawn| (spawn.program, spawn.by)),
+                );
+            }
             "askable" => self.blind = !self.pulse.look_at(speaker),
             _ => {}
         }

@@ -3,8 +3,10 @@
 //! One loop over everything that can be ready. Nothing in it waits: pipes and sockets are non-blocking, and a peer that
 //! does not keep up is dropped. It has no parent: whoever started it may die at any moment, by any signal.
 
+mod ending;
+
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -15,24 +17,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use super::clients::{Clients, line, open_directory};
-use super::clock::now_ms;
 use super::exit::{Reserved, publish};
 use super::guest::Guest;
 use super::lines::{StatusLine, guest_line};
 use super::log::{Log, Pipe};
-use super::message::{Answer, Ended, take_order};
+use super::message::{Answer, take_order};
 use super::names::Names;
 use super::resolver::{self, Resolver};
 use super::start::{Instance, start, unplug};
+use super::watch::Watcher;
 use crate::error::{During, Failure, StepError, or_absent};
-use crate::record::{
-    CONTROL_SOCKET, EXIT_FILE, Event, ExitRecord, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request,
-};
-use crate::sandbox::cable;
+use crate::record::{CONTROL_SOCKET, EXIT_FILE, Event, OomRecord, RESOLVER_FILE, RUN_FILE, Reply, Request};
 use crate::spec::{InstanceSpec, Isolation};
 use crate::store::Lease;
 use crate::sys::clone::{Side, SingleThread, fork};
@@ -41,12 +40,6 @@ use crate::sys::pidfd;
 
 /// What is read from a pipe at once; as much as a pipe's writer can write without being split.
 const CHUNK: usize = 16 * 1024;
-/// What is still taken from the pipes after the end: descendants that got away may hold them open and go on writing.
-const LAST_WORDS: usize = 4 * 1024 * 1024;
-
-/// How long the keeper outlives its instance for the sake of subscribers that read slowly.
-const LINGER: Duration = Duration::from_millis(500);
-
 /// What a person should know of a kernel that does not show what a program waits for.
 const BLIND: &str = "the kernel does not show when its event loop is idle, so it is asked every second, for a second of \
                      processor time per hour (`redhold doctor` says why)";
@@ -122,13 +115,16 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
         let names = Names::of(spec, instance.cable.take());
+        let listener = instance.watch.take();
+        let watcher = listener.zip(spec.watch.clone());
+        let watcher = watcher.map(|(listener, allowed)| Watcher::new(listener, allowed));
         let written = publish(folder, RUN_FILE, &instance.record);
         match written
             .during_on("write the run record", folder)
             .and_then(|()| guest.during("open the guest channel"))
             .and_then(|guest| Ok((guest, names?)))
         {
-            Ok((guest, names)) => Ok((instance, guest, names)),
+            Ok((guest, names)) => Ok((instance, guest, names, watcher)),
             Err(error) => {
                 end(&mut instance);
                 unplug(spec);
@@ -137,7 +133,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
         }
     });
     match started {
-        Ok((instance, guest, names)) => Ok(Keeper {
+        Ok((instance, guest, names, watcher)) => Ok(Keeper {
             folder: folder.clone(),
             _directory: directory,
             _leases: leases,
@@ -147,6 +143,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
             guest,
             resolver,
             names,
+            watcher,
             clients,
             signals,
             exit,
@@ -206,6 +203,7 @@ struct Keeper {
     guest: Guest,
     resolver: Option<Resolver>,
     names: Option<Names>,
+    watcher: Option<Watcher>,
     clients: Clients,
     signals: SignalFd,
     exit: Reserved,
@@ -227,6 +225,7 @@ enum Source {
     Guest,
     Resolver,
     Names,
+    Watch,
     Oom,
     Listener,
     Client(usize),
@@ -242,6 +241,7 @@ impl Keeper {
             self.clients.flush();
             self.clients.sweep();
             self.names.as_mut().map(Names::resume);
+            self.watcher.as_mut().map(Watcher::resume);
             if let Some(silent_ms) = self.guest.turn() {
                 self.clients.publish(&Event::Stuck { silent_ms });
             }
@@ -273,6 +273,9 @@ impl Keeper {
         if let Some(names) = &self.names {
             sources.push((Source::Names, names.source(), PollFlags::POLLIN));
         }
+        if let Some(calls) = self.watcher.as_ref().and_then(Watcher::source) {
+            sources.push((Source::Watch, calls, PollFlags::POLLIN));
+        }
         if let Some((oom, flags)) = self.instance.group.oom_source() {
             sources.push((Source::Oom, oom, flags));
         }
@@ -290,7 +293,8 @@ impl Keeper {
             .map(|(_, at, flags)| PollFd::new(*at, *flags))
             .collect();
         let pause = self.names.as_ref().and_then(Names::pause);
-        let due = [self.kill_at, self.guest.deadline(), pause]
+        let asked = self.watcher.as_ref().and_then(Watcher::pause);
+        let due = [self.kill_at, self.guest.deadline(), pause, asked]
             .into_iter()
             .flatten()
             .min();
@@ -335,6 +339,11 @@ impl Keeper {
                 }
             }
             Source::Names => self.serve_names(),
+            Source::Watch => {
+                if let Some(attempt) = self.watcher.as_mut().and_then(Watcher::serve) {
+                    self.clients.publish(&Event::Attempt(attempt));
+                }
+            }
             Source::Oom => self.notice_oom(),
             Source::Listener => self.clients.accept(),
             Source::Client(number) => self.answer(number),
@@ -363,6 +372,11 @@ impl Keeper {
         let clients = &mut self.clients;
         self.guest
             .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
+        for (program, by) in self.guest.take_spawns() {
+            if let Some(attempt) = self.watcher.as_mut().and_then(|one| one.hint(&program, &by)) {
+                self.clients.publish(&Event::Attempt(attempt));
+            }
+        }
     }
 
     fn serve_names(&mut self) {
@@ -397,6 +411,7 @@ impl Keeper {
         let mut requests = Vec::new();
         let instance = &self.instance;
         let guest = &mut self.guest;
+        let watcher = &self.watcher;
         self.clients.read(number, |request| match request {
             Request::Status => {
                 let stats = instance.group.stats();
@@ -418,6 +433,9 @@ impl Keeper {
                 // Told to all only when it begins.
                 if let Some(silent_ms) = guest.stuck_for() {
                     known.extend(line(&Event::Stuck { silent_ms })?);
+                }
+                for attempt in watcher.iter().flat_map(Watcher::all) {
+                    known.extend(line(&Event::Attempt(attempt.clone()))?);
                 }
                 guest.report_soon();
                 Ok(known)
@@ -469,120 +487,4 @@ impl Keeper {
         self.kill_at = None;
         let _ = pidfd::signal(self.instance.init.as_fd(), libc::SIGKILL);
     }
-
-    /// Reads the last words, records the end, tells it, and removes what is left.
-    fn finish(mut self) -> io::Result<()> {
-        let ended = self.collect_end();
-        // In the lesser mode descendants may have got away from the first process.
-        if let Err(error) = self.instance.group.kill_all() {
-            self.log.note(&error.to_string());
-        }
-        super::init::end_descendants();
-        for pipe in [Pipe::Output, Pipe::Errors] {
-            let mut taken = 0;
-            while let Some(count @ 1..) = self.drain(pipe) {
-                taken += count;
-                if taken > LAST_WORDS {
-                    break;
-                }
-            }
-        }
-        while self.guest.source().is_some_and(has_more) {
-            self.hear();
-        }
-        self.notice_oom();
-        if self.guest.dropped > 0 {
-            let text = format!(
-                "{} messages of the program were not understood or too many",
-                self.guest.dropped
-            );
-            self.log.note(&text);
-        }
-        if let Some(Err(error)) = self.instance.record.network.as_deref().map(cable::remove) {
-            self.log.note(&error.to_string());
-        }
-        self.log.close();
-        let stats = self.instance.group.stats();
-        let record = ExitRecord {
-            id: self.instance.record.id.clone(),
-            code: ended.code,
-            signal: ended.signal,
-            oom: self.oom.take(),
-            stopping: self.stopping,
-            started_ms: self.instance.record.started_ms,
-            ended_ms: now_ms(),
-            cpu_us: stats.cpu_us.or(ended.cpu_us),
-            memory_peak: stats.memory_peak,
-        };
-        let written = self.exit.write(&record);
-        if let Err(error) = &written {
-            self.log
-                .note(&format!("the exit record could not be written: {error}"));
-        }
-        self.clients.publish(&Event::Exit(record));
-        if let Err(error) = self.instance.group.remove() {
-            self.log.note(&error.to_string());
-        }
-        self.linger();
-        // Last: as long as the socket is there, somebody may be about to connect and is owed an answer.
-        for name in [RESOLVER_FILE, CONTROL_SOCKET] {
-            let _ = fs::remove_file(self.folder.join(name));
-        }
-        written
-    }
-
-    /// Gives subscribers that are behind a moment to hear of the end; the record has it in any case.
-    fn linger(&mut self) {
-        let deadline = Instant::now() + LINGER;
-        while self.clients.is_behind() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut polled: Vec<PollFd<'_>> = self
-                .clients
-                .sources()
-                .filter(|(_, behind)| *behind)
-                .map(|(client, _)| PollFd::new(client, PollFlags::POLLOUT))
-                .collect();
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-            if !poll(&mut polled, left).is_ok_and(|ready| ready > 0) {
-                return;
-            }
-            self.clients.flush();
-        }
-    }
-
-    /// What init said, and when it was killed before it could, how that was.
-    fn collect_end(&mut self) -> Ended {
-        let mut text = Vec::new();
-        let told = self
-            .instance
-            .ended
-            .try_clone()
-            .map(fs::File::from)
-            .and_then(|mut ended| ended.read_to_end(&mut text));
-        let status = waitpid(
-            Pid::from_raw(self.instance.record.init.pid),
-            Some(WaitPidFlag::__WALL),
-        );
-        if told.is_ok()
-            && let Ok(ended) = serde_json::from_slice::<Ended>(&text)
-        {
-            return ended;
-        }
-        match status {
-            Ok(WaitStatus::Signaled(_, signal, _)) => Ended {
-                signal: Some(signal as i32),
-                ..Ended::default()
-            },
-            Ok(WaitStatus::Exited(_, code)) => Ended {
-                code: Some(code),
-                ..Ended::default()
-            },
-            _ => Ended::default(),
-        }
-    }
-}
-
-fn has_more(at: BorrowedFd<'_>) -> bool {
-    let mut polled = [PollFd::new(at, PollFlags::POLLIN)];
-    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

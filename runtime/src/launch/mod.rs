@@ -9,6 +9,7 @@
 //! If the keeper is killed the instance lives on, unread: its log and its exit code are lost, and whoever adopts it
 //! is told. If init ends, everything inside ends with it.
 
+mod attempts;
 mod clients;
 mod clock;
 mod dns;
@@ -27,6 +28,7 @@ mod program;
 mod pulse;
 mod resolver;
 mod start;
+mod watch;
 
 pub(crate) use clients::{open_directory, socket_path};
 pub(crate) use clock::{boot_id, process};

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::SigSet;
@@ -13,8 +14,8 @@ use super::message::Report;
 use crate::error::{During, StepError};
 use crate::record::{Level, Strength};
 use crate::sandbox::{landlock, rlimits, seccomp};
-use crate::spec::InstanceSpec;
-use crate::sys::descriptors::{close_on_exec_from, duplicate_above, place};
+use crate::spec::{InstanceSpec, Watch};
+use crate::sys::descriptors::{close_on_exec_from, duplicate_above, place, send};
 use crate::sys::signals;
 
 /// Where copies are put before they take their places, so that none overwrites another.
@@ -27,6 +28,8 @@ pub(crate) struct Inherited {
     pub(crate) listener: Option<OwnedFd>,
     pub(crate) guest: OwnedFd,
     pub(crate) input: Option<OwnedFd>,
+    /// Where the listener for what is watched goes; the keeper answers there that it has it.
+    pub(crate) watch: Option<OwnedFd>,
     /// Closed by the execution of the program.
     pub(crate) report: OwnedFd,
 }
@@ -53,6 +56,10 @@ fn prepare(spec: &InstanceSpec, inherited: &Inherited) -> Result<StepError, Step
     seccomp::restrict()?;
     tell(report.as_fd(), &Report::Level(level)).during("report to the keeper")?;
     tell(report.as_fd(), &Report::Level(seccomp_level())).during("report to the keeper")?;
+    if let (Some(watch), Some(keeper)) = (&spec.watch, &inherited.watch) {
+        let level = watched(watch, keeper.as_fd());
+        tell(report.as_fd(), &Report::Level(level)).during("report to the keeper")?;
+    }
 
     const STEP: &str = "execute the program";
     let path = &spec.program.path;
@@ -114,6 +121,27 @@ fn seccomp_level() -> Level {
         name: "seccomp".to_owned(),
         strength: Strength::Hard,
         detail: format!("{} filters", seccomp::FILTERS.len()),
+    }
+}
+
+/// Begins to ask the keeper. Where the kernel cannot, nothing is recorded, and what is enforced is what Landlock refuses.
+fn watched(watch: &Watch, keeper: BorrowedFd<'_>) -> Level {
+    let handed = keeper
+        .try_clone_to_owned()
+        .and_then(|keeper| send(&UnixStream::from(keeper), b"w", &[seccomp::watch()?.as_fd()]));
+    let (strength, how) = match (handed, watch.enforce) {
+        (Ok(_), true) => (Strength::Hard, "refused and recorded".to_owned()),
+        (Ok(_), false) => (Strength::Off, "let through and recorded".to_owned()),
+        (Err(error), true) => (
+            Strength::Partial,
+            format!("refused by Landlock alone, and not recorded ({error})"),
+        ),
+        (Err(error), false) => (Strength::None, format!("let through, and not recorded ({error})")),
+    };
+    Level {
+        name: "capabilities".to_owned(),
+        strength,
+        detail: format!("{}; anything else is {how}", watch.words),
     }
 }
 

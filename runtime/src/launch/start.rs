@@ -18,6 +18,7 @@ use super::guest;
 use super::init::{self, Plan};
 use super::message::Report;
 use super::program::Inherited;
+use super::watch;
 use crate::error::{During, StepError};
 use crate::record::{Level, RUN_FILE, RunRecord, Strength};
 use crate::sandbox::cable::Cable;
@@ -26,6 +27,7 @@ use crate::sandbox::idmap::{self, Identity};
 use crate::sandbox::{cable, libraries, sources};
 use crate::spec::{Access, InstanceSpec, Isolation, Network, Owner};
 use crate::sys::clone::{Side, SingleThread, clone};
+use crate::sys::descriptors::receive;
 use crate::sys::pidfd;
 
 /// Building takes milliseconds; a mount source on a dead network file system takes for ever.
@@ -40,6 +42,8 @@ pub(crate) struct Instance {
     pub(crate) errors: OwnedFd,
     pub(crate) ended: OwnedFd,
     pub(crate) guest: UnixStream,
+    /// Asks about what is watched.
+    pub(crate) watch: Option<OwnedFd>,
     /// Of its network, when it has one of its own; taken once, by whoever answers its questions for names.
     pub(crate) cable: Option<Cable>,
 }
@@ -100,6 +104,7 @@ struct Parts {
     errors: OwnedFd,
     ended: OwnedFd,
     guest: UnixStream,
+    watch: Option<OwnedFd>,
     cable: Option<Cable>,
 }
 
@@ -113,6 +118,7 @@ impl Parts {
             errors: self.errors,
             ended: self.ended,
             guest: self.guest,
+            watch: self.watch,
             cable: self.cable,
         }
     }
@@ -158,6 +164,11 @@ fn start_in(
     let (report, report_inside) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (go_inside, go) = pipe2(OFlag::O_CLOEXEC).during(PIPES)?;
     let (guest, guest_inside) = guest::channel().during(PIPES)?;
+    let (watch, watch_inside) = match spec.watch {
+        Some(_) => UnixStream::pair().map(|(ours, inside)| (Some(ours), Some(inside.into()))),
+        None => Ok((None, None)),
+    }
+    .during(PIPES)?;
     let input = spec.input.as_deref().map(in_memory).transpose().during(PIPES)?;
     for end in [&output, &errors, &ended] {
         fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(PIPES)?;
@@ -175,6 +186,7 @@ fn start_in(
             listener,
             guest: guest_inside.into(),
             input,
+            watch: watch_inside,
             report: report_inside,
         },
     };
@@ -183,7 +195,7 @@ fn start_in(
         .during("make the namespaces of the instance")?
     {
         Side::Child => {
-            drop((output, errors, ended, report, go, guest));
+            drop((output, errors, ended, report, go, guest, watch));
             init::run(single, plan)
         }
         Side::Parent { pid, pidfd } => (
@@ -202,13 +214,13 @@ fn start_in(
             Network::Filtered(network) => Some(cable::connect(network, pid)?),
             _ => None,
         };
-        let released = release(pid, identity, group, namespaces, &go, report);
-        let levels = released.inspect_err(|_| unplug(spec))?;
+        let released = release(pid, identity, group, namespaces, &go, report, watch);
+        let (levels, watch) = released.inspect_err(|_| unplug(spec))?;
         record.levels.extend(levels);
         record.levels.extend(group.levels().iter().cloned());
-        Ok((record, cable))
+        Ok((record, cable, watch))
     });
-    let (record, cable) = match outcome {
+    let (record, cable, watch) = match outcome {
         Ok(started) => started,
         Err(error) => {
             // It may be gone already; then there is nothing to end.
@@ -224,6 +236,7 @@ fn start_in(
         errors,
         ended,
         guest,
+        watch,
         cable,
     })
 }
@@ -290,7 +303,8 @@ fn release(
     namespaces: bool,
     go: &OwnedFd,
     report: OwnedFd,
-) -> Result<Vec<Level>, StepError> {
+    watch: Option<UnixStream>,
+) -> Result<(Vec<Level>, Option<OwnedFd>), StepError> {
     if namespaces {
         idmap::write_maps(pid, identity)?;
     }
@@ -300,25 +314,53 @@ fn release(
             .map_err(|error| StepError::new("put the instance into its control group", "", chain(&error)))?;
     }
     write(go, b"g").during("release the first process")?;
-    listen(report)
+    listen(report, watch)
 }
 
-/// Reads reports until the last copy of the pipe's other end is closed, which the program's execution does.
-fn listen(report: OwnedFd) -> Result<Vec<Level>, StepError> {
+/// Reads reports until the last copy of the pipe's other end is closed, which the program's execution does. Where that is
+/// watched it is the first thing about which this is asked.
+fn listen(
+    report: OwnedFd,
+    mut watch: Option<UnixStream>,
+) -> Result<(Vec<Level>, Option<OwnedFd>), StepError> {
     const STEP: &str = "hear from inside the sandbox";
     let deadline = Instant::now() + PATIENCE;
     let mut text = Vec::new();
     let mut buffer = [0; 1024];
     let mut pipe = std::fs::File::from(report);
+    let mut listener: Option<OwnedFd> = None;
+    let mut begun = false;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut polled = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        let asked = match (&listener, &watch) {
+            // Only the first call is the execution that this waits for; the next ones are the program's own, and are
+            // judged by whoever keeps it.
+            (Some(listener), _) => (!begun).then_some(listener.as_fd()),
+            (None, watch) => watch.as_ref().map(AsFd::as_fd),
+        };
+        let sources = std::iter::once(pipe.as_fd()).chain(asked);
+        let mut polled: Vec<_> = sources.map(|at| PollFd::new(at, PollFlags::POLLIN)).collect();
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut polled, left) {
             Err(nix::errno::Errno::EINTR) => continue,
             Ok(0) => return Err(io::Error::from(io::ErrorKind::TimedOut)).during(STEP),
             ready => ready.during(STEP)?,
         };
+        let ready: Vec<bool> = polled.iter().map(|one| one.any().unwrap_or(false)).collect();
+        if ready.get(1) == Some(&true) {
+            match (&listener, watch.take()) {
+                (Some(listener), _) => {
+                    begun = true;
+                    // Where it was killed meanwhile, its reports end without the last one.
+                    let _ = watch::let_begin(listener.as_fd());
+                }
+                (None, Some(from)) => listener = receive(&from, &mut [0]).during(STEP)?.1.pop(),
+                (None, None) => {}
+            }
+        }
+        if !ready[0] {
+            continue;
+        }
         match pipe.read(&mut buffer).during(STEP)? {
             0 => break,
             count => text.extend_from_slice(&buffer[..count]),
@@ -342,7 +384,7 @@ fn listen(report: OwnedFd) -> Result<Vec<Level>, StepError> {
             io::Error::other("the first process ended without a word; it may have been out of memory"),
         ));
     }
-    Ok(levels)
+    Ok((levels, listener))
 }
 
 /// What an instance has instead of a network of its own.

@@ -4,7 +4,7 @@
 //! Abstract sockets belong to the network namespace, so on the host's network only the scope of Landlock keeps the
 //! program away from those of the host (`landlock(7)`, ABI 6).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
@@ -13,7 +13,7 @@ use landlock::{
 
 use crate::error::StepError;
 use crate::record::{Level, Strength};
-use crate::spec::{Access, InstanceSpec, Isolation};
+use crate::spec::{Access, InstanceSpec, Isolation, Programs, Watch};
 
 /// The newest rights and scopes asked for; an older kernel keeps what it knows, and the level says so.
 const ABI_WANTED: ABI = ABI::V6;
@@ -45,6 +45,14 @@ const DEVICES: [&str; 6] = [
     "/dev/shm",
 ];
 
+/// What the kernel executes to load a program that is linked dynamically, by the architectures that there are stacks for.
+const LOADERS: [&str; 4] = [
+    "/lib64/ld-linux-x86-64.so.2",
+    "/lib/ld-linux-aarch64.so.1",
+    "/lib/ld-musl-x86_64.so.1",
+    "/lib/ld-musl-aarch64.so.1",
+];
+
 /// Restricts this thread and all its children, and says how far the kernel went along.
 ///
 /// # Errors
@@ -68,8 +76,14 @@ fn apply(spec: &InstanceSpec) -> Result<RestrictionStatus, Box<dyn std::error::E
         .handle_access(all)?
         .scope(Scope::AbstractUnixSocket | Scope::Signal)?
         .create()?;
+    let named = executable(spec);
     for (path, access) in allowed(spec) {
         let rights: BitFlags<AccessFs> = if access == Access::ReadWrite { all } else { read };
+        let rights = if named.is_some() {
+            rights & !AccessFs::Execute
+        } else {
+            rights
+        };
         // A path that is not there needs no rule.
         if let Ok(at) = PathFd::new(&path) {
             let rights = if path.is_dir() {
@@ -80,7 +94,38 @@ fn apply(spec: &InstanceSpec) -> Result<RestrictionStatus, Box<dyn std::error::E
             rules = rules.add_rule(PathBeneath::new(at, rights))?;
         }
     }
+    for path in named.into_iter().flatten() {
+        if let Ok(at) = PathFd::new(&path) {
+            rules = rules.add_rule(PathBeneath::new(at, BitFlags::from(AccessFs::Execute)))?;
+        }
+    }
     Ok(rules.restrict_self()?)
+}
+
+/// The only files that may be executed, where the spec enforces that: the program itself, which is about to be, those
+/// that are named, and what loads them (`ld.so(8)`).
+fn executable(spec: &InstanceSpec) -> Option<Vec<PathBuf>> {
+    let Watch {
+        enforce: true,
+        programs: Programs::Named(names),
+        ..
+    } = spec.watch.as_ref()?
+    else {
+        return None;
+    };
+    let search = spec.program.env.iter().find(|(key, _)| key == "PATH");
+    let folders: Vec<&str> = search.map_or(Vec::new(), |(_, value)| value.split(':').collect());
+    let mut files = vec![spec.program.path.clone()];
+    files.extend(LOADERS.map(PathBuf::from));
+    for name in names {
+        if name.contains('/') {
+            files.push(name.into());
+        } else {
+            files.extend(folders.iter().map(|folder| Path::new(folder).join(name)));
+        }
+    }
+    files.retain(|path| path.is_file());
+    Some(files)
 }
 
 fn allowed(spec: &InstanceSpec) -> Vec<(PathBuf, Access)> {

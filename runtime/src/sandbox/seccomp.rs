@@ -1,11 +1,14 @@
-//! The system calls that a program may not make (`policies/node.json`), and those that a vetting worker may
-//! (`policies/vet-worker.json`), compiled by the build script.
+//! The system calls that a program may not make (`policies/node.json`), those about which its keeper is asked
+//! (`policies/watched.json`), and those that a vetting worker may (`policies/vet-worker.json`), compiled by the build
+//! script.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use seccompiler::sock_filter;
 
 use crate::error::{During, StepError};
+use crate::sys::notify;
 
 /// A system call that the policy denies, for whoever checks that it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,15 @@ pub fn denied() -> &'static [Denied] {
 /// The kernel's: `EINVAL` when it was built without seccomp filters.
 pub(crate) fn restrict() -> Result<(), StepError> {
     install(&FILTERS)
+}
+
+/// Installs the filter on this thread, and all its children, that asks whoever holds the returned descriptor. After
+/// [`restrict`], which gives up new privileges for ever.
+///
+/// # Errors
+/// The kernel's: `EINVAL` before Linux 5.5, `EBUSY` where a filter around this one has a listener already.
+pub(crate) fn watch() -> io::Result<OwnedFd> {
+    notify::install(embedded::WATCHED[0])
 }
 
 /// Installs the filter of a vetting worker on this thread, for it and all its children, for ever.

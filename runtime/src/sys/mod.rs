@@ -6,6 +6,7 @@ pub(crate) mod clone;
 pub(crate) mod descriptors;
 pub(crate) mod mount;
 pub(crate) mod network;
+pub(crate) mod notify;
 pub(crate) mod pidfd;
 pub(crate) mod privileges;
 pub(crate) mod quota;

@@ -209,6 +209,8 @@ impl Session<'_> {
                  starts with the flows stopped, so that they can be mended",
                 silent_ms / 1000
             ))),
+            // Nothing is watched here.
+            Event::Attempt(_) => {}
             Event::Oom(_) => {}
             Event::Exit(exit) => return Some(exit),
         }

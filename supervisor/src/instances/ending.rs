@@ -48,6 +48,7 @@ mod tests {
             ended_ms: 0,
             cpu_us: None,
             memory_peak: None,
+            attempts: Vec::new(),
         };
         let oom = OomRecord {
             kills: 1,
