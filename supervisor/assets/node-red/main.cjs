@@ -29,6 +29,7 @@ require('./state.cjs').watch(values.modules, channel, () => {
 })
 require('./memory.cjs').watch(channel, require('./figures.cjs').watch(values.modules, channel))
 require('./stack.cjs').watch(channel)
+if (values.watched) require('./spawns.cjs').watch(values, channel)
 if (values.warm) require('./warm.cjs').leaveWhenReady(values.modules, channel)
 
 process.argv[1] = path.join(red, 'red.js')

@@ -36,6 +36,8 @@ pub enum Topic {
     Memory,
     /// Its disk space is nearly or wholly used up.
     Disk,
+    /// It did, or tried, what none of its capabilities covers; told once per start.
+    Capabilities,
 }
 
 /// A trouble that lasts.
@@ -62,7 +64,7 @@ pub(super) type Over = Vec<(Topic, Trouble)>;
 impl Topic {
     /// Whether it is a matter of the process: over when its flows run.
     const fn is_of_process(self) -> bool {
-        !matches!(self, Self::Cpu | Self::Memory | Self::Disk)
+        !matches!(self, Self::Cpu | Self::Memory | Self::Disk | Self::Capabilities)
     }
 
     fn is_wanted(self, wanted: &AlertSettings) -> bool {
@@ -74,6 +76,7 @@ impl Topic {
             Self::Cpu => wanted.cpu,
             Self::Memory => wanted.memory,
             Self::Disk => wanted.disk,
+            Self::Capabilities => wanted.capabilities,
         }
     }
 }
@@ -96,6 +99,7 @@ impl Troubles {
             Kind::Cpu => self.over(|topic| topic == Topic::Cpu).map(Told::Recovery),
             Kind::Memory if high => self.trouble(Topic::Memory, event, wanted),
             Kind::Memory => self.over(|topic| topic == Topic::Memory).map(Told::Recovery),
+            Kind::Attempted => self.trouble(Topic::Capabilities, event, wanted),
             Kind::Disk if near => self.trouble(Topic::Disk, event, wanted),
             Kind::Disk => self.over(|topic| topic == Topic::Disk).map(Told::Recovery),
             Kind::Ready => {
@@ -111,7 +115,7 @@ impl Troubles {
             }
             Kind::Started => {
                 self.open
-                    .retain(|topic, _| !matches!(topic, Topic::Cpu | Topic::Memory));
+                    .retain(|topic, _| !matches!(topic, Topic::Cpu | Topic::Memory | Topic::Capabilities));
                 None
             }
             Kind::Stopped | Kind::Suspended if !runs => {

@@ -120,6 +120,7 @@ const fn verb(topic: Topic) -> &'static str {
         Topic::Cpu => "uses much processor time",
         Topic::Memory => "uses much memory",
         Topic::Disk => "has little disk space",
+        Topic::Capabilities => "tried what it was not vetted for",
     }
 }
 
@@ -156,6 +157,11 @@ fn advice(topic: Topic, name: &str) -> String {
         Topic::Disk => format!(
             "remove what is not needed (`redhold files ls {name}`), or give it more with \
              `redhold instance set {name} limits.diskMib=...`."
+        ),
+        Topic::Capabilities => format!(
+            "`redhold events {name}` says what else it tried. If it should, `redhold instance allow {name} CAPABILITY`; if it \
+             should not, find the node that does it, and refuse it until then with `redhold instance set {name} \
+             capabilities.mode=enforce`."
         ),
     }
 }
@@ -238,6 +244,7 @@ mod tests {
             Topic::Cpu,
             Topic::Memory,
             Topic::Disk,
+            Topic::Capabilities,
         ] {
             assert!(advice(topic, "pump").contains("pump"), "{topic:?}");
         }

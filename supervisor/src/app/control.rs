@@ -15,6 +15,7 @@ use crate::acme::Acme;
 use crate::alerts::Alerts;
 use crate::config::Config;
 use crate::gate::NpmGate;
+use crate::instances::allowance::Unvetted;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
 use crate::instances::model::{EditorSettings, Instance};
@@ -90,6 +91,7 @@ impl Control {
             npm: ground::npm(&base.stacks),
             gate: base.packages.clone(),
             networks: base.networks.clone(),
+            reports: Arc::new(Unvetted),
         });
         let instances = Instances::open(shared).await?;
         let tasks = Tasks::default();

@@ -113,6 +113,8 @@ impl Launcher<'_> {
             env: self.env.clone(),
             npm: self.npm.clone(),
             host_tools: self.host_tools,
+            // Whoever starts it sits before it, and runs what they like.
+            watch: None,
             settings: Settings {
                 gate: Some(gate::inside(self.isolation, &self.state.gate())),
                 ..self.settings.clone()

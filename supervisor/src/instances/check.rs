@@ -4,7 +4,7 @@ use runtime::traffic::{Allow, Publish};
 
 use super::model::{Access, NetworkMode, OUTSIDE, Settings, Variable};
 use super::spec::reserved;
-use super::wish;
+use super::{allowance, wish};
 use crate::recipient::Recipient;
 
 /// Least memory with which Node-RED starts, in MiB.
@@ -111,6 +111,11 @@ pub(super) fn settings(settings: &Settings) -> Vec<String> {
     }
     editor(settings, &mut say);
     network(settings, &mut say);
+    for (at, text) in settings.capabilities.allow.iter().enumerate() {
+        if let Some(why) = allowance::wrong(text) {
+            say(&format!("capabilities.allow[{at}]"), why);
+        }
+    }
     alerts(settings, &mut say);
     for (day, window) in &settings.maintenance {
         if window.hour > 23 {
@@ -310,6 +315,7 @@ mod tests {
             "http": { "access": "basic" },
             "shared": { "/pub": { "folder": "../x" } },
             "health": { "hangAfterMs": 5 },
+            "capabilities": { "allow": ["proc.spawn{ping}", "proc.spawn{"] },
             "network": {
                 "mode": "isolated",
                 "allow": ["*", "broker", "a b:1"],
@@ -331,6 +337,7 @@ mod tests {
             "http:",
             "shared./pub",
             "health.hangAfterMs",
+            "capabilities.allow[1]",
             "network.allow[1]",
             "network.allow[2]",
             "network.publish[1]",

@@ -92,6 +92,8 @@ pub enum Kind {
     Maintenance,
     /// It will be deleted, or was brought back.
     Deletion,
+    /// It did, or tried, what none of its capabilities covers.
+    Attempted,
 }
 
 impl Kind {

@@ -1,10 +1,11 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
 //! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
-//! `figures`, `ending`, `stack`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `networks` (what it is connected to), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
+//! `figures`, `ending`, `stack`, `allowance`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `networks` (what it is connected to), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
+pub mod allowance;
 pub(crate) mod carried;
 mod check;
 pub(crate) mod disk;
@@ -43,6 +44,7 @@ use std::sync::Arc;
 
 use runtime::spec::Isolation;
 
+use self::allowance::Reports;
 use self::disk::Disks;
 use self::events::Events;
 use self::model::Named;
@@ -87,6 +89,8 @@ pub struct Shared {
     pub gate: NpmGate,
     /// What they are connected to.
     pub networks: Networks,
+    /// What their packages were vetted for.
+    pub reports: Arc<dyn Reports>,
 }
 
 /// Key of the record that says who has a name.

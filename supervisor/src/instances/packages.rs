@@ -105,6 +105,15 @@ fn locked(folder: &Path, name: &str) -> Option<String> {
     version.as_str().map(str::to_owned)
 }
 
+/// The packages that `package.json` in `folder` asks for and `node_modules` has: name and version.
+pub(super) fn direct(folder: &Path) -> Vec<(String, String)> {
+    let manifest = document(folder, Path::new("package.json")).unwrap_or_default();
+    let named = manifest["dependencies"].as_object().into_iter().flatten();
+    named
+        .filter_map(|(name, _)| Some((name.clone(), installed(folder, name)?)))
+        .collect()
+}
+
 /// The version of a package that is installed; empty when that cannot be told.
 fn installed(folder: &Path, name: &str) -> Option<String> {
     name.parse::<PackageName>().ok()?;

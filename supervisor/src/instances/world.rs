@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use runtime::error::or_absent;
 use runtime::spec::{
-    InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Network, Owner,
+    InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Network, Owner, Watch,
 };
 use runtime::store::Stack;
 use runtime::units;
 use sha2::{Digest, Sha256};
 
+use super::allowance::{Allowance, Vetted};
 use super::model::Instance;
 use super::place::Place;
 use super::spec::{self, Wanted};
@@ -108,6 +109,7 @@ fn wanted<'a>(
         env: wish::environment(instance, &shared.key).map_err(sealed)?,
         npm: shared.npm.clone(),
         host_tools: false,
+        watch: None,
         settings: spec::Settings::default(),
     })
 }
@@ -201,10 +203,21 @@ pub(super) fn serve(
     limits.file_size = file_size(shared, instance, &limits);
     let wanted = Wanted {
         cache: cache.as_deref(),
+        watch: watch(shared, instance, &folders.data),
         settings,
         ..wanted(shared, instance, stack, &folders, limits, false)?
     };
     prepare(shared, &wanted, "Node-RED")
+}
+
+/// What is watched of what it does, by what is installed now: what comes with the next package holds from the next start.
+fn watch(shared: &Shared, instance: &Instance, data: &Path) -> Option<Watch> {
+    let settings = &instance.settings.capabilities;
+    let vetted = packages::direct(data).into_iter().filter_map(|(name, version)| {
+        let capabilities = shared.reports.capabilities(&name, &version)?;
+        Some(Vetted { name, capabilities })
+    });
+    Allowance::of(settings, &vetted.collect::<Vec<_>>()).watch(settings.mode)
 }
 
 /// Where a full disk says so itself, a bound for each file beside that would only say something else.
@@ -299,6 +312,7 @@ pub(super) fn look(
         env: Vec::new(),
         npm: spec::NpmSettings::default(),
         host_tools: false,
+        watch: None,
         settings: spec::Settings::default(),
     };
     let mut spec = spec::prepare(&wanted)

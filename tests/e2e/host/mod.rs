@@ -5,6 +5,7 @@ mod acme;
 mod adoption;
 mod alerts;
 mod backup;
+mod capabilities;
 mod figures;
 mod files;
 mod full;

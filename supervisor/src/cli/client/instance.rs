@@ -48,6 +48,7 @@ enum Command {
     Copy(Copy),
     Import(Import),
     Set(Set),
+    Allow(Allow),
     Token(Token),
     Bom(Bom),
     Delete(Delete),
@@ -155,6 +156,24 @@ struct Set {
     stack: Option<String>,
 }
 
+/// Let it do what its packages were not vetted for
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What it tried stands in `redhold events NAME`. A program is named as proc.spawn{ping} or \
+                        proc.spawn{/usr/bin/ping}; proc.spawn is all of them, code.native is machine code and with \
+                        it raw sockets. `redhold instance set NAME capabilities.mode=enforce` refuses everything else."
+)]
+struct Allow {
+    /// Name or identifier
+    name: String,
+    /// What it may do; may be repeated
+    #[arg(required = true)]
+    capability: Vec<String>,
+    /// Take it back instead
+    #[arg(long)]
+    revoke: bool,
+}
+
 /// Delete it; for 24 hours it can be brought back
 #[derive(Debug, Args)]
 struct Delete {
@@ -219,18 +238,10 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
             }
             done(client, &made, output, "imported").await
         }
-        Command::Set(set) => {
-            let changed = client
-                .send(Method::PATCH, &path(&set.name), &changes(set)?)
-                .await?;
-            done(client, &changed, output, "changed").await?;
-            if changed["observed"]["restartNeeded"] == true && !output.json() {
-                output.note(&format!(
-                    "it holds after a restart: redhold instance restart {}",
-                    set.name
-                ));
-            }
-            Ok(())
+        Command::Set(set) => change(client, &set.name, &changes(set)?, output).await,
+        Command::Allow(wish) => {
+            let view = client.get(&path(&wish.name)).await?;
+            change(client, &wish.name, &allowing(&view, wish), output).await
         }
         Command::Bom(bom) => super::bom::work(bom, client, output).await,
         Command::Token(token) => super::token::work(token, client, output).await,
@@ -256,6 +267,31 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
             done(client, &back, output, "brought back").await
         }
     }
+}
+
+/// Changes settings, and says when they hold.
+async fn change(client: &Client, name: &str, changes: &Value, output: &Output) -> Result<(), Problem> {
+    let changed = client.send(Method::PATCH, &path(name), changes).await?;
+    done(client, &changed, output, "changed").await?;
+    if changed["observed"]["restartNeeded"] == true && !output.json() {
+        output.note(&format!(
+            "it holds after a restart: redhold instance restart {name}"
+        ));
+    }
+    Ok(())
+}
+
+/// The change that allows capabilities beside those that are allowed, or takes some of them back.
+fn allowing(view: &Value, wish: &Allow) -> Value {
+    let known = view["settings"]["capabilities"]["allow"].as_array();
+    let known = known.into_iter().flatten().filter_map(Value::as_str);
+    let mut allow: Vec<&str> = known
+        .filter(|text| !wish.capability.iter().any(|one| one == text))
+        .collect();
+    if !wish.revoke {
+        allow.extend(wish.capability.iter().map(String::as_str));
+    }
+    json!({ "settings": { "capabilities": { "allow": allow } } })
 }
 
 /// Where an instance is in the interface.

@@ -65,7 +65,11 @@ impl Actor {
         } else {
             why
         };
-        let detail = json!({ "exit": exit, "lastLines": lines });
+        let mut detail = json!({ "exit": exit, "lastLines": lines });
+        // They are events of their own.
+        if let Some(exit) = detail["exit"].as_object_mut() {
+            exit.remove("attempts");
+        }
         self.note(kind, text, Some(detail)).await;
     }
 

@@ -61,6 +61,7 @@ impl Actor {
             started: self.now(),
             thawed: None,
             said: (self.now(), 0),
+            attempts: None,
         });
     }
 
@@ -101,6 +102,7 @@ impl Actor {
                 detail.and_then(|detail| detail["exit"]["ended_ms"].as_u64()) == Some(exit.ended_ms)
             });
             if !told {
+                self.last_attempts(&exit).await;
                 self.tell_end(Some(&exit), exit.stopping).await;
             }
             // Where there was no record, a keeper that is about to write one may be at work.
@@ -131,6 +133,9 @@ impl Actor {
         self.probe = None;
         self.fell |= !asked;
         self.end_inquiry().await;
+        if let Some(exit) = &exit {
+            self.last_attempts(exit).await;
+        }
         // Noted before the record of it goes: a supervisor that dies between the two reads it again.
         self.tell_end(exit.as_ref(), asked).await;
         self.forget_run();
@@ -175,6 +180,7 @@ impl Actor {
                     life.oom = Some(oom);
                 }
             }
+            Heard::Attempt(attempt) => self.attempted(attempt).await,
             Heard::Exit(_) => self.wait_for_end(true),
         }
     }

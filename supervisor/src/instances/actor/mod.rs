@@ -3,7 +3,9 @@
 //! Nothing here blocks: what does is a job. Ending this task ends no instance.
 
 mod account;
+mod attempts;
 mod blocked;
+mod erase;
 mod freeze;
 mod life;
 mod limits;
@@ -35,9 +37,6 @@ use crate::instances::npm::{Answer, Errands};
 use crate::instances::observed::{Observed, Upstream};
 use crate::instances::place::Place;
 use crate::instances::queue::{self, Ticket};
-use crate::instances::tokens;
-use crate::instances::undo::Undo;
-use crate::instances::upkeep::Maintained;
 use crate::problem::Code;
 use crate::store::StoreError;
 use crate::store::table::{Table, Versioned};
@@ -74,6 +73,8 @@ struct Life {
     thawed: Option<Duration>,
     /// Since when events of the guest's own words are counted, and how many there were.
     said: (Duration, u32),
+    /// What was noted of its attempts, once there was one.
+    attempts: Option<attempts::Noted>,
 }
 
 /// Something to deal with.
@@ -538,41 +539,6 @@ impl Actor {
         }
     }
 
-    /// Its files are gone: so goes its record.
-    async fn forget(&mut self) {
-        let id = &self.record.record.id;
-        let batch = self.shared.events.forget(id).and_then(|events| {
-            let tokens = tokens::forget(&self.shared.store, id)?;
-            Ok(events
-                .and(tokens)
-                .remove(Table::<Instance>::key(id))
-                .remove(Table::<Kept>::key(id))
-                .remove(Table::<Undo>::key(id))
-                .remove(Table::<Maintained>::key(id))
-                .remove(crate::instances::name_key(&self.record.record.name)))
-        });
-        let stored = match batch {
-            Ok(batch) => self.shared.store.commit(batch).await.map(drop),
-            Err(error) => Err(error),
-        };
-        match stored {
-            Ok(()) => self.erased = true,
-            Err(error) => {
-                warn!(instance = self.id(), %error, "its record could not be removed; tried again later");
-                self.erase_later();
-            }
-        }
-    }
-
-    fn erase_later(&mut self) {
-        let (place, errands) = (self.place.clone(), self.errands.clone());
-        let shared = self.shared.clone();
-        self.jobs.spawn(async move {
-            tokio::time::sleep(ERASE_AGAIN).await;
-            job::erase(shared, place, errands).await
-        });
-    }
-
     fn id(&self) -> &str {
         &self.record.record.id
     }
@@ -588,9 +554,6 @@ impl Actor {
 
 /// What the clock of an actor shows when it begins: longer than anything is worth to be remembered.
 const EPOCH: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Until files or a record that could not be removed are tried again.
-const ERASE_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long the answer of an instance that sleeps is believed.
 const BELIEVED: Duration = Duration::from_secs(300);

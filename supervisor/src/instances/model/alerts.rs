@@ -21,6 +21,8 @@ pub struct AlertSettings {
     pub memory: bool,
     /// Nine tenths of its disk space are used, or all of it.
     pub disk: bool,
+    /// It did, or tried, what none of its capabilities covers; told once per start.
+    pub capabilities: bool,
     /// What is much of the processor limit, in percent.
     pub cpu_percent: u32,
     /// What is much of the memory limit, in percent.
@@ -44,6 +46,8 @@ impl Default for AlertSettings {
             cpu: true,
             memory: true,
             disk: true,
+            // On hosts from before this, flows with exec nodes do it every day.
+            capabilities: false,
             cpu_percent: 75,
             memory_percent: 75,
             recovered_after_s: 600,

@@ -1,6 +1,7 @@
 //! What is remembered of an instance: its record in the store, and every setting with its default.
 
 mod alerts;
+mod capabilities;
 mod maintenance;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 pub use self::alerts::AlertSettings;
+pub use self::capabilities::{CapabilityMode, CapabilitySettings};
 pub use self::maintenance::{Upkeep, Weekday, Window, Windows};
 use crate::store::table::Record;
 
@@ -131,6 +133,8 @@ pub struct Settings {
     pub restart: RestartSettings,
     /// Which network it sees.
     pub network: NetworkSettings,
+    /// What it may do beyond what its packages were vetted for.
+    pub capabilities: CapabilitySettings,
     /// When somebody is told of it, and who.
     pub alerts: AlertSettings,
     /// Hours in which it is restarted or upgraded, by weekday.

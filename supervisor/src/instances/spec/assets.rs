@@ -12,7 +12,7 @@ use super::PrepareError;
 /// The flow of a fresh project: an HTTP endpoint, an inject and a debug node, and what to try.
 pub const WELCOME_FLOW: &str = include_str!("../../../assets/node-red/welcome.json");
 
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 19] = [
     ("main.cjs", include_str!("../../../assets/node-red/main.cjs")),
     (
         "channel.cjs",
@@ -41,6 +41,7 @@ const FILES: [(&str, &str); 18] = [
         "settings.cjs",
         include_str!("../../../assets/node-red/settings.cjs"),
     ),
+    ("spawns.cjs", include_str!("../../../assets/node-red/spawns.cjs")),
     ("stack.cjs", include_str!("../../../assets/node-red/stack.cjs")),
     ("state.cjs", include_str!("../../../assets/node-red/state.cjs")),
     ("warm.cjs", include_str!("../../../assets/node-red/warm.cjs")),

@@ -153,6 +153,7 @@ impl Warming<'_> {
             env: Vec::new(),
             npm: NpmSettings::default(),
             host_tools: false,
+            watch: None,
             settings: Settings::default(),
         };
         let mut spec = prepare_for(&wanted, Purpose::Warm)?;

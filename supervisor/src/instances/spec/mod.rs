@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use runtime::spec::{
-    Access, InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program,
+    Access, InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program, Watch,
 };
 use runtime::store::Stack;
 use runtime::units::Bytes;
@@ -64,6 +64,8 @@ pub struct Wanted<'a> {
     pub npm: NpmSettings,
     /// Show the host's `/usr` (read-only), so that flows can run its programs.
     pub host_tools: bool,
+    /// What it may do behind its walls, where that is watched.
+    pub watch: Option<Watch>,
     /// Node-RED's settings.
     pub settings: Settings,
 }
@@ -156,6 +158,7 @@ fn prepare_for(wanted: &Wanted<'_>, purpose: Purpose) -> Result<InstanceSpec, Pr
         owner: wanted.owner,
         network: wanted.network.clone(),
         limits: wanted.limits.clone(),
+        watch: wanted.watch.clone(),
         control_group: None,
         stop_grace_ms: STOP_GRACE_MS,
     })

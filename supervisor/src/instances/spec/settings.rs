@@ -92,6 +92,7 @@ pub(super) fn document(wanted: &Wanted<'_>, inside: &Inside, purpose: Purpose) -
             Purpose::Serve => json!({ "fd": 3 }),
             Purpose::Warm => json!("/tmp/warm.sock"),
         },
+        "watched": wanted.watch.is_some(),
         "warm": purpose == Purpose::Warm,
         "nodesExcludes": settings.nodes_excludes,
         "extra": settings.extra,
