@@ -5,7 +5,7 @@ use test_support::corpus::Sample;
 
 /// Which part of the corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Must be refused, by one of its rules.
     Attack,
     /// Generated, must not be refused.
@@ -15,19 +15,19 @@ pub enum Kind {
 }
 
 /// One package.
-pub struct Case {
-    pub kind: Kind,
+pub(crate) struct Case {
+    pub(crate) kind: Kind,
     /// The behaviour; the name for real packages.
-    pub id: String,
+    pub(crate) id: String,
     /// What it is, or why it is here.
-    pub title: String,
+    pub(crate) title: String,
     /// `name@version`.
-    pub spec: String,
+    pub(crate) spec: String,
     /// Rules of which one must be among the reasons.
-    pub right: Vec<String>,
+    pub(crate) right: Vec<String>,
     /// The rule by which a policy that is not about behaviour refuses it.
-    pub refused_by: Option<String>,
-    pub integrity: Option<String>,
+    pub(crate) refused_by: Option<String>,
+    pub(crate) integrity: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +42,7 @@ struct Listed {
 }
 
 impl Case {
-    pub fn of(sample: &Sample, kind: Kind) -> Self {
+    pub(crate) fn of(sample: &Sample, kind: Kind) -> Self {
         Self {
             kind,
             id: sample.id.to_owned(),
@@ -56,8 +56,9 @@ impl Case {
 }
 
 /// The real packages, pinned.
-pub fn real() -> Vec<Case> {
-    let listed: Vec<Listed> = serde_json::from_str(include_str!("packages.json")).expect("the list of packages");
+pub(crate) fn real() -> Vec<Case> {
+    let listed: Vec<Listed> =
+        serde_json::from_str(include_str!("packages.json")).expect("the list of packages");
     let cases = listed.into_iter().map(|one| Case {
         kind: Kind::Real,
         spec: format!("{}@{}", one.name, one.version),

@@ -29,19 +29,37 @@ use vet::Bench;
 
 fn main() -> ExitCode {
     let seed = word("--seed").and_then(|text| text.parse().ok()).unwrap_or(1);
-    let extent = if asked_for("--quick") { Extent::Once } else { Extent::Full };
-    let attacks = if asked_for("--benign") { Vec::new() } else { corpus::attacks(seed, extent) };
-    let twins = if asked_for("--attacks") { Vec::new() } else { corpus::twins(seed) };
+    let extent = if asked_for("--quick") {
+        Extent::Once
+    } else {
+        Extent::Full
+    };
+    let attacks = if asked_for("--benign") {
+        Vec::new()
+    } else {
+        corpus::attacks(seed, extent)
+    };
+    let twins = if asked_for("--attacks") {
+        Vec::new()
+    } else {
+        corpus::twins(seed)
+    };
     if let Some(folder) = word("--write") {
         write(Path::new(&folder), attacks.iter().chain(&twins));
         return ExitCode::SUCCESS;
     }
     let registry = Registry::start();
     for made in attacks.iter().chain(&twins).flat_map(|sample| &sample.packages) {
-        let files = made.files.iter().map(|(path, text)| (path.as_str(), text.as_bytes()));
+        let files = made
+            .files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_bytes()));
         registry.publish(&Package::of(files).pack());
     }
-    let mut cases: Vec<Case> = attacks.iter().map(|sample| Case::of(sample, Kind::Attack)).collect();
+    let mut cases: Vec<Case> = attacks
+        .iter()
+        .map(|sample| Case::of(sample, Kind::Attack))
+        .collect();
     cases.extend(twins.iter().map(|sample| Case::of(sample, Kind::Twin)));
     if !asked_for("--quick") && !asked_for("--attacks") {
         cases.extend(case::real());

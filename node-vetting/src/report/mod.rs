@@ -117,7 +117,7 @@ impl Facts {
 }
 
 /// How far the nodes of a package got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tried {
     /// Types that registered.
     pub registered: usize,

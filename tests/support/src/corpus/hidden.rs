@@ -3,7 +3,13 @@
 use crate::corpus::build::{ANYWHERE, Behaviour, Carrier, Stage, TRIGGERS};
 
 const EDITOR: &[Stage] = &[Stage::Editor];
-const OWN: &[Carrier] = &[Carrier::Node, Carrier::Library, Carrier::Dependency, Carrier::Depth3, Carrier::Bundled];
+const OWN: &[Carrier] = &[
+    Carrier::Node,
+    Carrier::Library,
+    Carrier::Dependency,
+    Carrier::Depth3,
+    Carrier::Bundled,
+];
 const WITH_RED: &[Stage] = &[Stage::Construct, Stage::Message, Stage::Register];
 
 pub(super) const LIST: &[Behaviour] = &[

@@ -68,13 +68,23 @@ fn ways(behaviour: &'static Behaviour, extent: Extent) -> Vec<Way> {
         let way = Way {
             code: turn % behaviour.codes.len(),
             hiding: if behaviour.half_is_editor() {
-                [Hiding::Plain, Hiding::Minified, Hiding::Split, Hiding::Codes, Hiding::Reversed][(own + turn) % 5]
+                [
+                    Hiding::Plain,
+                    Hiding::Minified,
+                    Hiding::Split,
+                    Hiding::Codes,
+                    Hiding::Reversed,
+                ][(own + turn) % 5]
             } else {
                 HIDINGS[(own + turn * 2) % HIDINGS.len()]
             },
             carrier: behaviour.carriers[(own + turn) % behaviour.carriers.len()],
             stage: behaviour.stages[turn % behaviour.stages.len()],
-            trigger: behaviour.triggers.get((own + turn) % (behaviour.triggers.len() + 1)).copied().unwrap_or(""),
+            trigger: behaviour
+                .triggers
+                .get((own + turn) % (behaviour.triggers.len() + 1))
+                .copied()
+                .unwrap_or(""),
         };
         ways.push(way);
     }

@@ -68,10 +68,20 @@ impl Seed {
 }
 
 const WORDS: [&str; 24] = [
-    "amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "indigo", "juniper", "kestrel", "lumen",
-    "meadow", "nectar", "onyx", "prairie", "quartz", "ridge", "sable", "tundra", "umber", "vertex", "willow", "zephyr",
+    "amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "indigo", "juniper", "kestrel",
+    "lumen", "meadow", "nectar", "onyx", "prairie", "quartz", "ridge", "sable", "tundra", "umber", "vertex",
+    "willow", "zephyr",
 ];
-const PURPOSES: [&str; 8] = ["stats", "cdn", "metrics", "static", "telemetry", "api", "assets", "sync"];
+const PURPOSES: [&str; 8] = [
+    "stats",
+    "cdn",
+    "metrics",
+    "static",
+    "telemetry",
+    "api",
+    "assets",
+    "sync",
+];
 
 /// Writes the code of one sample.
 #[derive(Clone, Debug)]
@@ -168,7 +178,14 @@ impl Pen {
 
     /// An expression for a text.
     pub(super) fn text(&mut self, text: &str) -> String {
-        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n"));
+        let quoted = |text: &str| {
+            format!(
+                "'{}'",
+                text.replace('\\', "\\\\")
+                    .replace('\'', "\\'")
+                    .replace('\n', "\\n")
+            )
+        };
         let bytes = text.as_bytes();
         match self.hiding {
             Hiding::Plain | Hiding::Minified | Hiding::Evaluated => quoted(text),
@@ -183,10 +200,14 @@ impl Pen {
                 format!("[{}].join('')", pieces.join(","))
             }
             Hiding::Table => {
-                let at = self.table.iter().position(|known| known == text).unwrap_or_else(|| {
-                    self.table.push(text.to_owned());
-                    self.table.len() - 1
-                });
+                let at = self
+                    .table
+                    .iter()
+                    .position(|known| known == text)
+                    .unwrap_or_else(|| {
+                        self.table.push(text.to_owned());
+                        self.table.len() - 1
+                    });
                 format!("{}(0x{:x})", self.decoder, at + 0x1a0)
             }
             Hiding::Codes => {
@@ -202,7 +223,10 @@ impl Pen {
                     .collect();
                 format!("{}([{}])", self.decoder, scrambled.join(","))
             }
-            Hiding::Reversed => format!("{}.split('').reverse().join('')", quoted(&text.chars().rev().collect::<String>())),
+            Hiding::Reversed => format!(
+                "{}.split('').reverse().join('')",
+                quoted(&text.chars().rev().collect::<String>())
+            ),
         }
     }
 
@@ -210,7 +234,11 @@ impl Pen {
     fn prologue(&self) -> String {
         match self.hiding {
             Hiding::Table => {
-                let texts: Vec<String> = self.table.iter().map(|text| format!("'{}'", STANDARD.encode(text))).collect();
+                let texts: Vec<String> = self
+                    .table
+                    .iter()
+                    .map(|text| format!("'{}'", STANDARD.encode(text)))
+                    .collect();
                 format!(
                     "const {0} = (n) => Buffer.from([{1}][n - 0x1a0], 'base64').toString();\n",
                     self.decoder,
