@@ -1,12 +1,13 @@
 //! What is a question by itself, and an answer together: seeing what belongs to others and talking to a host that nobody
 //! configured; code made not to be read of which a part never ran.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::{About, Half};
 use crate::capability::Kind;
 use crate::judge::{Evidence, owner};
 use crate::report::{Reason, Verdict};
+use crate::rewrite::{Cell, cells};
 use crate::trace::What;
 
 /// Rules about seeing what others do.
@@ -101,6 +102,7 @@ fn unread<'a>(evidence: &Evidence<'a>) -> BTreeSet<&'a str> {
         .flat_map(|(file, starts)| starts.iter().map(move |start| (file.as_str(), *start)))
         .collect();
     let mut unread = BTreeSet::new();
+    let mut cells: BTreeMap<&str, Vec<Cell>> = BTreeMap::new();
     for said in &evidence.findings.sites {
         let file = said.site.file.as_str();
         let strong = matches!(
@@ -110,28 +112,30 @@ fn unread<'a>(evidence: &Evidence<'a>) -> BTreeSet<&'a str> {
         if !strong || !hidden.contains(file) || unread.contains(file) {
             continue;
         }
-        if !ran.contains(&innermost(evidence, file, said.offset)) {
+        let cells = cells.entry(file).or_insert_with(|| cells_of(evidence, file));
+        if !ran.contains(&(file, innermost(cells, said.offset))) {
             unread.insert(file);
         }
     }
     unread
 }
 
-/// The smallest part of a file that runs as a whole, around a place of it, as coverage tells it.
-fn innermost<'a>(evidence: &Evidence<'_>, file: &'a str, offset: u32) -> (&'a str, u32) {
+fn cells_of(evidence: &Evidence<'_>, file: &str) -> Vec<Cell> {
     let text = evidence
         .closure
         .owner(file)
         .and_then(|(package, inner)| package.file(inner));
-    let cells = text
-        .and_then(|text| std::str::from_utf8(text).ok())
-        .and_then(crate::rewrite::cells)
-        .unwrap_or_default();
+    text.and_then(|text| std::str::from_utf8(text).ok())
+        .and_then(cells)
+        .unwrap_or_default()
+}
+
+/// The smallest part of a file that runs as a whole, around a place of it, as coverage tells it.
+fn innermost(cells: &[Cell], offset: u32) -> u32 {
     let around = cells
         .iter()
         .filter(|cell| cell.start <= offset && offset < cell.end);
-    let told = around
+    around
         .min_by_key(|cell| cell.end - cell.start)
-        .map(|cell| cell.told);
-    (file, told.unwrap_or(0))
+        .map_or(0, |cell| cell.told)
 }

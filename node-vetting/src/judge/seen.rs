@@ -4,6 +4,7 @@ use crate::judge::routes::Routes;
 use crate::judge::{Evidence, command, owner};
 use crate::report::{Reason, Verdict};
 use crate::trace::{End, Event, Payload, Peer, Phase, Trace, What};
+use crate::world::CONFIGURED_DOMAIN;
 
 /// Secrets that the configured peer of a node may be told: its own.
 const OWN_SECRET: &str = "flow-credential";
@@ -217,6 +218,8 @@ fn spawn(package: &str, event: &Event, command: &str, arguments: &[String]) -> O
         );
     }
     match &event.phase {
+        // What names what the configuration names was asked for by whoever wrote it there.
+        Phase::Timer if line.contains(CONFIGURED_DOMAIN) => None,
         Phase::Load(_) | Phase::Register | Phase::Timer => {
             of("proc.unasked", format!("It runs `{line}` without being asked."))
         }
@@ -345,8 +348,13 @@ fn editor(package: &str, event: &Event) -> Option<Reason> {
             what,
             format!("Its editor script replaces {what}."),
         ),
-        What::EditorNetwork { url, .. } if !is_own_host(url) => {
-            of("editor.network", url, format!("Its editor half talks to {url}."))
+        What::EditorNetwork { url, payload } if !is_own_host(url) => {
+            let mut reason = of("editor.network", url, format!("Its editor half talks to {url}."))?;
+            // A picture or a style from elsewhere is a question; what sends something there has nothing to say to them.
+            if payload.bytes > 0 {
+                reason.severity = Verdict::Refused;
+            }
+            Some(reason)
         }
         _ => None,
     }

