@@ -7,7 +7,7 @@ use crate::closure::Closure;
 use crate::exercise::Observations;
 use crate::judge::{Evidence, judge};
 use crate::package::Package;
-use crate::report::{Facts, Member, Report, Run, Tools};
+use crate::report::{Facts, Member, Report, Run, Tools, Tried};
 use crate::resolve::{Listing, Resolved};
 use crate::trace::{End, What};
 
@@ -57,6 +57,12 @@ pub fn report(resolved: &Resolved, findings: &Findings, observations: &Observati
                     events: trace.events.len(),
                 })
                 .collect(),
+            tried: Tried {
+                registered: observations.driven.types.len(),
+                constructed: observations.driven.constructed.len(),
+                fed: observations.driven.fed,
+                sent: observations.driven.sent,
+            },
             coverage: coverage(closure, findings, observations),
             tools,
         },

@@ -8,7 +8,7 @@ use crate::tree::{Source, assert_none, sources, top};
 const CRATES: [(&str, &[&str]); 5] = [
     ("runtime/npm", &[]),
     ("runtime", &["npm"]),
-    ("node-vetting", &["npm"]),
+    ("node-vetting", &["npm", "test-support"]),
     ("supervisor", &["npm", "runtime", "node-vetting", "test-support"]),
     ("tests/support", &[]),
 ];

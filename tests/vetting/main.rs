@@ -1,6 +1,7 @@
 //! The engine with the real QuickJS: what guests can do, and what they cannot.
 
 mod archives;
+mod corpus;
 mod engine;
 mod exercise;
 mod feedback;

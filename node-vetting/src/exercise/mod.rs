@@ -287,6 +287,14 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         });
         runs.insert(1, run);
     }
+    // Where the machine is, a package can only learn from somebody that nobody configured.
+    if base.events.iter().any(|event| is_web_elsewhere(&event.what)) {
+        for country in ["RU", "BY", "CN", "IR"] {
+            runs.push(conditioned(&format!("in {country}"), &|conditions| {
+                conditions.country = country.to_owned();
+            }));
+        }
+    }
     if asks_who(base) {
         runs.push(conditioned("root-on-windows", &|conditions| {
             conditions.machine = Machine {
@@ -301,6 +309,10 @@ fn others(usual: &Conditions, base: &Trace) -> Vec<Run> {
         }));
     }
     runs
+}
+
+fn is_web_elsewhere(what: &What) -> bool {
+    matches!(what, What::Send { peer, .. } if !peer.configured && peer.protocol.starts_with("http"))
 }
 
 fn asks_who(trace: &Trace) -> bool {

@@ -33,10 +33,12 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
             Some((kind, event.site.as_ref()?.file.clone()))
         })
         .collect();
+    let fed = fed(&evidence.findings.sites);
     let cold = |said: &&Said| {
         said.half == Half::Runtime
             && said.reached
-            && (is_strong(said.capability.kind) || is_computed_eval(said))
+            && (is_strong(said.capability.kind)
+                || is_computed_eval(said) && fed.contains(said.site.file.as_str()))
             && !ran.contains(&(said.site.file.as_str(), said.function))
             && !seen.contains(&(said.capability.kind, said.site.file.clone()))
     };
@@ -55,4 +57,24 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
 
 fn is_computed_eval(said: &Said) -> bool {
     said.capability.kind == Kind::CodeEval && said.capability.scope == "computed"
+}
+
+/// Files whose code can get text from somewhere: only there is text that is run as code anybody's but the package's own.
+/// Templates and parsers that write functions for themselves are in half of all closures.
+fn fed(sites: &[Said]) -> BTreeSet<&str> {
+    let feeding = sites.iter().filter(|said| {
+        matches!(
+            said.capability.kind,
+            Kind::NetConnect
+                | Kind::NetUdp
+                | Kind::NetDns
+                | Kind::FsRead
+                | Kind::EnvRead
+                | Kind::EnvEnumerate
+                | Kind::CodeDynamicRequire
+                | Kind::RedAdminRoute
+                | Kind::RedHttpRoute
+        )
+    });
+    feeding.map(|said| said.site.file.as_str()).collect()
 }

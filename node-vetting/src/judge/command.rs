@@ -47,6 +47,61 @@ pub(super) fn fetches<'a>(words: impl IntoIterator<Item = &'a str>) -> bool {
         .any(|word| FETCHERS.contains(&program(word)))
 }
 
+/// The text that a command line has another interpreter run, where it does: `node -e TEXT`.
+pub(super) fn script<'a>(command: &str, arguments: &'a [String]) -> Option<&'a str> {
+    const INTERPRETERS: [&str; 10] = [
+        "node",
+        "nodejs",
+        "bun",
+        "deno",
+        "python",
+        "python3",
+        "perl",
+        "ruby",
+        "php",
+        "powershell",
+    ];
+    if !INTERPRETERS.contains(&program(command)) {
+        return None;
+    }
+    let flag = arguments.iter().position(|argument| {
+        [
+            "-e",
+            "-c",
+            "-r",
+            "-p",
+            "-pe",
+            "-",
+            "--eval",
+            "--print",
+            "eval",
+            "-Command",
+            "-EncodedCommand",
+        ]
+        .contains(&&**argument)
+    })?;
+    arguments.get(flag + 1).map(String::as_str)
+}
+
+/// Whether a text that runs where nothing is watched could send or start something there.
+pub(super) fn reaches_out(text: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "http",
+        "fetch",
+        "net'",
+        "net\"",
+        "dns",
+        "socket",
+        "child_process",
+        "spawn",
+        "exec",
+        "process.env",
+        "eval",
+        "Function",
+    ];
+    WORDS.iter().any(|word| text.contains(word))
+}
+
 /// Whether a shell is started for whoever is at its other end: without a command, or told to be interactive.
 pub(super) fn is_open_shell(command: &str, arguments: &[String]) -> bool {
     is_shell(command)

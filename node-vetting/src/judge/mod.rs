@@ -7,6 +7,8 @@ mod between;
 mod cold;
 mod command;
 mod gaps;
+mod observers;
+mod routes;
 mod said;
 mod seen;
 mod uses;
@@ -51,6 +53,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Judgement {
     reasons.extend(seen::reasons(evidence));
     reasons.extend(between::reasons(evidence));
     reasons.extend(cold::reasons(evidence));
+    observers::raise(evidence, &mut reasons);
     Judgement {
         uses: uses::uses(evidence),
         reasons: few(reasons),
@@ -58,30 +61,29 @@ pub fn judge(evidence: &Evidence<'_>) -> Judgement {
 }
 
 /// The same without repetitions: one of a rule for each place, and not more than [`MOST_ALIKE`] for each package.
-fn few(reasons: Vec<Reason>) -> Vec<Reason> {
+///
+/// The gravest come first: what was seen must not give way to the same thing said more mildly.
+fn few(mut reasons: Vec<Reason>) -> Vec<Reason> {
+    reasons.sort_by_key(|reason| Reverse(reason.severity));
     let mut places = HashSet::new();
     let mut alike = HashMap::new();
-    let mut kept: Vec<Reason> = reasons
-        .into_iter()
-        .filter(|reason| {
-            let fact = reason.fact.get("what").map(ToString::to_string);
-            if !places.insert((
-                reason.rule.clone(),
-                reason.package.clone(),
-                reason.site.clone(),
-                fact,
-            )) {
-                return false;
-            }
-            let count = alike
-                .entry((reason.rule.clone(), reason.package.clone()))
-                .or_insert(0);
-            *count += 1;
-            *count <= MOST_ALIKE
-        })
-        .collect();
-    kept.sort_by_key(|finding| Reverse(finding.severity));
-    kept
+    let kept = reasons.into_iter().filter(|reason| {
+        let fact = reason.fact.get("what").map(ToString::to_string);
+        if !places.insert((
+            reason.rule.clone(),
+            reason.package.clone(),
+            reason.site.clone(),
+            fact,
+        )) {
+            return false;
+        }
+        let count = alike
+            .entry((reason.rule.clone(), reason.package.clone()))
+            .or_insert(0);
+        *count += 1;
+        *count <= MOST_ALIKE
+    });
+    kept.collect()
 }
 
 /// The package that a place belongs to, `name@version`; the root where there is no place.

@@ -65,6 +65,10 @@ fn reason(evidence: &Evidence<'_>, finding: &Finding, editors: &HashSet<&str>) -
     };
     let file = &finding.site.file;
     Some(match &finding.about {
+        // Large libraries have more values than are followed: no reason while nothing in the file is hidden on purpose.
+        About::Unparsable { why } if why.starts_with("its values") && !is_obfuscated(evidence, file) => {
+            return None;
+        }
         About::Unparsable { why } => of("code.unparsable", format!("It cannot be read as code: {why}.")),
         About::HiddenCharacters { what, longest, .. } if *longest >= SPELLS => of(
             "code.invisible",
@@ -182,6 +186,11 @@ fn reason(evidence: &Evidence<'_>, finding: &Finding, editors: &HashSet<&str>) -
 fn softer(mut reason: Reason) -> Reason {
     reason.severity = Verdict::Review;
     reason
+}
+
+fn is_obfuscated(evidence: &Evidence<'_>, file: &str) -> bool {
+    let mut findings = evidence.findings.findings.iter();
+    findings.any(|finding| finding.site.file == file && matches!(finding.about, About::Obfuscated { .. }))
 }
 
 /// Whether a file has a place that runs text as code, or starts programs.

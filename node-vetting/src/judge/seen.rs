@@ -1,8 +1,10 @@
 //! Reasons in what a package was seen to do.
 
+use crate::judge::routes::Routes;
 use crate::judge::{Evidence, command, owner};
 use crate::report::{Reason, Verdict};
 use crate::trace::{End, Event, Payload, Peer, Phase, Trace, What};
+use crate::world::CONFIGURED_DOMAIN;
 
 /// Secrets that the configured peer of a node may be told: its own.
 const OWN_SECRET: &str = "flow-credential";
@@ -15,9 +17,11 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
     }
     for trace in &evidence.observations.runs {
         reasons.extend(ended(evidence, trace));
+        let routes = Routes::of(trace);
         for event in &trace.events {
             let package = owner(evidence.closure, event.site.as_ref());
             let told = flows(&package, event)
+                .or_else(|| routes.reason(&package, event))
                 .or_else(|| code(&package, event))
                 .or_else(|| outside(&package, event))
                 .or_else(|| runtime(&package, event))
@@ -77,7 +81,7 @@ fn flows(package: &str, event: &Event) -> Option<Reason> {
         What::Send { peer, payload } => (payload, Some(peer), told(peer)),
         What::Resolve { name, payload } => (payload, None, format!("the name {name}")),
         What::Spawn { command, payload, .. } => (payload, None, format!("the command {command}")),
-        What::EditorNetwork { url, payload } => (payload, None, url.clone()),
+        What::EditorNetwork { url, payload } if !is_own_host(url) => (payload, None, url.clone()),
         _ => return None,
     };
     let configured = peer.is_some_and(|peer| peer.configured);
@@ -99,6 +103,13 @@ fn flows(package: &str, event: &Event) -> Option<Reason> {
     )
 }
 
+/// Whether an address is that of the editor itself: its own host, as the guest's page has it.
+pub(super) fn is_own_host(url: &str) -> bool {
+    const OWN: &str = "http://localhost:1880";
+    url.strip_prefix(OWN)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
 fn told(peer: &Peer) -> String {
     match peer.port {
         0 => format!("{} ({})", peer.host, peer.protocol),
@@ -117,7 +128,7 @@ fn code(package: &str, event: &Event) -> Option<Reason> {
     };
     match &event.what {
         What::Eval { how, payload, .. } => remote(payload, how),
-        What::Worker { payload } => remote(payload, "worker"),
+        What::Worker { payload } => remote(payload, "worker").or_else(|| elsewhere(package, &payload.shown)),
         What::Wasm { payload } => remote(payload, "WebAssembly"),
         What::Spawn { payload, .. } if !matches!(event.phase, Phase::Admin(_)) => {
             remote(payload, "a command")
@@ -129,6 +140,18 @@ fn code(package: &str, event: &Event) -> Option<Reason> {
         ),
         _ => None,
     }
+}
+
+/// Text that is run where nothing is watched.
+fn elsewhere(package: &str, text: &str) -> Option<Reason> {
+    command::reaches_out(text).then(|| {
+        let start: String = text.chars().take(80).collect();
+        Reason::about("code.elsewhere", package)
+            .says(format!(
+                "It hands a text to another thread or interpreter to run: `{start}`."
+            ))
+            .fact("what", start)
+    })
 }
 
 /// Processes and files.
@@ -155,7 +178,7 @@ fn outside(package: &str, event: &Event) -> Option<Reason> {
             };
             let says = format!("It {verb} {path}.");
             match &**class {
-                "flows" => of("fs.destroys", says),
+                "flows" | "others" => of("fs.destroys", says),
                 "startup" => of("fs.startup", says),
                 "packages" => of("fs.packages", says),
                 "secret" => of("secret.file", says),
@@ -179,17 +202,11 @@ fn spawn(package: &str, event: &Event, command: &str, arguments: &[String]) -> O
                 .fact("what", line.as_str()),
         )
     };
-    if let Phase::Admin(route) = &event.phase
-        && let What::Spawn { payload, .. } = &event.what
-        && payload.remote
-    {
-        return of(
-            "admin.command",
-            format!("Whoever asks for {route} chooses what it runs: `{line}`."),
-        );
-    }
     if let Phase::Install(script) = &event.phase {
         return of("install.command", format!("Its {script} script runs `{line}`."));
+    }
+    if let Some(reason) = command::script(command, arguments).and_then(|text| elsewhere(package, text)) {
+        return Some(reason);
     }
     if command::fetches(words) {
         return of("proc.downloads", format!("It runs `{line}`."));
@@ -201,11 +218,28 @@ fn spawn(package: &str, event: &Event, command: &str, arguments: &[String]) -> O
         );
     }
     match &event.phase {
+        // What names what the configuration names was asked for by whoever wrote it there.
+        Phase::Timer if line.contains(CONFIGURED_DOMAIN) => None,
         Phase::Load(_) | Phase::Register | Phase::Timer => {
             of("proc.unasked", format!("It runs `{line}` without being asked."))
         }
         _ => None,
     }
+}
+
+/// Whether a changed global carries data of whoever uses it: parsers, requests, output.
+fn carries(area: &str, what: &str) -> bool {
+    const CARRIERS: [&str; 8] = [
+        "JSON.parse",
+        "JSON.stringify",
+        "globalThis.fetch",
+        "globalThis.WebSocket",
+        "globalThis.XMLHttpRequest",
+        "Promise.prototype.then",
+        "Function.prototype.call",
+        "Function.prototype.apply",
+    ];
+    area != "core" && CARRIERS.contains(&what)
 }
 
 /// The runtime that all nodes share.
@@ -215,6 +249,22 @@ fn runtime(package: &str, event: &Event) -> Option<Reason> {
     };
     match &event.what {
         What::Tamper { area, what } => match &**area {
+            _ if carries(area, what) => of(
+                "rt.core-override",
+                what,
+                format!("It replaces {what}, through which others' data goes."),
+            ),
+            "prototype" if what.starts_with("Object.prototype.") && !what.contains('[') => {
+                let mut reason = of(
+                    "rt.prototype",
+                    what,
+                    format!("It changes {what}, which every object has."),
+                );
+                if let Some(reason) = &mut reason {
+                    reason.severity = Verdict::Refused;
+                }
+                reason
+            }
             "core" => of("rt.core-override", what, format!("It replaces {what}.")),
             "prototype" => of(
                 "rt.prototype",
@@ -257,6 +307,14 @@ fn node_red(package: &str, event: &Event) -> Option<Reason> {
             of("red.hooks", format!("It hooks into {name}.")).map(|reason| reason.fact("what", name.as_str()))
         }
         What::RedLogHandler => of("red.log-handler", "It reads what others log.".to_owned()),
+        What::RedAdminRoute { method, path, .. }
+            if method == "USE" && matches!(path.as_str(), "/" | "*" | "") =>
+        {
+            of(
+                "admin.middleware",
+                "It sees every request to the editor, logins among them.".to_owned(),
+            )
+        }
         What::RedAdminRoute {
             method,
             path,
@@ -290,11 +348,21 @@ fn editor(package: &str, event: &Event) -> Option<Reason> {
             what,
             format!("Its editor script replaces {what}."),
         ),
-        What::EditorNetwork { url, .. } => {
-            of("editor.network", url, format!("Its editor half talks to {url}."))
+        What::EditorNetwork { url, payload } if !is_own_host(url) => {
+            let mut reason = of("editor.network", url, format!("Its editor half talks to {url}."))?;
+            // A picture or a style from elsewhere is a question; what sends something there has nothing to say to them.
+            if payload.bytes > 0 {
+                reason.severity = Verdict::Refused;
+            }
+            Some(reason)
         }
         _ => None,
     }
+}
+
+/// What an error says, without where it comes from.
+fn first_line(said: &str) -> &str {
+    said.lines().next().unwrap_or_default().trim_end_matches('.')
 }
 
 /// What could not be tried.
@@ -302,14 +370,18 @@ fn failures(package: &str, event: &Event) -> Option<Reason> {
     match &event.what {
         What::Failed { node_type, said } => Some(
             Reason::about("exercise.construct", package)
-                .says(format!(
-                    "The node `{node_type}` could not be constructed: {said}."
-                ))
+                .says(match node_type.as_str() {
+                    "" => format!("A script could not be run to its end: {}.", first_line(said)),
+                    node_type => format!(
+                        "The node `{node_type}` could not be constructed: {}.",
+                        first_line(said)
+                    ),
+                })
                 .fact("what", node_type.as_str()),
         ),
         What::Uncaught { said } if matches!(event.phase, Phase::Load(_) | Phase::Register) => {
-            let mut reason =
-                Reason::about("exercise.load", package).says(format!("It could not be loaded: {said}."));
+            let mut reason = Reason::about("exercise.load", package)
+                .says(format!("It could not be loaded: {}.", first_line(said)));
             // An entry that Node-RED itself would not load may be for other places, such as a browser.
             if matches!(event.phase, Phase::Load(_)) {
                 reason.severity = Verdict::Trusted;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::capability::{Capability, Kind};
 use crate::closure::Closure;
-use crate::judge::{Evidence, command, owner};
+use crate::judge::{Evidence, command, owner, seen};
 use crate::report::Use;
 use crate::trace::{Peer, Site, What};
 
@@ -154,6 +154,7 @@ pub(super) fn of(closure: &Closure, what: &What) -> Option<Capability> {
         What::RedLogHandler => with(Kind::RedLogHandler, ""),
         What::RedStorage => with(Kind::RedStorage, ""),
         What::LongTimer { delay } => with(Kind::TimeLong, &format!("{} days", delay / 86_400_000)),
+        What::EditorNetwork { url, .. } if seen::is_own_host(url) => with(Kind::EdNetwork, "own"),
         What::EditorNetwork { url, .. } => with(Kind::EdNetwork, url),
         What::EditorScript { url } => with(Kind::EdExternalScript, url),
         What::EditorToken => with(Kind::EdToken, ""),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::cmp::Reverse;
 
+use crate::capability::Kind;
 use crate::policy::{Day, Policy, Waiver};
 use crate::report::{Facts, Reason, Report, Verdict};
 
@@ -145,7 +146,11 @@ fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
         )));
     }
     // What the code only says it could do is asked about by the rule on code that never ran, where it matters.
-    let ungranted = facts.uses.iter().filter(|one| one.seen).filter(|one| {
+    let asked = facts
+        .uses
+        .iter()
+        .filter(|one| one.seen && !has_rules(one.capability.kind));
+    let ungranted = asked.filter(|one| {
         let names = [facts.package.as_str(), name_of(&one.package)];
         !permitting(scene).any(|(_, policy)| {
             policy.grants.iter().any(|grant| {
@@ -165,6 +170,30 @@ fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
         reason
     }));
     reasons
+}
+
+/// Whether rules speak of a kind wherever it is seen, so that a grant that is missing would say it twice.
+const fn has_rules(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::CodeNative
+            | Kind::CodeModuleHook
+            | Kind::CodeInstallScript
+            | Kind::RtPrototype
+            | Kind::RtCoreOverride
+            | Kind::RtGlobal
+            | Kind::RtRequireCache
+            | Kind::RedAdminRoute
+            | Kind::RedFlowsWrite
+            | Kind::RedHooks
+            | Kind::RedLogHandler
+            | Kind::RedShadowCoreType
+            | Kind::RedStorage
+            | Kind::EdNetwork
+            | Kind::EdExternalScript
+            | Kind::EdToken
+            | Kind::EdGlobal
+    )
 }
 
 fn name_of(spec: &str) -> &str {

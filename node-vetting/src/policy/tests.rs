@@ -4,7 +4,7 @@ use npm::{Integrity, Version};
 
 use super::*;
 use crate::capability::{Capability, Kind};
-use crate::report::{Facts, Reason, Report, Tools, Use};
+use crate::report::{Facts, Reason, Report, Tools, Tried, Use};
 
 const DAY: i64 = 86_400;
 const NOW: i64 = 20_000 * DAY;
@@ -39,6 +39,7 @@ fn report(reasons: Vec<Reason>, uses: &[(Kind, &str)]) -> Report {
                 })
                 .collect(),
             runs: Vec::new(),
+            tried: Tried::default(),
             coverage: None,
             tools: Tools::default(),
         },

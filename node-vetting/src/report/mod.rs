@@ -98,6 +98,9 @@ pub struct Facts {
     pub uses: Vec<Use>,
     /// What was tried.
     pub runs: Vec<Run>,
+    /// How far its nodes got in the first run.
+    #[serde(default)]
+    pub tried: Tried,
     /// Share of the package's own functions that ran in some run, in percent. None when nothing was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<u8>,
@@ -111,6 +114,19 @@ impl Facts {
     pub fn spec(&self) -> String {
         format!("{}@{}", self.package, self.version)
     }
+}
+
+/// How far the nodes of a package got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tried {
+    /// Types that registered.
+    pub registered: usize,
+    /// Those of which a node stood.
+    pub constructed: usize,
+    /// Nodes that were sent messages; each type is made in several ways.
+    pub fed: u64,
+    /// Messages that came out of them.
+    pub sent: u64,
 }
 
 /// One package of a closure.

@@ -84,6 +84,11 @@ pub const RULES: &[Rule] = &[
         "it has command-line assistants look for secrets",
         LEAVE,
     ),
+    refused(
+        "code.elsewhere",
+        "text is handed to another thread or interpreter, where it can send or start things unseen",
+        LEAVE,
+    ),
     review(
         "code.keyed-blob",
         "an encoded blob is decoded with a key that was not found",
@@ -172,6 +177,16 @@ pub const RULES: &[Rule] = &[
         "anybody who reaches the editor's address can run commands through it, without signing in",
         OLDER,
     ),
+    refused(
+        "admin.files",
+        "anybody who reaches the editor's address can have it read or change files that they name",
+        OLDER,
+    ),
+    review(
+        "admin.middleware",
+        "it sees every request to the editor, logins among them",
+        READ,
+    ),
     review(
         "admin.open",
         "it adds a route beside the editor that asks for no permission",
@@ -193,7 +208,7 @@ pub const RULES: &[Rule] = &[
     ),
     review(
         "editor.network",
-        "its editor half talks to a host of its own",
+        "its editor half makes the browser of whoever opens the editor talk to another host",
         READ,
     ),
     // Installing.

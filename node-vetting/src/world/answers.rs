@@ -33,20 +33,37 @@ pub(super) fn text() -> String {
     format!("ok {MARKER}")
 }
 
+/// Words of paths behind which services answer with JSON.
+const JSON: [&str; 12] = [
+    "api", "json", "geo", "country", "where", "locat", "lookup", "whois", "latest", "version", "status",
+    "config",
+];
+
 /// Fields that programs look for in an answer, all at once.
-fn fields() -> Value {
+fn fields(country: &str) -> Value {
     json!({
         "ok": true, "status": "ok", "success": true, "result": { "ok": true, "code": script() }, "error": null,
         "id": MARKER, "url": format!("https://files.example/{MARKER}.js"), "version": "99.0.0",
-        "country": "US", "countryCode": "US", "country_code": "US", "country_name": "United States",
-        "ip": "203.0.113.9", "city": "Springfield", "code": script(), "script": script(), "cmd": MARKER,
+        "country": country, "countryCode": country, "country_code": country, "country_iso": country,
+        "country_name": country_name(country), "ip": "203.0.113.9", "city": "Springfield", "code": script(), "script": script(), "cmd": MARKER,
         "command": format!("echo {MARKER}"), "data": [], "message": text(), "token": MARKER, "value": 42,
         "access_token": MARKER, "token_type": "Bearer", "expires_in": 3600, "results": [],
     })
 }
 
-/// The answer to a request.
-pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool) -> Http {
+fn country_name(code: &str) -> &str {
+    match code {
+        "US" => "United States",
+        "RU" => "Russia",
+        "BY" => "Belarus",
+        "CN" => "China",
+        "IR" => "Iran",
+        code => code,
+    }
+}
+
+/// The answer to a request. `country` is where the guest is, for services that tell it.
+pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool, country: &str) -> Http {
     let accept = header(headers, "accept");
     let path = url.path();
     let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
@@ -66,7 +83,7 @@ pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool) -
     }
     let (kind, body) = match extension {
         "js" | "mjs" | "cjs" | "sh" | "py" | "ps1" | "txt" => ("text/plain; charset=utf-8", script()),
-        "json" => ("application/json", fields().to_string()),
+        "json" => ("application/json", fields(country).to_string()),
         "xml" => (
             "application/xml",
             format!("<?xml version=\"1.0\"?><ok>{MARKER}</ok>"),
@@ -78,8 +95,9 @@ pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool) -
         ),
         _ if accept.contains("text/html") => ("text/html", page()),
         _ if accept.contains("javascript") => ("text/javascript", script()),
-        _ if configured || accept.contains("json") || path.contains("api") || method != "GET" => {
-            ("application/json", fields().to_string())
+        // Hosts that serve one thing are asked for nothing but what the host's own name says.
+        _ if configured || accept.contains("json") || method != "GET" || tells_json(url) => {
+            ("application/json", fields(country).to_string())
         }
         // Nothing says what is wanted: text that can be evaluated.
         _ => ("text/plain; charset=utf-8", script()),
@@ -99,6 +117,14 @@ pub(super) fn http(method: &str, url: &Url, headers: &Value, configured: bool) -
         headers,
         body,
     }
+}
+
+fn tells_json(url: &Url) -> bool {
+    let said = |text: &str| JSON.iter().any(|word| text.contains(word));
+    said(url.path())
+        || url
+            .host_str()
+            .is_some_and(|host| host.starts_with("ip") || said(host) && url.path() == "/")
 }
 
 /// The same as raw bytes, for whoever writes HTTP to a socket by hand.
@@ -147,7 +173,7 @@ mod tests {
             ("https://evil.example/", "text/html,*/*", "text/html"),
         ] {
             let url = Url::parse(url).expect("an address");
-            let answer = http("GET", &url, &json!([["Accept", accept]]), false);
+            let answer = http("GET", &url, &json!([["Accept", accept]]), false, "US");
             assert_eq!(answer.headers[0][1], kind, "{url}");
             let text = String::from_utf8(answer.body).expect("text");
             assert!(text.contains(MARKER), "{url}");

@@ -31,6 +31,8 @@ pub struct Conditions {
     pub environment: BTreeMap<String, String>,
     /// Who and where the guest is told to be.
     pub machine: Machine,
+    /// Where services on the network say that the machine is, as ISO 3166 has it.
+    pub country: String,
     /// Whether there is a network.
     pub online: bool,
     /// Whether functions and branches tell that they ran.
@@ -51,6 +53,7 @@ impl Default for Conditions {
             secrets: Set::A,
             environment: BTreeMap::new(),
             machine: Machine::default(),
+            country: "US".to_owned(),
             online: true,
             coverage: false,
             events: 50_000,

@@ -1,6 +1,6 @@
 //! The guest's file system: in memory, of one user, with the closure in it and no way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -27,6 +27,8 @@ pub(super) enum Node {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     nodes: BTreeMap<String, Node>,
+    /// Files that were there before any package came.
+    before: BTreeSet<String>,
     written: usize,
 }
 
@@ -54,6 +56,24 @@ pub(super) fn parent(path: &str) -> &str {
 }
 
 impl Files {
+    /// Remembers the files that are there now as somebody else's.
+    pub(super) fn remember(&mut self) {
+        let files = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| !matches!(node, Node::Folder));
+        self.before = files.map(|(path, _)| path.clone()).collect();
+    }
+
+    /// Whether a path is, or has below it, a file that was there before.
+    pub(super) fn was_before(&self, path: &str) -> bool {
+        self.before.contains(path) || {
+            let below = format!("{}/", path.trim_end_matches('/'));
+            let next = self.before.range(below.clone()..).next();
+            next.is_some_and(|file| file.starts_with(&below))
+        }
+    }
+
     /// Puts a file in place while the world is made; its folders come with it.
     pub(super) fn place(&mut self, path: &str, content: impl Into<Bytes>, mode: u32) {
         self.place_folder(parent(path));

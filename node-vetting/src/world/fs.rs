@@ -15,6 +15,17 @@ impl World {
         class_of(path, own.as_deref(), writes).to_owned()
     }
 
+    /// The class of a path that is overwritten, moved or removed: what somebody else put there is told apart from what
+    /// packages keep beside it.
+    fn class_destroyed(&self, path: &str, origin: &Origin) -> String {
+        let class = self.class(path, origin, true);
+        let shared = matches!(class.as_str(), "userdir" | "home" | "system");
+        if shared && self.files.was_before(path) {
+            return "others".to_owned();
+        }
+        class
+    }
+
     /// `fs.read{path}`
     pub(super) fn fs_read(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let path = normal(args.text("path"));
@@ -38,7 +49,7 @@ impl World {
     /// `fs.write{path,append,exclusive,mode}` with the content.
     pub(super) fn fs_write(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let path = normal(args.text("path"));
-        let class = self.class(&path, &origin, true);
+        let class = self.class_destroyed(&path, &origin);
         let payload = self.payload(args.body());
         self.record(
             What::FsWrite {
@@ -123,7 +134,7 @@ impl World {
     /// `fs.delete{path,recursive}`
     pub(super) fn fs_delete(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let path = normal(args.text("path"));
-        let class = self.class(&path, &origin, true);
+        let class = self.class_destroyed(&path, &origin);
         self.record(
             What::FsDelete {
                 path: path.clone(),
@@ -155,7 +166,7 @@ impl World {
     /// `fs.rename{from,to}`: the old place is deleted, the new one written.
     pub(super) fn fs_rename(&mut self, args: &Args<'_>, origin: Origin) -> Answer {
         let (from, to) = (normal(args.text("from")), normal(args.text("to")));
-        let class = self.class(&from, &origin, true);
+        let class = self.class_destroyed(&from, &origin);
         self.record(
             What::FsDelete {
                 path: from.clone(),
@@ -165,7 +176,7 @@ impl World {
         )?;
         let content = self.files.read(&from).unwrap_or_default();
         let payload = self.payload(&content);
-        let class = self.class(&to, &origin, true);
+        let class = self.class_destroyed(&to, &origin);
         self.record(
             What::FsWrite {
                 path: to.clone(),

@@ -137,6 +137,7 @@ impl World {
         world.environment = machine::environment(&machine, secrets);
         world.environment.extend(world.conditions.environment.clone());
         furnish::furnish(&mut world.files, &machine, secrets);
+        world.files.remember();
         for (place, package) in closure.places() {
             for (path, content) in package.files() {
                 world.files.place(

@@ -252,7 +252,13 @@ impl World {
             },
             origin,
         )?;
-        let answer = answers::http(args.text("method"), &url, args.json("headers"), peer.configured);
+        let answer = answers::http(
+            args.text("method"),
+            &url,
+            args.json("headers"),
+            peer.configured,
+            &self.conditions.country,
+        );
         let (id, message) = (self.network.id(), answer.message());
         self.network.bodies.insert(id, answer.body);
         let address = self.network.address(&peer.host);

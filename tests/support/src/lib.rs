@@ -30,6 +30,8 @@ pub mod bench;
 
 pub mod package;
 
+pub mod corpus;
+
 pub mod registry;
 
 pub mod receiver;

@@ -34,6 +34,8 @@ pub struct Packed {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// Its package.json.
+    pub manifest: Value,
     /// The compressed archive.
     pub bytes: Vec<u8>,
     /// Bytes of its files.
@@ -71,6 +73,27 @@ impl Package {
             Kind::File,
         ));
         package
+    }
+
+    /// A package of these files, of which one is its package.json.
+    #[must_use]
+    pub fn of<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let files: Vec<_> = files.into_iter().collect();
+        let mut package = Self {
+            name: String::new(),
+            version: String::new(),
+            entries: Vec::new(),
+        };
+        for (path, bytes) in files {
+            package = package.file(path, bytes);
+        }
+        let manifest = package.manifest();
+        let said = |key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
+        Self {
+            name: said("name"),
+            version: said("version"),
+            ..package
+        }
     }
 
     /// With a file, in place of one of the same path.
@@ -126,6 +149,17 @@ impl Package {
         self
     }
 
+    /// The last package.json that was put in.
+    fn manifest(&self) -> Value {
+        let found = self
+            .entries
+            .iter()
+            .rfind(|entry| entry.0 == "package/package.json");
+        found
+            .and_then(|entry| serde_json::from_slice(&entry.1).ok())
+            .unwrap_or_default()
+    }
+
     /// The archive.
     ///
     /// # Panics
@@ -147,6 +181,7 @@ impl Package {
         Packed {
             name: self.name.clone(),
             version: self.version.clone(),
+            manifest: self.manifest(),
             bytes: gzip.finish().unwrap(),
             unpacked: sizes.iter().sum(),
             files: sizes.len() as u64,

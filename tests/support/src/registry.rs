@@ -168,11 +168,14 @@ impl Registry {
     /// Offers a package at another address; its metadata says where.
     pub fn publish_at(&self, package: &Packed, path: &str) {
         let tarball = format!("{}{}", self.url(), path.trim_start_matches('/'));
+        // As registries do, the whole package.json with where the archive is.
+        let mut version = package.manifest.clone();
+        version["name"] = json!(package.name);
+        version["version"] = json!(package.version);
+        version["dist"] = json!({ "tarball": tarball, "integrity": package.integrity() });
         let document = json!({
             "name": package.name, "dist-tags": { "latest": package.version },
-            "versions": { package.version.clone(): {
-                "name": package.name, "version": package.version,
-                "dist": { "tarball": tarball, "integrity": package.integrity() } } },
+            "versions": { package.version.clone(): version },
         });
         let mut state = self.state();
         state.archives.insert(path.to_owned(), package.bytes.clone());

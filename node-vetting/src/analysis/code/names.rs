@@ -80,7 +80,7 @@ const GLOBALS: [&str; 6] = ["global", "globalThis", "window", "self", "root", "G
 
 /// Steps that following the values of one file may take. Real files take some hundred thousand; a file that is
 /// made to branch without end takes a second and is told.
-const MAX_STEPS: u32 = 1_000_000;
+const MAX_STEPS: u32 = 4_000_000;
 
 /// One value that a variable may have: an expression and the property of it that is taken.
 enum Value<'a> {

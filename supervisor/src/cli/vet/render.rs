@@ -10,6 +10,11 @@ use crate::cli::output::{Output, Style, harmless};
 
 /// Scopes of one kind that are named before the rest is counted.
 const NAMED: usize = 4;
+/// Rules that are shown before the rest is counted, and reasons of each.
+const GROUPS: usize = 6;
+const ITEMS: usize = 3;
+/// From how many virtual milliseconds on it says something when a thing happened.
+const LONG: u64 = 3_600_000;
 
 /// Prints a report with the decision about it. With `explain`, also what does not count and what is only said.
 pub(super) fn report(report: &Report, decision: &Decision, explain: bool, output: &Output) {
@@ -35,23 +40,12 @@ pub(super) fn report(report: &Report, decision: &Decision, explain: bool, output
             Verdict::Refused => output.paint(Style::Red, "Why it is refused"),
             _ => output.paint(Style::Yellow, "What a person should look at"),
         });
-        let shown = if explain {
-            counting.len()
-        } else {
-            counting.len().min(6)
-        };
-        counting[..shown].iter().for_each(|judged| reason(judged, output));
-        if shown < counting.len() {
-            output.line(&format!(
-                "  and {} more: --explain shows them",
-                counting.len() - shown
-            ));
-        }
+        groups(&counting, explain, output);
     }
     if explain && !quiet.is_empty() {
         output.line("");
         output.line(&output.paint(Style::Bold, "What does not count"));
-        quiet.iter().for_each(|judged| reason(judged, output));
+        groups(&quiet, explain, output);
     }
     output.line("");
     output.line(&output.paint(Style::Dim, &looked_at(facts)));
@@ -126,43 +120,73 @@ fn shortened<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// Reasons by rule, in the order in which rules first come up: what a rule is about is said once.
+fn groups(reasons: &[&Judged], explain: bool, output: &Output) {
+    let mut groups: Vec<Vec<&Judged>> = Vec::new();
+    for &judged in reasons {
+        let alike = |group: &&mut Vec<&Judged>| {
+            group[0].reason.rule == judged.reason.rule && group[0].counts_as == judged.counts_as
+        };
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.push(judged),
+            None => groups.push(vec![judged]),
+        }
+    }
+    let most = |most, all| if explain { all } else { usize::min(most, all) };
+    let shown = most(GROUPS, groups.len());
+    for group in &groups[..shown] {
+        let first = group[0];
+        let next = match (&first.changed, rules::find(&first.reason.rule)) {
+            (None, Some(rule)) => rule.next,
+            _ => "",
+        };
+        let style = verdict(first.counts_as).1;
+        output.line(&format!(
+            "  {}  {}",
+            output.paint(style, &first.reason.rule),
+            output.paint(Style::Cyan, next)
+        ));
+        let items = most(ITEMS, group.len());
+        group[..items].iter().for_each(|judged| reason(judged, output));
+        if items < group.len() {
+            output.line(&format!("    and {} more like it", group.len() - items));
+        }
+    }
+    if shown < groups.len() {
+        output.line(&format!(
+            "  and {} more rules: --explain shows everything",
+            groups.len() - shown
+        ));
+    }
+}
+
 fn reason(judged: &Judged, output: &Output) {
     let reason = &judged.reason;
-    let place = reason.site.as_ref().map_or_else(
+    output.line(&format!("    {}", harmless(&reason.says)));
+    let mut place = reason.site.as_ref().map_or_else(
         || reason.package.clone(),
         |site| match site.line {
             0 => site.file.clone(),
             line => format!("{}:{line}", site.file),
         },
     );
-    let style = verdict(judged.counts_as).1;
-    output.line(&format!(
-        "  {}  {}",
-        output.paint(style, &reason.rule),
-        output.paint(Style::Dim, &harmless(&place))
-    ));
-    output.line(&format!("    {}", harmless(&reason.says)));
-    if let Some(run) = &reason.run {
-        let when = reason.at.unwrap_or(0);
-        output.line(&output.paint(
-            Style::Dim,
-            &format!("    seen in run {run} after {}", lasted(when)),
-        ));
+    // What happens under the usual conditions at once needs no telling when.
+    if let Some(run) = &reason.run
+        && (run != "base" || reason.at >= Some(LONG))
+    {
+        place = format!("{place}, in run {run} after {}", lasted(reason.at.unwrap_or(0)));
     }
+    output.line(&output.paint(Style::Dim, &format!("      {}", harmless(&place))));
     match &judged.changed {
         Some(Changed::Waiver { who, why, until, .. }) => {
             output.line(&format!(
-                "    waived by {} until {until}: {}",
+                "      waived by {} until {until}: {}",
                 harmless(who),
                 harmless(why)
             ));
         }
-        Some(Changed::Policy { level }) => output.line(&format!("    changed by the policy of {level}")),
-        None => {
-            if let Some(rule) = rules::find(&reason.rule) {
-                output.line(&output.paint(Style::Cyan, &format!("    {}", rule.next)));
-            }
-        }
+        Some(Changed::Policy { level }) => output.line(&format!("      changed by the policy of {level}")),
+        None => {}
     }
 }
 
