@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use test_support::bench::{asked_for, processes};
 use test_support::data;
+use test_support::eventually::let_pass;
 
 use crate::case::{Case, Kind};
 
@@ -86,7 +87,7 @@ impl Bench {
                 .collect(),
             seconds: second.seconds,
             mebibytes: second.mebibytes,
-            equal: first.is_none_or(|first| first.text.to_string() == second.text.to_string()),
+            equal: first.is_none_or(|first| first.text == second.text),
             registered: result["report"]["tried"]["registered"].as_u64().unwrap_or(0),
             fed: result["report"]["tried"]["fed"].as_u64().unwrap_or(0),
             coverage: result["report"]["coverage"].as_u64(),
@@ -117,7 +118,7 @@ impl Bench {
                 let mut most: f64 = 0.0;
                 while !ended.load(Ordering::Relaxed) {
                     most = most.max(processes::tree(pid).into_iter().map(high_water).sum());
-                    thread::sleep(LOOK);
+                    let_pass(LOOK);
                 }
                 most
             });

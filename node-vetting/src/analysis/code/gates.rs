@@ -72,30 +72,37 @@ impl<'a> Walk<'a, '_> {
         false
     }
 
-    fn followed<'e>(&self, expression: &'e Expression<'a>) -> &'e Expression<'a>
-    where
-        'a: 'e,
-    {
-        match expression {
-            Expression::Identifier(one) => self.names.only_value(one).unwrap_or(expression),
-            other => other,
+    /// Asks about an expression, or the only value of the variable that it is. Variables that are made of themselves, as in
+    /// `now = now.valueOf()`, are followed no further than others.
+    fn following<T: Default>(
+        &self,
+        expression: &Expression<'a>,
+        ask: impl FnOnce(&Expression<'a>) -> T,
+    ) -> T {
+        let value = match expression {
+            Expression::Identifier(one) => self.names.only_value(one),
+            _ => None,
+        };
+        match value {
+            Some(value) => self.names.hop(|| Some(ask(value))).unwrap_or_default(),
+            None => ask(expression),
         }
     }
 
     /// `Math.random()`, also multiplied.
     fn is_random(&self, expression: &Expression<'a>) -> bool {
-        match self.followed(expression) {
+        self.following(expression, |expression| match expression {
             Expression::CallExpression(call) => {
                 self.names.name(&call.callee).as_deref() == Some("Math.random")
             }
             Expression::BinaryExpression(pair) => self.is_random(&pair.left) || self.is_random(&pair.right),
             _ => false,
-        }
+        })
     }
 
     /// `Date.now()`, `new Date()`, `+new Date`, `new Date().getTime()`.
     fn is_now(&self, expression: &Expression<'a>) -> bool {
-        match self.followed(expression) {
+        self.following(expression, |expression| match expression {
             Expression::CallExpression(call) => {
                 if self.names.name(&call.callee).as_deref() == Some("Date.now") {
                     return true;
@@ -111,56 +118,59 @@ impl<'a> Walk<'a, '_> {
             }
             Expression::UnaryExpression(unary) => self.is_now(&unary.argument),
             _ => false,
-        }
+        })
     }
 
     /// `new Date().getFullYear()`.
     fn is_year(&self, expression: &Expression<'a>) -> bool {
-        let Expression::CallExpression(call) = self.followed(expression) else {
-            return false;
-        };
-        call.callee.get_member_expr().is_some_and(|member| {
-            matches!(
-                member.static_property_name(),
-                Some("getFullYear" | "getUTCFullYear")
-            ) && self.is_now(member.object())
+        self.following(expression, |expression| {
+            let Expression::CallExpression(call) = expression else {
+                return false;
+            };
+            call.callee.get_member_expr().is_some_and(|member| {
+                matches!(
+                    member.static_property_name(),
+                    Some("getFullYear" | "getUTCFullYear")
+                ) && self.is_now(member.object())
+            })
         })
     }
 
     /// A date that stands in the code.
     fn date(&self, expression: &Expression<'a>) -> Option<String> {
-        let expression = self.followed(expression);
-        if let Some(value) = number(&self.names, expression) {
-            return (RECENT..FAR).contains(&value).then(|| value.to_string());
-        }
-        let text = |arguments: &[Argument<'a>]| -> Option<String> {
-            let all: Option<Vec<String>> = arguments
-                .iter()
-                .map(|one| self.names.constant(one.as_expression()?))
-                .collect();
-            let all = all?;
-            (!all.is_empty()).then(|| shown(&all.join("-")))
-        };
-        match expression {
-            Expression::NewExpression(new) if self.names.name(&new.callee).as_deref() == Some("Date") => {
-                text(&new.arguments)
+        self.following(expression, |expression| {
+            if let Some(value) = number(&self.names, expression) {
+                return (RECENT..FAR).contains(&value).then(|| value.to_string());
             }
-            Expression::CallExpression(call) => match self.names.name(&call.callee).as_deref() {
-                Some("Date.parse" | "Date.UTC") => text(&call.arguments),
-                _ => {
-                    let member = call.callee.get_member_expr()?;
-                    matches!(member.static_property_name(), Some("getTime" | "valueOf"))
-                        .then(|| self.date(member.object()))?
+            let text = |arguments: &[Argument<'a>]| -> Option<String> {
+                let all: Option<Vec<String>> = arguments
+                    .iter()
+                    .map(|one| self.names.constant(one.as_expression()?))
+                    .collect();
+                let all = all?;
+                (!all.is_empty()).then(|| shown(&all.join("-")))
+            };
+            match expression {
+                Expression::NewExpression(new) if self.names.name(&new.callee).as_deref() == Some("Date") => {
+                    text(&new.arguments)
                 }
-            },
-            Expression::UnaryExpression(unary) => self.date(&unary.argument),
-            _ => None,
-        }
+                Expression::CallExpression(call) => match self.names.name(&call.callee).as_deref() {
+                    Some("Date.parse" | "Date.UTC") => text(&call.arguments),
+                    _ => {
+                        let member = call.callee.get_member_expr()?;
+                        matches!(member.static_property_name(), Some("getTime" | "valueOf"))
+                            .then(|| self.date(member.object()))?
+                    }
+                },
+                Expression::UnaryExpression(unary) => self.date(&unary.argument),
+                _ => None,
+            }
+        })
     }
 
     /// The name of the machine or of whoever runs the code.
     fn machine(&self, expression: &Expression<'a>) -> Option<String> {
-        match self.followed(expression) {
+        self.following(expression, |expression| match expression {
             Expression::CallExpression(call) => {
                 let name = self.names.name(&call.callee);
                 match name.as_deref() {
@@ -168,11 +178,11 @@ impl<'a> Walk<'a, '_> {
                     _ => {
                         // `os.hostname().toLowerCase()`.
                         let member = call.callee.get_member_expr()?;
-                        matches!(
+                        let same = matches!(
                             member.static_property_name(),
                             Some("toLowerCase" | "toUpperCase" | "trim")
-                        )
-                        .then(|| self.machine(member.object()))?
+                        );
+                        same.then(|| self.machine(member.object())).flatten()
                     }
                 }
             }
@@ -191,6 +201,6 @@ impl<'a> Walk<'a, '_> {
                 }
             }
             _ => None,
-        }
+        })
     }
 }

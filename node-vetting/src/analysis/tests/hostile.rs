@@ -74,6 +74,25 @@ fn the_deepest_code_is_read() {
     }
 }
 
+#[test]
+fn variables_that_are_made_of_themselves_are_followed_no_deeper() {
+    for source in [
+        "let a; a = a.trim(); if (a === 'x') {} if (a.trim() === 'y') {}",
+        "let a; a = a.valueOf(); if (a > 1700000000000) {} if (Date.now() > a) {}",
+        "let a; a = -a; if (a > Date.now()) {} if (new Date().getFullYear() > a) {}",
+        "let a; a = a * a; if (a > 0.5) {} if (a.getFullYear() > 2027) {}",
+        "const a = a => a(a); a(a);",
+        "let a; a = a + a; require(a);",
+        "let a; a = [...a]; a.join('');",
+        "let a; a = a.b.c(a.b); a.exec('x')",
+        "let a; a = (...b) => a(...b); RED.httpAdmin.get('/x', a, a)",
+        "let a; a = `${a}`; fetch(a); fetch({ host: a });",
+        "let a; a = -a; setTimeout(f, a);",
+    ] {
+        let _ = found(source, RUNTIME);
+    }
+}
+
 /// Following values must not take for ever where they branch.
 /// As the loops of large libraries are: every variable may be every other one.
 #[test]
