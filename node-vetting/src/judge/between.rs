@@ -5,9 +5,6 @@ use crate::judge::{Evidence, owner};
 use crate::report::{Reason, Verdict};
 use crate::trace::{End, What};
 
-/// Name of the run that other runs are compared with.
-const BASE: &str = "base";
-
 pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
     let told = evidence.observations.seen.iter().filter_map(|observation| {
         let origin = evidence.observations.origin(observation);
@@ -19,6 +16,11 @@ pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
         })
     });
     told.collect()
+}
+
+/// Runs at other dates are named by how far away these are: `+400d`.
+fn is_of_another_date(run: &str) -> bool {
+    run.starts_with(['+', '-'])
 }
 
 fn run_of(fact: &Fact) -> Option<String> {
@@ -89,15 +91,11 @@ fn reason(observations: &Observations, observation: &Observation, package: &str)
             act,
             format!("It keeps what came from the network ({act})."),
         )),
-        Fact::Exhausted { run, end }
-            if run != BASE && !matches!(end, End::Done) && run.ends_with(['d', 'y']) =>
-        {
-            of(
-                "gate.date",
-                run,
-                format!("At another date ({run}) it does not come to an end."),
-            )
-        }
+        Fact::Exhausted { run, end } if is_of_another_date(run) && !matches!(end, End::Done) => of(
+            "gate.date",
+            run,
+            format!("At another date ({run}) it does not come to an end."),
+        ),
         Fact::Unrepeatable { run, act } => of(
             "code.probing",
             act,
