@@ -102,6 +102,30 @@ fn parts(line: &str) -> Vec<Vec<String>> {
     parts
 }
 
+/// The file that a piece of code only loads, in a way that forgives that it is not there:
+/// `try{require('./postinstall')}catch(e){}`.
+fn own_file(text: &str) -> Option<String> {
+    let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let plain = plain.trim_end_matches(';');
+    let inner = plain
+        .strip_prefix("try{")
+        .and_then(|rest| Some(rest.rsplit_once("}catch")?.0))
+        .unwrap_or(plain);
+    let name = inner
+        .trim_end_matches(';')
+        .strip_prefix("require(")?
+        .strip_suffix(')')?;
+    let name = name
+        .strip_prefix('\'')
+        .and_then(|name| name.strip_suffix('\''))
+        .or_else(|| {
+            let name = name.strip_prefix('"')?;
+            name.strip_suffix('"')
+        })?;
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    (name.starts_with("./") && name.chars().all(named)).then(|| name.to_owned())
+}
+
 fn step(words: &[String]) -> Step {
     // `NAME=value command`.
     let mut rest = words;
@@ -127,7 +151,9 @@ fn step(words: &[String]) -> Step {
     if let ("node" | "nodejs", [flag, text]) = (tool, arguments)
         && matches!(flag.as_str(), "-e" | "--eval" | "-p" | "--print" | "-pe")
     {
-        return Step::NodeText { text: text.clone() };
+        return own_file(text)
+            .and_then(|file| of_node(&[file]))
+            .unwrap_or_else(|| Step::NodeText { text: text.clone() });
     }
     if !rest.iter().all(plain) {
         return other();

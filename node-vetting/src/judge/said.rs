@@ -127,10 +127,11 @@ fn reason(evidence: &Evidence<'_>, finding: &Finding, editors: &HashSet<&str>) -
         About::Phantom {
             dependency,
             script: true,
-        } => of(
+        } => softer(of(
             "install.phantom",
             format!("It depends on {dependency}, which no code uses and which has an install script."),
-        ),
+        ))
+        .fact("what", dependency.as_str()),
         About::Mismatch {
             field,
             registry,

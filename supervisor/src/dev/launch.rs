@@ -135,7 +135,8 @@ impl Launcher<'_> {
             npmrc: fs::read_to_string(self.folder.join(".npmrc")).unwrap_or_default(),
         };
         let owner = owner(self.folder, self.state)?;
-        let gate = gate::NpmGate::of(data_dir, policy::Gate::Warn);
+        // Whoever sits before it waits for each part of what they install: they ask for it in the policy.
+        let gate = gate::NpmGate::of(data_dir, policy::Gate::Off);
         gate.open(&upstream, &self.state.gate(), owner).await
     }
 

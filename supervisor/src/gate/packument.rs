@@ -11,6 +11,7 @@ use super::{Judgement, serve::Failure};
 
 /// The document of a package.
 pub(super) async fn packument(visit: &Visit, name: &PackageName, form: Form) -> Result<Value, Failure> {
+    visit.asked(name);
     // Nobody has just asked the registry for it.
     let renew = visit.mode == policy::Gate::Off;
     let mut document = visit.vetting.document(name, form, renew).await?;

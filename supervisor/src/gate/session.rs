@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use node_vetting::policy::{self, Script};
 use node_vetting::report::{Report, Verdict};
@@ -60,10 +61,29 @@ pub(super) struct Visit {
     pub(super) rules: Rules,
     pub(super) mode: policy::Gate,
     known: Mutex<Known>,
+    /// Held while what npm was told to install is looked at, so that its parts wait for it.
+    first: tokio::sync::Mutex<()>,
+}
+
+/// Without a question for so long, the next one is that of another npm.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What npm was told to install, where nobody has said so before it started: the package whose document it asked for
+/// first. Its parts are looked at with it, not each by itself.
+#[derive(Default)]
+enum Told {
+    #[default]
+    Nothing,
+    Named(PackageName),
+    /// It may not be installed, so that none of its parts is needed.
+    Stopped(Judgement),
 }
 
 #[derive(Default)]
 struct Known {
+    told: Told,
+    /// When npm last asked for something.
+    asked: Option<Instant>,
     admitted: BTreeMap<(PackageName, Version), Integrity>,
     served: BTreeMap<(PackageName, Version), Integrity>,
     judged: Vec<Judgement>,
@@ -85,6 +105,7 @@ impl Session {
             rules,
             mode,
             known: Mutex::default(),
+            first: tokio::sync::Mutex::default(),
         });
         let server = tokio::spawn(serve::serve(listener, visit.clone())).abort_handle();
         Ok(Self {
@@ -190,6 +211,43 @@ impl Visit {
         let known = self.known();
         let keys = known.admitted.keys().filter(|(known, _)| known == name);
         keys.map(|(_, version)| version.clone()).collect()
+    }
+
+    /// npm asks for the document of a package: after a pause, for what it is told to install.
+    pub(super) fn asked(&self, name: &PackageName) {
+        let mut known = self.known();
+        if known.asked.is_none_or(|last| last.elapsed() > PAUSE) {
+            known.told = Told::Named(name.clone());
+        }
+        known.asked = Some(Instant::now());
+    }
+
+    /// Looks at what npm is told to install, before any part of it.
+    ///
+    /// # Errors
+    /// That it may not be installed.
+    pub(super) async fn first(&self) -> Result<(), Judgement> {
+        let _alone = self.first.lock().await;
+        let told = std::mem::take(&mut self.known().told);
+        let name = match told {
+            Told::Named(name) => name,
+            Told::Nothing => return Ok(()),
+            Told::Stopped(judgement) => {
+                self.known().told = Told::Stopped(judgement.clone());
+                return Err(judgement);
+            }
+        };
+        let judged = self.judge(&name, "").await;
+        let mut known = self.known();
+        known.asked = Some(Instant::now());
+        match judged {
+            Ok(judgement) if !self.mode.lets(judgement.verdict) => {
+                known.told = Told::Stopped(judgement.clone());
+                Err(judgement)
+            }
+            // Where it cannot be looked at whole, its parts are, each by itself.
+            _ => Ok(()),
+        }
     }
 
     /// Notes in which bytes npm got it.

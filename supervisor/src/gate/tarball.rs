@@ -18,6 +18,9 @@ pub(super) async fn tarball(
     name: &PackageName,
     version: &Version,
 ) -> Result<Vec<u8>, Failure> {
+    if visit.mode != policy::Gate::Off && visit.admitted(name, version).is_none() {
+        visit.first().await.map_err(Failure::Stopped)?;
+    }
     let integrity = match visit.admitted(name, version) {
         Some(integrity) => integrity,
         None if visit.mode == policy::Gate::Off => told(visit, name, version).await?,

@@ -70,11 +70,15 @@ impl Tally {
         let Some(Expression::CallExpression(inner)) = shifted else {
             return;
         };
-        let method = inner
-            .callee
-            .get_member_expr()
-            .and_then(|member| member.static_property_name());
-        if method == Some("shift") {
+        let (Some(to), Some(from)) = (call.callee.get_member_expr(), inner.callee.get_member_expr()) else {
+            return;
+        };
+        // Back into the same list; from one into another is how queues work.
+        let same = matches!(
+            (to.object(), from.object()),
+            (Expression::Identifier(to), Expression::Identifier(from)) if to.name == from.name
+        );
+        if from.static_property_name() == Some("shift") && same {
             self.rotations.push(call.span.start);
         }
     }

@@ -121,6 +121,7 @@ fn hidden_code_is_measured() {
         ("crc = (crc >>> 8) ^ table[(crc ^ s.charCodeAt(i)) & 0xff]", &[]),
         ("for (;;) data[i] = data[i] ^ mask[i % 4]", &[]),
         (&format!("var t = [{table}]"), &[]),
+        (&format!("var t = [{table}]; a.push(b.shift())"), &[]),
         (
             "f('\\x1b[31m\\x1b[0m\\x00\\x01\\x02\\x03\\x04\\x05\\x06\\x07\\x08\\x0b\\x0c\\x0e')",
             &[],
