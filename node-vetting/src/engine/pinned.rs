@@ -81,6 +81,13 @@ impl Pinned {
         Package::from_archive(&bytes).map_err(|error| PinnedError::Package(self.spec(), error))
     }
 
+    fn failed(&self, source: FetchError) -> PinnedError {
+        PinnedError::Fetch {
+            package: self.spec(),
+            source: Box::new(source),
+        }
+    }
+
     async fn download(
         &self,
         client: &Client,
@@ -88,10 +95,7 @@ impl Pinned {
         version: &Version,
         integrity: &Integrity,
     ) -> Result<Vec<u8>, PinnedError> {
-        let failed = |source: FetchError| PinnedError::Fetch {
-            package: self.spec(),
-            source: Box::new(source),
-        };
+        let failed = |source| self.failed(source);
         let mut retry = client.retry();
         loop {
             let error = match self.attempt(client, name, version, integrity).await {
@@ -110,10 +114,7 @@ impl Pinned {
         version: &Version,
         integrity: &Integrity,
     ) -> Result<Vec<u8>, PinnedError> {
-        let failed = |source: FetchError| PinnedError::Fetch {
-            package: self.spec(),
-            source: Box::new(source),
-        };
+        let failed = |source| self.failed(source);
         let mut coming = client.tarball(name, version, 0).await.map_err(failed)?;
         let mut hasher = Hasher::new(integrity.algorithm());
         let mut bytes = Vec::new();

@@ -18,10 +18,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use node_vetting::catalogue::{Entry, catalogue};
 use node_vetting::policy::{self, Decision};
 use node_vetting::report::Report;
 use npm::{Client, Version};
 use runtime::spec::{Isolation, Owner};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use self::shelf::Shelf;
@@ -110,6 +113,19 @@ impl NpmGate {
                 (report, decision)
             })
             .collect())
+    }
+
+    /// The same as the catalogue that editors show: without what is refused.
+    ///
+    /// # Errors
+    /// As [`NpmGate::judged`].
+    pub fn catalogue(&self) -> Result<Value, Problem> {
+        let judged = self.judged()?;
+        let entries = judged
+            .iter()
+            .map(|(report, decision)| Entry::of(report, decision, None));
+        let now = Timestamp::now().to_string();
+        Ok(catalogue("Vetted by this host", &now, entries.collect()))
     }
 
     /// What a person should know when the host starts.

@@ -80,17 +80,17 @@ impl Shelf {
 
     /// The newest report of each version of a package by this engine.
     pub(super) fn about(&self, name: &PackageName, engine: &str) -> Vec<Report> {
-        let mut newest: Vec<Report> = Vec::new();
         let of_engine = format!("~{}~", short(engine));
-        for (path, _) in self.listed(name).iter().rev() {
-            if !path.to_string_lossy().contains(&of_engine) {
-                continue;
-            }
-            if let Some(report) = read(path)
-                && newest
-                    .iter()
-                    .all(|known| known.facts.version != report.facts.version)
-            {
+        self.newest(name, |path| path.to_string_lossy().contains(&of_engine))
+    }
+
+    /// The newest report of each version of a package among the files that count.
+    fn newest(&self, name: &PackageName, counts: impl Fn(&Path) -> bool) -> Vec<Report> {
+        let mut newest: Vec<Report> = Vec::new();
+        for (path, _) in self.listed(name).iter().rev().filter(|(path, _)| counts(path)) {
+            let Some(report) = read(path) else { continue };
+            let mut known = newest.iter().map(|known| &known.facts.version);
+            if known.all(|version| *version != report.facts.version) {
                 newest.push(report);
             }
         }
@@ -115,18 +115,7 @@ impl Shelf {
             let name = folder.file_name().to_string_lossy().replace('+', "/");
             name.parse::<PackageName>().ok()
         });
-        let mut newest: Vec<Report> = Vec::new();
-        for name in names {
-            let first = newest.len();
-            for (path, _) in self.listed(&name).iter().rev() {
-                let Some(report) = read(path) else { continue };
-                let known = newest[first..].iter().map(|known| &known.facts.version);
-                if known.into_iter().all(|version| *version != report.facts.version) {
-                    newest.push(report);
-                }
-            }
-        }
-        newest
+        names.flat_map(|name| self.newest(&name, |_| true)).collect()
     }
 
     /// Files of a package, oldest first.

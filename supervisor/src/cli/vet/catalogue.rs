@@ -1,7 +1,7 @@
 //! `redhold catalogue`: what was vetted on this host, with verdicts.
 
 use clap::Args;
-use node_vetting::catalogue::{Entry, catalogue};
+use node_vetting::policy;
 use node_vetting::report::Verdict;
 
 use super::render;
@@ -25,15 +25,12 @@ pub struct Catalogue {}
 /// When the policy or the waivers cannot be used.
 pub fn run(_: &Catalogue, global: &Global, output: &Output) -> Result<(), Problem> {
     let data_dir = paths::host_data_dir(global.data_dir.as_deref())?;
-    let mut judged = NpmGate::of(&data_dir, node_vetting::policy::Gate::Enforce).judged()?;
+    let gate = NpmGate::of(&data_dir, policy::Gate::Enforce);
     if output.json() {
-        let entries = judged
-            .iter()
-            .map(|(report, decision)| Entry::of(report, decision, None));
-        let now = jiff::Timestamp::now().to_string();
-        output.document(&catalogue("Vetted by this host", &now, entries.collect()));
+        output.document(&gate.catalogue()?);
         return Ok(());
     }
+    let mut judged = gate.judged()?;
     judged.sort_by(|(a, one), (b, other)| {
         (one.verdict, &a.facts.package, &b.facts.version).cmp(&(
             other.verdict,
@@ -60,7 +57,8 @@ pub fn run(_: &Catalogue, global: &Global, output: &Output) -> Result<(), Proble
         })
         .collect();
     if rows.is_empty() {
-        output.note("nothing was vetted on this host yet: `redhold vet NAME`, or an installation, does it");
+        output.note("nothing was vetted on this host yet: an installation does it");
+        return Ok(());
     }
     for line in table(&["PACKAGE", "VERDICT", "RULE", "NODES"], &rows) {
         output.line(&harmless(&line));

@@ -2,8 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use jiff::Timestamp;
-use node_vetting::catalogue::{Entry, catalogue as written};
 use serde_json::Value;
 
 use crate::web::AppState;
@@ -17,10 +15,5 @@ use crate::web::state::blocking;
     responses((status = 200, body = Value, description = "a catalogue as Node-RED's palette manager reads it"), (status = 500, body = Answer)))]
 pub(crate) async fn catalogue(State(state): State<AppState>) -> Result<Json<Value>, Refusal> {
     let gate = state.instances.gate().clone();
-    let judged = blocking(move || gate.judged()).await??;
-    let entries = judged
-        .iter()
-        .map(|(report, decision)| Entry::of(report, decision, None));
-    let now = Timestamp::now().to_string();
-    Ok(Json(written("Vetted by this host", &now, entries.collect())))
+    Ok(Json(blocking(move || gate.catalogue()).await??))
 }
