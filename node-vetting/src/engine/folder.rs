@@ -53,6 +53,10 @@ impl Folder {
             path: root.to_owned(),
             source,
         };
+        // Only the folder itself is closed: what it stands in may hold what others must reach.
+        if let Some(parent) = root.parent() {
+            fs::create_dir_all(parent).map_err(io_error)?;
+        }
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -157,4 +161,23 @@ fn ours(path: &Path, metadata: &fs::Metadata) -> Result<(), FolderError> {
         path: path.to_owned(),
         user,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_folder_itself_is_closed_to_others() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let parent = temp.path().join("data");
+        let root = parent.join("engine");
+        Folder::open(&root).expect("the folder of the engine");
+        let mode = |path: &Path| fs::metadata(path).expect("a folder").mode() & 0o777;
+        assert_eq!(mode(&root), 0o700);
+        let usual = temp.path().join("usual");
+        fs::create_dir(&usual).expect("a folder");
+        assert_eq!(mode(&parent), mode(&usual));
+        Folder::open(&root).expect("the same folder again");
+    }
 }

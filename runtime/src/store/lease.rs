@@ -42,6 +42,12 @@ impl Lease {
             if is_at(&file, dir)? {
                 return Ok(Some(Self { _dir: file }));
             }
+            // What a link leads to is never what the path names.
+            if is_link(dir)? {
+                return Err(io::Error::other(
+                    "a symbolic link stands where a folder of its own belongs",
+                ));
+            }
         }
         Ok(None)
     }
@@ -99,6 +105,14 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+fn is_link(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok(named.is_symlink()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether what was opened is still what the path names.
 pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let opened = file.metadata()?;
@@ -130,5 +144,14 @@ mod tests {
         let only = Exclusive::attempt(&stack).unwrap();
         assert!(matches!(only, Attempt::Held(_)));
         assert!(matches!(Exclusive::attempt(&stack).unwrap(), Attempt::Busy));
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_folder_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(Lease::shared(&link).is_err());
+        assert!(matches!(Exclusive::attempt(&link).unwrap(), Attempt::Busy));
     }
 }

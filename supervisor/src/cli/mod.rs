@@ -47,7 +47,8 @@ pub struct Global {
     /// Print results as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Where stacks and instances are kept [env: REDHOLD_DATA_DIR; default: ~/.local/share/redhold]
+    /// Where stacks and instances are kept [env: REDHOLD_DATA_DIR; default: ~/.local/share/redhold,
+    /// for a host that root runs /var/lib/redhold]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
