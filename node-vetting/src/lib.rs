@@ -12,6 +12,8 @@
 
 pub mod capability;
 
+mod builtin;
+
 pub mod package;
 
 pub mod closure;

@@ -2,19 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::{Findings, Half, analyse};
+use crate::analysis::{About, Doing, Finding, Findings, Half};
 use crate::closure::Closure;
 use crate::exercise::Observations;
 use crate::judge::{Evidence, judge};
 use crate::package::Package;
 use crate::report::{Facts, Member, Report, Run, Tools, Tried};
 use crate::resolve::{Listing, Resolved};
-use crate::trace::{End, What};
+use crate::trace::{End, Site, What};
+use crate::worker::WorkerError;
 
-/// What the static half says of a closure. Waits; call it where waiting is allowed.
-#[must_use]
-pub fn read(resolved: &Resolved) -> Findings {
-    analyse(&resolved.closure, &resolved.listings)
+/// What is known of a closure that brought down the worker that looked at it: just that.
+///
+/// # Errors
+/// The worker's own, where it may be the host's doing: then nothing is known.
+pub fn broke(closure: &Closure, doing: Doing, error: WorkerError) -> Result<Finding, WorkerError> {
+    let Some(why) = error.of_the_package() else {
+        return Err(error);
+    };
+    Ok(Finding {
+        package: closure.root().spec(),
+        site: Site {
+            file: format!("{}/package.json", closure.root_place()),
+            line: 1,
+        },
+        reached: true,
+        about: About::Broke { doing, why },
+    })
 }
 
 /// The report about a closure from what was read and seen. Pure.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use node_vetting::analysis::analyse;
 use node_vetting::closure::Closure;
 use node_vetting::engine::{Engine, Folder};
 use node_vetting::exercise::{Fact, Profile, exercise};
@@ -92,10 +93,27 @@ fn a_worker_behind_its_walls_sees_what_anybody_sees() {
     assert!(here.seen.iter().any(|seen| flows(&seen.fact)), "{:?}", here.seen);
     as_everybody(|mut command, owner| {
         let (_folder, image) = lent(&image, owner);
-        command.arg("vet-worker").arg(&image).env_clear();
+        command.args(["vet-worker", "exercise"]).arg(&image).env_clear();
         let there = CLIENT.exercise(command, &thief(), &Profile::default());
         assert_eq!(there.expect("observations"), here);
     });
+}
+
+#[test]
+fn a_reader_behind_its_walls_reads_what_anybody_reads() {
+    let deep = format!("eval('1');{}", "[".repeat(100_000));
+    for closure in [thief(), loading(&deep), loading(&"f(x => x.then(".repeat(2000))] {
+        let here = analyse(&closure, &BTreeMap::new());
+        assert!(
+            !here.sites.is_empty() || here.measured.unparsable == 1,
+            "{here:?}"
+        );
+        as_everybody(|mut command, _| {
+            command.args(["vet-worker", "read"]).env_clear();
+            let there = CLIENT.read(command, &closure, &BTreeMap::new());
+            assert_eq!(there.expect("findings"), here);
+        });
+    }
 }
 
 #[test]
@@ -112,7 +130,7 @@ fn a_bomb_ends_in_the_worker_and_not_in_the_host() {
     let closure = Closure::new(package, BTreeMap::new());
     as_everybody(|mut command, owner| {
         let (_folder, image) = lent(&image, owner);
-        command.arg("vet-worker").arg(&image);
+        command.args(["vet-worker", "exercise"]).arg(&image);
         let seen = CLIENT
             .exercise(command, &closure, &Profile::default())
             .expect("observations");
@@ -144,7 +162,7 @@ fn one_that_takes_too_long_is_ended() {
     };
     as_everybody(|mut command, owner| {
         let (_folder, image) = lent(&image, owner);
-        command.arg("vet-worker").arg(&image);
+        command.args(["vet-worker", "exercise"]).arg(&image);
         // Its own deadline is an observation.
         let seen = CLIENT
             .exercise(command, &endless, &profile(2))
@@ -153,7 +171,7 @@ fn one_that_takes_too_long_is_ended() {
     });
     as_everybody(|mut command, owner| {
         let (_folder, image) = lent(&image, owner);
-        command.arg("vet-worker").arg(&image);
+        command.args(["vet-worker", "exercise"]).arg(&image);
         let impatient = Client {
             patience: Duration::from_secs(2),
         };
@@ -195,7 +213,7 @@ fn real_packages_replay_bit_for_bit() {
         let closure = resolved.expect("a closure").closure;
         let run = |zone: &str, language: &str| {
             let mut command = Command::new(binary());
-            command.arg("vet-worker").arg(&image).env_clear();
+            command.args(["vet-worker", "exercise"]).arg(&image).env_clear();
             command.env("TZ", zone).env("LANG", language).current_dir("/");
             let seen = CLIENT.exercise(command, &closure, &Profile::default());
             seen.expect("observations")
@@ -213,7 +231,7 @@ fn real_packages_replay_bit_for_bit() {
 fn an_image_of_somebody_else_is_refused() {
     let image = image();
     let refused = |mut command: Command, image: &Path| {
-        command.arg("vet-worker").arg(image);
+        command.args(["vet-worker", "exercise"]).arg(image);
         let error = CLIENT
             .exercise(command, &thief(), &Profile::default())
             .expect_err("it is refused");
@@ -246,7 +264,7 @@ fn an_image_that_others_could_have_written_is_refused() {
     };
     mode(0o666);
     let mut command = Command::new(binary());
-    command.arg("vet-worker").arg(&image);
+    command.args(["vet-worker", "exercise"]).arg(&image);
     let error = CLIENT
         .exercise(command, &thief(), &Profile::default())
         .expect_err("it is refused");

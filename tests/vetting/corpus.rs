@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
+use node_vetting::analysis::analyse;
 use node_vetting::closure::{Closure, Gap, Why};
 use node_vetting::exercise::{Profile, exercise};
 use node_vetting::package::Package;
@@ -64,7 +65,12 @@ fn decided(sample: &Sample) -> Decision {
         closure,
         listings: BTreeMap::new(),
     };
-    let report = vet::report(&resolved, &vet::read(&resolved), &observations, Tools::default());
+    let report = vet::report(
+        &resolved,
+        &analyse(&resolved.closure, &resolved.listings),
+        &observations,
+        Tools::default(),
+    );
     let policy = Policy::default();
     let scene = Scene {
         now: 1_767_693_600,

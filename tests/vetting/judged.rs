@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use node_vetting::analysis::analyse;
 use node_vetting::exercise::{Observations, Profile, exercise};
 use node_vetting::policy::{Decision, Policy, Scene, decide};
 use node_vetting::report::{Flaws, Report, Tools, Verdict};
@@ -141,7 +142,7 @@ pub(crate) fn judged(packed: &[u8], profile: &Profile) -> Result<Judged, String>
         Err(ResolveError::NoPackage { reason, .. }) => return Err(reason),
         Err(error) => panic!("{error}"),
     };
-    let findings = vet::read(&resolved);
+    let findings = analyse(&resolved.closure, &resolved.listings);
     let seen = exercise(engine(), &resolved.closure, profile).expect("the engine holds");
     let tools = Tools {
         engine: "test".to_owned(),

@@ -1,9 +1,15 @@
 //! Workers that are none: each is an error in time, and no process stays behind.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use node_vetting::exercise::Profile;
+use node_vetting::analysis::{Doing, Findings};
+use node_vetting::exercise::{Observations, Profile};
+use node_vetting::policy::{Policy, Scene, decide};
+use node_vetting::report::{Tools, Verdict};
+use node_vetting::resolve::Resolved;
+use node_vetting::vet;
 use node_vetting::worker::{Client, WireError, WorkerError};
 
 use crate::support::closure;
@@ -50,6 +56,49 @@ fn one_that_dies_is_told_with_its_last_words() {
         error.to_string().contains("SIGSEGV") && error.to_string().ends_with("no luck"),
         "{error}"
     );
+}
+
+#[test]
+fn a_package_that_brings_its_reader_down_is_refused() {
+    let closure = closure(&[("t", &[("index.js", "1")])]);
+    let resolved = Resolved {
+        closure,
+        listings: BTreeMap::new(),
+    };
+    let report = |script: &str| {
+        let died = Client { patience: LONG }
+            .read(shell(script), &resolved.closure, &resolved.listings)
+            .expect_err("it is no worker");
+        let broke = vet::broke(&resolved.closure, Doing::Reading, died)?;
+        let findings = Findings {
+            findings: vec![broke],
+            ..Findings::default()
+        };
+        Ok(vet::report(
+            &resolved,
+            &findings,
+            &Observations::default(),
+            Tools::default(),
+        ))
+    };
+    let refused: Result<_, WorkerError> = report("cat > /dev/null; kill -SEGV $$");
+    let refused = refused.expect("a report");
+    let scene = Scene {
+        now: 0,
+        policies: &[("host", &Policy::default())],
+        waivers: &[],
+    };
+    assert_eq!(decide(&refused, &scene).verdict, Verdict::Refused);
+    let reason = refused.reasons.first().expect("a reason");
+    assert_eq!(reason.rule, "resource.flood");
+    assert!(
+        reason.says.contains("cannot be read to the end"),
+        "{}",
+        reason.says
+    );
+    // Somebody else's doing gives no verdict.
+    assert!(report("cat > /dev/null; kill -KILL $$").is_err());
+    assert!(report("echo no room >&2; exit 1").is_err());
 }
 
 #[test]

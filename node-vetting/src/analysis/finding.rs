@@ -99,6 +99,16 @@ pub struct NodeFile {
     pub types: Vec<String>,
 }
 
+/// What is done with a package in a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doing {
+    /// Its files are read.
+    Reading,
+    /// It is run.
+    Exercising,
+}
+
 /// One part of a command line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
@@ -131,6 +141,13 @@ pub enum Step {
 pub enum About {
     /// A file with code could not be read as code.
     Unparsable { why: String },
+    /// The package could not be looked at: it brought down the process that did.
+    Broke {
+        /// What was being done with it.
+        #[serde(rename = "while")]
+        doing: Doing,
+        why: String,
+    },
     /// A name of a module is put together from pieces.
     SplitName { module: String },
     /// An address stands in the code; `listed` says what the host is known for.

@@ -36,7 +36,7 @@ use crate::trace::Site;
 pub use advisories::{Feed, FeedError, ask as ask_advisories};
 pub(crate) use code::{MAX_DEPTH, MAX_SOURCE};
 pub use diff::{Change, Changed, Step as VersionStep, changes};
-pub use finding::{About, Finding, Findings, Half, Measured, NodeFile, Said, Step};
+pub use finding::{About, Doing, Finding, Findings, Half, Measured, NodeFile, Said, Step};
 pub(crate) use pool::STACK;
 
 use code::{Found, How};

@@ -13,6 +13,7 @@ mod plan;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::closure::Closure;
@@ -34,7 +35,7 @@ const EDITOR_SHARE: u64 = 3;
 const MARGIN: u64 = 2_000_000_000;
 
 /// What all runs together may use up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Fuel of all runs.
     pub fuel: u64,

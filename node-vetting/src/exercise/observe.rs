@@ -15,7 +15,7 @@ pub struct Evidence {
 }
 
 /// Everything that was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observations {
     /// The runs, the base first.
     pub runs: Vec<Trace>,

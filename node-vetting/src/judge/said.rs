@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::analysis::{About, Finding, Half, Step};
+use crate::analysis::{About, Doing, Finding, Half, Step};
 use crate::judge::{Evidence, command};
 use crate::report::{Reason, Verdict};
 
@@ -70,6 +70,13 @@ fn reason(evidence: &Evidence<'_>, finding: &Finding, editors: &HashSet<&str>) -
             return None;
         }
         About::Unparsable { why } => of("code.unparsable", format!("It cannot be read as code: {why}.")),
+        About::Broke { doing, why } => of(
+            "resource.flood",
+            match doing {
+                Doing::Reading => format!("Its files cannot be read to the end: {why}."),
+                Doing::Exercising => format!("It cannot be tried to the end: {why}."),
+            },
+        ),
         About::HiddenCharacters { what, longest, .. } if *longest >= SPELLS => of(
             "code.invisible",
             format!("It holds {longest} characters in a row that nobody sees ({what})."),

@@ -1,26 +1,36 @@
-//! Exercises closures in a process of its own, which is worth nothing: whoever breaks out of the engine finds himself in
-//! a process without files, network and privileges that ends after one closure.
+//! Reads and exercises closures in processes of their own, which are worth nothing: whoever breaks out of the parser or
+//! the engine finds himself in a process without files, network and privileges that ends after one closure.
 //!
-//! [`serve`] is the worker's side; it expects that its caller has locked the process up. [`Client`] is the parent's side.
-//! A worker that dies, hangs or talks nonsense is an error, and an error is never a good verdict.
+//! [`read`] and [`exercise`] are the worker's side, one for each half; they expect that their caller has locked the
+//! process up. [`Client`] is the parent's side, which never looks into a package itself. A worker that dies, hangs or
+//! talks nonsense is an error, and an error is never a good verdict; [`WorkerError::of_the_package`] says when it is the
+//! package that brought it down.
 
+mod error;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+use crate::analysis::{Findings, analyse};
 use crate::closure::Closure;
 use crate::engine::Engine;
-use crate::exercise::{Observations, Profile, exercise};
+use crate::exercise::{self, Observations, Profile};
+use crate::resolve::Listing;
 use wire::{MOST_ANSWERED, read_frame, read_request, write_frame, write_request};
 
+pub use error::WorkerError;
 pub use wire::WireError;
+
+/// What registries say of the members of a closure, by `name@version`.
+pub type Listings = BTreeMap<String, Listing>;
 
 /// How long a worker that broke off may take to end.
 const ENDING: Duration = Duration::from_secs(2);
@@ -30,61 +40,52 @@ const SAID: u64 = 4096;
 /// What a worker answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Answer {
-    /// What was seen.
-    Seen(Observations),
-    /// Why nothing was.
+enum Answer<T> {
+    /// What was asked for.
+    Done(T),
+    /// Why there is nothing.
     Failed(String),
+    /// The answer would have so many bytes.
+    TooMuch(u64),
 }
 
-/// Why a worker has no answer.
-#[derive(Debug, Error)]
-pub enum WorkerError {
-    /// It could not be started.
-    #[error("cannot start the vetting worker: {0}")]
-    Start(std::io::Error),
-    /// It took too long.
-    #[error("the vetting worker did not answer within {} s and was ended", .0.as_secs())]
-    Hung(Duration),
-    /// It ended without an answer.
-    #[error("the vetting worker ended without an answer ({status}){}", last(.said))]
-    Died {
-        /// How it ended.
-        status: ExitStatus,
-        /// The last that it said.
-        said: String,
-        /// What was wrong with its answer.
-        #[source]
-        source: WireError,
-    },
-    /// It said that it failed.
-    #[error("the vetting worker failed: {0}")]
-    Failed(String),
-    /// Its end could not be awaited.
-    #[error("cannot await the vetting worker: {0}")]
-    Wait(std::io::Error),
-}
-
-fn last(text: &str) -> String {
-    let text = text.trim();
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!(": {text}")
-    }
-}
-
-/// Answers one request. The caller has opened the image and then given up everything else.
+/// Answers one request for the static half of a closure. The caller has given up everything but the pipes.
 ///
 /// # Errors
 /// When the request is damaged or the parent is gone.
-pub fn serve(engine: &Engine, mut from: impl Read, mut to: impl Write) -> Result<(), WireError> {
-    let (closure, profile) = read_request(&mut from)?;
-    let answer = match exercise(engine, &closure, &profile) {
-        Ok(seen) => Answer::Seen(seen),
-        Err(error) => Answer::Failed(error.to_string()),
+pub fn read(from: impl Read, to: impl Write) -> Result<(), WireError> {
+    serve(from, to, |closure, listings: Listings| {
+        Ok(analyse(&closure, &listings))
+    })
+}
+
+/// Answers one request to exercise a closure. The caller has opened the image and then given up everything else.
+///
+/// # Errors
+/// When the request is damaged or the parent is gone.
+pub fn exercise(engine: &Engine, from: impl Read, to: impl Write) -> Result<(), WireError> {
+    serve(from, to, |closure, profile: Profile| {
+        exercise::exercise(engine, &closure, &profile).map_err(|error| error.to_string())
+    })
+}
+
+fn serve<E: DeserializeOwned, T: Serialize>(
+    mut from: impl Read,
+    mut to: impl Write,
+    work: impl FnOnce(Closure, E) -> Result<T, String>,
+) -> Result<(), WireError> {
+    let (closure, errand) = read_request(&mut from)?;
+    let answer = match work(closure, errand) {
+        Ok(done) => Answer::Done(done),
+        Err(why) => Answer::Failed(why),
     };
-    write_frame(&mut to, &answer, "the answer", MOST_ANSWERED)
+    match write_frame(&mut to, &answer, "the answer", MOST_ANSWERED) {
+        Err(WireError::TooLong { got, .. }) => {
+            let answer = Answer::<T>::TooMuch(got);
+            write_frame(&mut to, &answer, "the answer", MOST_ANSWERED)
+        }
+        written => written,
+    }
 }
 
 /// The parent's side of workers.
@@ -95,16 +96,38 @@ pub struct Client {
 }
 
 impl Client {
-    /// Has a closure exercised by a fresh worker, which the command starts. Blocks.
+    /// Has the static half of a closure read by a fresh worker, which the command starts. Blocks.
     ///
     /// # Errors
     /// When the worker gives no answer in time, for whatever reason. It is gone then.
+    pub fn read(
+        &self,
+        worker: Command,
+        closure: &Closure,
+        listings: &Listings,
+    ) -> Result<Findings, WorkerError> {
+        self.ask(worker, closure, listings.clone())
+    }
+
+    /// Has a closure exercised by a fresh worker, which the command starts. Blocks.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
     pub fn exercise(
         &self,
-        mut worker: Command,
+        worker: Command,
         closure: &Closure,
         profile: &Profile,
     ) -> Result<Observations, WorkerError> {
+        self.ask(worker, closure, *profile)
+    }
+
+    fn ask<T: DeserializeOwned + Send + 'static>(
+        &self,
+        mut worker: Command,
+        closure: &Closure,
+        errand: impl Serialize + Send + 'static,
+    ) -> Result<T, WorkerError> {
         let mut child = worker
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -118,17 +141,17 @@ impl Client {
         };
         let (tell, told) = mpsc::channel();
         // Bytes are shared, so a copy of the closure is small; the threads end with the pipes, and those with the worker.
-        let (closure, profile) = (closure.clone(), *profile);
+        let closure = closure.clone();
         let writing = thread::spawn(move || {
             // A worker that does not want to hear it says why by its end.
-            let _ = write_request(&mut stdin, &closure, &profile);
+            let _ = write_request(&mut stdin, &closure, &errand);
         });
         let (say, heard) = mpsc::channel();
         let saying = thread::spawn(move || {
             let _ = say.send(last_words(stderr));
         });
         let reading = thread::spawn(move || {
-            let answer = read_frame::<Answer>(&mut stdout, "the answer", MOST_ANSWERED);
+            let answer = read_frame::<Answer<T>>(&mut stdout, "the answer", MOST_ANSWERED);
             // Nobody waits any more when the worker took too long.
             let _ = tell.send(answer);
         });
@@ -145,8 +168,9 @@ impl Client {
             let _ = thread.join();
         }
         match answer {
-            Ok(Ok(Answer::Seen(seen))) => Ok(seen),
+            Ok(Ok(Answer::Done(done))) => Ok(done),
             Ok(Ok(Answer::Failed(why))) => Err(WorkerError::Failed(why)),
+            Ok(Ok(Answer::TooMuch(bytes))) => Err(WorkerError::TooMuch(bytes)),
             Ok(Err(source)) => Err(WorkerError::Died { status, said, source }),
             Err(RecvTimeoutError::Timeout) => Err(WorkerError::Hung(self.patience)),
             Err(RecvTimeoutError::Disconnected) => Err(WorkerError::Died {

@@ -1,12 +1,12 @@
 //! What goes over the pipe between a worker and its parent. Either side bounds what it takes from the other.
 //!
 //! A frame is its length in four bytes, the lowest first, and so many bytes of JSON. A request is a frame that lists
-//! the files of the closure, followed by their contents one after the other; an answer is one frame.
+//! the files of the closure and says what to do with them, followed by their contents one after the other; an answer is
+//! one frame.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::closure::{Closure, Gap};
-use crate::exercise::Profile;
 use crate::package::{Package, PackageError};
 
 /// Longest list of files.
@@ -57,11 +56,11 @@ pub enum WireError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Request {
+struct Request<E> {
     root: String,
     packages: Vec<Listed>,
     gaps: Vec<Gap>,
-    profile: Limits,
+    errand: E,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,15 +71,6 @@ struct Listed {
     files: Vec<(String, u64)>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Limits {
-    fuel: u64,
-    memory: u64,
-    deadline_ms: u64,
-    events: usize,
-    output: u64,
-}
-
 /// Writes a request.
 ///
 /// # Errors
@@ -88,7 +78,7 @@ struct Limits {
 pub(super) fn write_request(
     to: &mut impl Write,
     closure: &Closure,
-    profile: &Profile,
+    errand: &impl Serialize,
 ) -> Result<(), WireError> {
     let request = Request {
         root: closure.root_place().to_owned(),
@@ -104,13 +94,7 @@ pub(super) fn write_request(
             })
             .collect(),
         gaps: closure.gaps.clone(),
-        profile: Limits {
-            fuel: profile.fuel,
-            memory: profile.memory,
-            deadline_ms: u64::try_from(profile.deadline.as_millis()).unwrap_or(u64::MAX),
-            events: profile.events,
-            output: profile.output,
-        },
+        errand,
     };
     write_frame(to, &request, "the list of files", MOST_LISTED)?;
     for (_, package) in closure.places() {
@@ -126,8 +110,8 @@ pub(super) fn write_request(
 ///
 /// # Errors
 /// When it is damaged or larger than it may be.
-pub(super) fn read_request(from: &mut impl Read) -> Result<(Closure, Profile), WireError> {
-    let request: Request = read_frame(from, "the list of files", MOST_LISTED)?;
+pub(super) fn read_request<E: DeserializeOwned>(from: &mut impl Read) -> Result<(Closure, E), WireError> {
+    let request: Request<E> = read_frame(from, "the list of files", MOST_LISTED)?;
     let total = request
         .packages
         .iter()
@@ -162,17 +146,7 @@ pub(super) fn read_request(from: &mut impl Read) -> Result<(Closure, Profile), W
         .ok_or_else(|| WireError::NoRoot(request.root.clone()))?;
     let mut closure = Closure::new(Arc::unwrap_or_clone(root), places);
     closure.gaps = request.gaps;
-    let limits = request.profile;
-    Ok((
-        closure,
-        Profile {
-            fuel: limits.fuel,
-            memory: limits.memory,
-            deadline: Duration::from_millis(limits.deadline_ms),
-            events: limits.events,
-            output: limits.output,
-        },
-    ))
+    Ok((closure, request.errand))
 }
 
 pub(super) fn write_frame(
@@ -247,31 +221,31 @@ mod tests {
     #[test]
     fn a_closure_arrives_as_it_left() {
         let mut bytes = Vec::new();
-        write_request(&mut bytes, &closure(), &Profile::default()).expect("written");
-        let (arrived, profile) = read_request(&mut bytes.as_slice()).expect("read");
+        write_request(&mut bytes, &closure(), &"errand").expect("written");
+        let (arrived, errand): (_, String) = read_request(&mut bytes.as_slice()).expect("read");
         assert_eq!(arrived.digest(), closure().digest());
         assert_eq!(arrived.root().file("a.js"), closure().root().file("a.js"));
-        assert_eq!(profile, Profile::default());
+        assert_eq!(errand, "errand");
     }
 
     #[test]
     fn what_is_cut_or_too_long_is_refused() {
         let mut bytes = Vec::new();
-        write_request(&mut bytes, &closure(), &Profile::default()).expect("written");
+        write_request(&mut bytes, &closure(), &"errand").expect("written");
         for cut in [0, 3, 4, 50, bytes.len() - 1] {
-            assert!(read_request(&mut &bytes[..cut]).is_err(), "{cut}");
+            assert!(read_request::<String>(&mut &bytes[..cut]).is_err(), "{cut}");
         }
         let huge = [0xff, 0xff, 0xff, 0xff, b'{'];
         assert!(matches!(
-            read_request(&mut huge.as_slice()),
+            read_request::<String>(&mut huge.as_slice()),
             Err(WireError::TooLong { .. })
         ));
         let list = r#"{"root":"r","packages":[{"place":"r","integrity":"","files":[["a",99999999999999]]}],"gaps":[],
-            "profile":{"fuel":1,"memory":1,"deadline_ms":1,"events":1,"output":1}}"#;
+            "errand":"errand"}"#;
         let mut bytes = (list.len() as u32).to_le_bytes().to_vec();
         bytes.extend_from_slice(list.as_bytes());
         assert!(matches!(
-            read_request(&mut bytes.as_slice()),
+            read_request::<String>(&mut bytes.as_slice()),
             Err(WireError::TooLong {
                 what: "the closure",
                 ..

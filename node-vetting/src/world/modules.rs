@@ -2,70 +2,12 @@
 
 use std::cell::Cell;
 
+use crate::builtin;
 use crate::rewrite::is_module;
 use crate::world::args::Fault;
 use crate::world::files::{Files, Node, normal, parent};
 use crate::world::ordered::Ordered;
 
-/// Modules that come with Node.js.
-const BUILTIN: &[&str] = &[
-    "assert",
-    "assert/strict",
-    "async_hooks",
-    "buffer",
-    "child_process",
-    "cluster",
-    "console",
-    "constants",
-    "crypto",
-    "dgram",
-    "diagnostics_channel",
-    "dns",
-    "dns/promises",
-    "domain",
-    "events",
-    "fs",
-    "fs/promises",
-    "http",
-    "http2",
-    "https",
-    "inspector",
-    "inspector/promises",
-    "module",
-    "net",
-    "os",
-    "path",
-    "path/posix",
-    "path/win32",
-    "perf_hooks",
-    "process",
-    "punycode",
-    "querystring",
-    "readline",
-    "readline/promises",
-    "repl",
-    "stream",
-    "stream/consumers",
-    "stream/promises",
-    "stream/web",
-    "string_decoder",
-    "sys",
-    "timers",
-    "timers/promises",
-    "tls",
-    "trace_events",
-    "tty",
-    "url",
-    "util",
-    "util/types",
-    "v8",
-    "vm",
-    "wasi",
-    "worker_threads",
-    "zlib",
-];
-/// Those that need the prefix.
-const PREFIXED: &[&str] = &["sea", "sqlite", "test", "test/reporters"];
 /// Longest name that is looked up.
 const LONGEST: usize = 4096;
 /// Targets inside targets of `exports` and `imports`.
@@ -144,13 +86,13 @@ impl<'a> Resolver<'a> {
         if name.len() > LONGEST {
             return Err(self.missing(from, "a name that is too long"));
         }
-        if name.starts_with("node:") && builtin(name).is_none() {
+        if name.starts_with("node:") && builtin::named(name).is_none() {
             return Err(Fault::new(
                 "ERR_UNKNOWN_BUILTIN_MODULE",
                 format!("No such built-in module: {name}"),
             ));
         }
-        if let Some(builtin) = builtin(name) {
+        if let Some(builtin) = builtin::named(name) {
             return Ok(Resolved {
                 path: builtin.to_owned(),
                 format: Format::Builtin,
@@ -350,14 +292,6 @@ impl<'a> Resolver<'a> {
                 .find_map(|(_, target)| self.target(place, target, star, depth + 1)),
             _ => None,
         }
-    }
-}
-
-/// The builtin that a name means.
-pub(super) fn builtin(name: &str) -> Option<&str> {
-    match name.strip_prefix("node:") {
-        Some(bare) => (BUILTIN.contains(&bare) || PREFIXED.contains(&bare)).then_some(bare),
-        None => BUILTIN.contains(&name).then_some(name),
     }
 }
 

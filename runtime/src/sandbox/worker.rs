@@ -5,7 +5,7 @@
 //! those of `policies/vet-worker.json` exist. A network of its own is a second wall where
 //! the kernel gives one: no socket can be made anyway.
 
-use std::io;
+use std::{fs, io};
 
 use landlock::{ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope};
 use nix::sched::{CloneFlags, unshare};
@@ -25,6 +25,8 @@ const FILES: u64 = 64;
 /// When one of the walls that must stand does not; the process must then end.
 pub fn close_in(memory: u64) -> Result<(), StepError> {
     nix::sys::prctl::set_name(c"redhold-vet").during("name the vetting worker")?;
+    // Where a whole machine runs out of memory, this is to end before any instance.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     // Before user namespaces are given up with everything else. Not every kernel gives one to everybody.
     let spaces = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     let _ = unshare(CloneFlags::CLONE_NEWUSER | spaces);

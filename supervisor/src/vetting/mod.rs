@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use node_vetting::analysis::{Doing, Finding, Findings};
 use node_vetting::engine::{EngineError, Folder};
-use node_vetting::exercise::Profile;
+use node_vetting::exercise::{Observations, Profile};
 use node_vetting::guest;
 use node_vetting::policy::Budget;
 use node_vetting::report::{Report, Tools};
-use node_vetting::resolve::{Cache, Limits, Options, Platform, Progress, ResolveError, Resolver, Target};
+use node_vetting::resolve::{
+    Cache, Limits, Options, Platform, Progress, ResolveError, Resolved, Resolver, Target,
+};
+use node_vetting::vet;
 use node_vetting::worker::{Client as Worker, WorkerError};
-use node_vetting::{analysis::Findings, resolve::Resolved, vet};
 use npm::{Client, Form, Integrity, PackageName, Version};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -24,13 +27,16 @@ use tokio::sync::OnceCell;
 use self::flaws::Known;
 pub use self::rules::{Rules, read_policy};
 pub use self::waivers::Waivers;
-pub use self::worker::{WORKER, worker, worker_command};
+pub use self::worker::{WORKER, worker};
 
 use crate::problem::{Code, Problem};
 use crate::stacks::{Stacks, host_arch};
 
 /// How long a worker may be silent beyond its own budget of time.
 const GRACE: Duration = Duration::from_secs(30);
+
+/// How long a worker may read. Real packages take a second or two; a file that takes a minute is given up by itself.
+const READING: Duration = Duration::from_secs(240);
 
 /// Vets packages. Cheap to clone; everything it needs beyond the package is fetched once and kept.
 #[derive(Clone)]
@@ -181,19 +187,22 @@ impl Vetting {
     pub async fn report(&self, resolved: &Arc<Resolved>, budget: Budget) -> Result<Report, Problem> {
         let reading = {
             let resolved = resolved.clone();
-            tokio::task::spawn_blocking(move || vet::read(&resolved))
+            tokio::task::spawn_blocking(move || read(&resolved))
         };
         let seeing = {
             let (resolved, image) = (resolved.clone(), self.image().await?.to_owned());
             tokio::task::spawn_blocking(move || see(&image, &resolved, budget))
         };
         let (flaws, known) = self.flaws.of_members(&resolved.closure).await?;
-        let mut findings: Findings = reading.await.map_err(broken)?;
+        let mut findings = half(resolved, Doing::Reading, reading.await)?.unwrap_or_else(|broke| Findings {
+            findings: vec![broke],
+            ..Findings::default()
+        });
         findings.findings.extend(known);
-        let observations = seeing
-            .await
-            .map_err(broken)?
-            .map_err(|error| worker_problem(resolved, error))?;
+        let observations = half(resolved, Doing::Exercising, seeing.await)?.unwrap_or_else(|broke| {
+            findings.findings.push(broke);
+            Observations::default()
+        });
         let tools = Tools {
             engine: self.engine().await?,
             redhold: env!("CARGO_PKG_VERSION").to_owned(),
@@ -207,11 +216,12 @@ fn cache(folder: &Path) -> Cache {
     Cache::at(&folder.join("cache"))
 }
 
-fn see(
-    image: &Path,
-    resolved: &Resolved,
-    budget: Budget,
-) -> Result<node_vetting::exercise::Observations, WorkerError> {
+fn read(resolved: &Resolved) -> Result<Findings, WorkerError> {
+    let command = worker::reader().map_err(WorkerError::Start)?;
+    Worker { patience: READING }.read(command, &resolved.closure, &resolved.listings)
+}
+
+fn see(image: &Path, resolved: &Resolved, budget: Budget) -> Result<Observations, WorkerError> {
     let profile = Profile {
         fuel: budget.fuel,
         memory: budget.memory,
@@ -219,11 +229,25 @@ fn see(
         deadline: Duration::from_secs(budget.seconds.into()),
         ..Profile::default()
     };
-    let command = worker_command(image).map_err(WorkerError::Start)?;
+    let command = worker::exerciser(image).map_err(WorkerError::Start)?;
     let client = Worker {
         patience: profile.deadline * 4 + GRACE,
     };
     client.exercise(command, &resolved.closure, &profile)
+}
+
+/// What a worker found, or that the package brought it down.
+fn half<T>(
+    resolved: &Resolved,
+    doing: Doing,
+    answer: Result<Result<T, WorkerError>, tokio::task::JoinError>,
+) -> Result<Result<T, Finding>, Problem> {
+    match answer.map_err(broken)? {
+        Ok(found) => Ok(Ok(found)),
+        Err(error) => vet::broke(&resolved.closure, doing, error)
+            .map(Err)
+            .map_err(|error| worker_problem(resolved, error)),
+    }
 }
 
 fn broken(error: tokio::task::JoinError) -> Problem {
@@ -258,7 +282,10 @@ fn resolve_problem(error: ResolveError) -> Problem {
 
 fn worker_problem(resolved: &Resolved, error: WorkerError) -> Problem {
     let spec = resolved.closure.root().spec();
-    Problem::new(Code::Failed, format!("{spec} could not be exercised, so there is no verdict"))
-        .because(error)
-        .hint("a package that brings the worker down is not to be trusted; vet it with a smaller budget to see more")
+    Problem::new(
+        Code::Failed,
+        format!("{spec} could not be looked at, so there is no verdict"),
+    )
+    .because(error)
+    .hint("try again when this host has memory and processes to spare; `redhold doctor` says what it lacks")
 }

@@ -17,6 +17,7 @@ use oxc_syntax::node::NodeId;
 use oxc_syntax::symbol::SymbolId;
 
 use super::shapes;
+use crate::builtin;
 
 /// How many variables are followed before it is given up.
 const MAX_HOPS: usize = 12;
@@ -24,56 +25,6 @@ const MAX_HOPS: usize = 12;
 const MAX_CHAIN: usize = 500;
 /// How many values of one variable are looked at.
 const MAX_VALUES: usize = 4;
-
-/// Modules that Node.js has itself.
-pub(crate) const CORE: [&str; 46] = [
-    "assert",
-    "async_hooks",
-    "buffer",
-    "child_process",
-    "cluster",
-    "console",
-    "constants",
-    "crypto",
-    "dgram",
-    "diagnostics_channel",
-    "dns",
-    "domain",
-    "events",
-    "fs",
-    "http",
-    "http2",
-    "https",
-    "inspector",
-    "module",
-    "net",
-    "os",
-    "path",
-    "perf_hooks",
-    "process",
-    "punycode",
-    "querystring",
-    "readline",
-    "repl",
-    "sea",
-    "sqlite",
-    "stream",
-    "string_decoder",
-    "sys",
-    "test",
-    "timers",
-    "tls",
-    "trace_events",
-    "tty",
-    "url",
-    "util",
-    "v8",
-    "vm",
-    "wasi",
-    "worker_threads",
-    "zlib",
-    "_linklist",
-];
 
 /// Names of the object that all globals hang on.
 const GLOBALS: [&str; 6] = ["global", "globalThis", "window", "self", "root", "GLOBAL"];
@@ -103,13 +54,13 @@ pub(crate) struct Names<'a, 's> {
 
 /// The module of a specifier, as meanings write it. Files of the package itself have none.
 pub(crate) fn module(specifier: &str) -> Option<String> {
-    let bare = specifier.strip_prefix("node:").unwrap_or(specifier);
-    let (top, rest) = bare.split_once('/').map_or((bare, ""), |(top, rest)| (top, rest));
-    if CORE.contains(&top) {
+    if let Some(builtin) = builtin::named(specifier) {
         // `path/posix` is `path`.
+        let (top, rest) = builtin.split_once('/').unwrap_or((builtin, ""));
         let part = matches!(rest, "promises").then(|| format!("{top}.{rest}"));
         return Some(part.unwrap_or_else(|| top.to_owned()));
     }
+    let bare = specifier.strip_prefix("node:").unwrap_or(specifier);
     if bare.is_empty() || bare.starts_with(['.', '/', '#']) {
         return None;
     }

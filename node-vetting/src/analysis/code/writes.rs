@@ -8,8 +8,8 @@ use oxc_ast::ast::{
 use oxc_span::GetSpan;
 use oxc_syntax::node::NodeId;
 
-use super::names::CORE;
 use super::{Walk, shapes};
+use crate::builtin;
 use crate::capability::{Capability, Kind};
 
 /// Objects that all code shares.
@@ -174,7 +174,7 @@ impl<'a> Walk<'a, '_> {
         }
         if rest.is_empty() {
             // A name that nobody declared becomes a global; only what was there before is worth telling.
-            if SHARED.contains(&top) || CORE.contains(&top) && top == "process" {
+            if SHARED.contains(&top) || builtin::is(top) && top == "process" {
                 self.site(id, at, Capability::new(Kind::RtGlobal, name), name);
             }
             return;
@@ -191,7 +191,7 @@ impl<'a> Walk<'a, '_> {
             "exports", "exitCode", "title", "env", "umask", "domain", "browser", "paths", "parent",
             "children", "id", "filename",
         ];
-        if CORE.contains(&top) && !own_fields.contains(&rest.split('.').next().unwrap_or(rest)) {
+        if builtin::is(top) && !own_fields.contains(&rest.split('.').next().unwrap_or(rest)) {
             self.site(id, at, Capability::new(Kind::RtCoreOverride, name), name);
         }
     }
@@ -219,7 +219,7 @@ impl<'a> Walk<'a, '_> {
         let key = arguments.get(1).and_then(Argument::as_expression);
         let key = key.map_or_else(String::new, |one| shapes::shape(&self.names, one).text);
         if name == "Object.assign" || name == "Object.defineProperties" {
-            if target.contains(".prototype") || CORE.contains(&target.as_str()) && target != "process" {
+            if target.contains(".prototype") || builtin::is(&target) && target != "process" {
                 self.changed(id, at, &format!("{target}.{{?}}"));
             }
         } else if target == "global" {
