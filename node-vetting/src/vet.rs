@@ -20,12 +20,16 @@ pub fn broke(closure: &Closure, doing: Doing, error: WorkerError) -> Result<Find
     let Some(why) = error.of_the_package() else {
         return Err(error);
     };
+    let place = error
+        .at()
+        .and_then(|file| Some((closure.owner(file)?.0.spec(), file.to_owned(), 0)));
+    let (package, file, line) = place.unwrap_or_else(|| {
+        let manifest = format!("{}/package.json", closure.root_place());
+        (closure.root().spec(), manifest, 1)
+    });
     Ok(Finding {
-        package: closure.root().spec(),
-        site: Site {
-            file: format!("{}/package.json", closure.root_place()),
-            line: 1,
-        },
+        package,
+        site: Site { file, line },
         reached: true,
         about: About::Broke { doing, why },
     })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use node_vetting::analysis::analyse;
+use node_vetting::analysis::{About, Doing, Findings, Means, analyse};
 use node_vetting::closure::Closure;
 use node_vetting::engine::{Engine, Folder};
 use node_vetting::exercise::{Fact, Profile, exercise};
@@ -18,6 +18,7 @@ use node_vetting::guest;
 use node_vetting::package::Package;
 use node_vetting::resolve::{Cache, Limits, Options, Platform, Resolver, Silent, Target};
 use node_vetting::trace::End;
+use node_vetting::vet;
 use node_vetting::worker::{Client, WorkerError};
 use npm::{Algorithm, Config, Hasher, Places};
 use test_support::data::{binary, shared};
@@ -108,12 +109,81 @@ fn a_reader_behind_its_walls_reads_what_anybody_reads() {
             !here.sites.is_empty() || here.measured.unparsable == 1,
             "{here:?}"
         );
-        as_everybody(|mut command, _| {
-            command.args(["vet-worker", "read"]).env_clear();
-            let there = CLIENT.read(command, &closure, &BTreeMap::new());
+        as_everybody(|_, owner| {
+            let there = read(&closure, owner, Means::default());
             assert_eq!(there.expect("findings"), here);
         });
     }
+}
+
+/// What a reader of this user says of a closure.
+fn read(closure: &Closure, owner: Option<u32>, means: Means) -> Result<Findings, WorkerError> {
+    let start = || {
+        let mut command = Command::new(binary());
+        if let Some(uid) = owner {
+            command.uid(uid).gid(uid);
+        }
+        command.args(["vet-worker", "read"]).env_clear();
+        Ok(command)
+    };
+    CLIENT.read(start, closure, &BTreeMap::new(), means)
+}
+
+/// One package with these files.
+fn of_files(files: &[(&str, String)]) -> Closure {
+    let manifest = r#"{"name":"odd","version":"1.0.0"}"#.to_owned();
+    let files = [("package.json", manifest)].iter().chain(files).cloned();
+    let files = files.map(|(path, text)| (path.to_owned(), Bytes::from(text)));
+    let package = Package::from_files(files.collect(), Hasher::new(Algorithm::Sha512).finish());
+    Closure::new(package.expect("a package"), BTreeMap::new())
+}
+
+/// The stack is made small for this: the real one is deeper than all that is let through.
+#[test]
+fn a_reader_that_overflows_its_stack_names_the_file_and_is_a_refusal() {
+    let closure = of_files(&[
+        ("a.js", ";".repeat(100_000)),
+        (
+            "lib/deep.js",
+            format!("a = {}{};", "[".repeat(4000), "]".repeat(4000)),
+        ),
+        ("z.js", "let a = 1;".to_owned()),
+    ]);
+    let small = Means {
+        stack: 128 << 10,
+        ..Means::default()
+    };
+    let broke = || {
+        let error = read(&closure, None, small).expect_err("too deep");
+        vet::broke(&closure, Doing::Reading, error).expect("a finding")
+    };
+    let finding = broke();
+    let About::Broke { why, .. } = &finding.about else {
+        panic!("{finding:?}")
+    };
+    assert!(why.contains("stack"), "{why}");
+    assert_eq!(finding.site.file, "node_modules/odd/lib/deep.js");
+    assert_eq!(finding.package, "odd@1.0.0");
+    assert_eq!(finding, broke());
+    // With what everybody has it is read.
+    let findings = read(&closure, None, Means::default()).expect("findings");
+    assert_eq!(findings.measured.unparsable, 0);
+}
+
+#[test]
+fn sources_are_read_the_same_together_and_alone() {
+    let source = "require('child_process').exec('ls');\n".repeat(2000);
+    let closure = of_files(&[
+        ("a.js", source.clone()),
+        ("b.js", source.clone()),
+        ("c.js", source),
+    ]);
+    let alone = Means {
+        threads: 1,
+        ..Means::default()
+    };
+    let together = read(&closure, None, Means::default()).expect("findings");
+    assert_eq!(together, read(&closure, None, alone).expect("findings"));
 }
 
 #[test]

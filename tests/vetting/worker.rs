@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use node_vetting::analysis::{Doing, Findings};
+use node_vetting::analysis::{Doing, Findings, Means};
 use node_vetting::exercise::{Observations, Profile};
 use node_vetting::policy::{Policy, Scene, decide};
 use node_vetting::report::{Tools, Verdict};
@@ -67,7 +67,12 @@ fn a_package_that_brings_its_reader_down_is_refused() {
     };
     let report = |script: &str| {
         let died = Client { patience: LONG }
-            .read(shell(script), &resolved.closure, &resolved.listings)
+            .read(
+                || Ok(shell(script)),
+                &resolved.closure,
+                &resolved.listings,
+                Means::default(),
+            )
             .expect_err("it is no worker");
         let broke = vet::broke(&resolved.closure, Doing::Reading, died)?;
         let findings = Findings {

@@ -37,6 +37,7 @@ pub use advisories::{Feed, FeedError, ask as ask_advisories};
 pub(crate) use code::{MAX_DEPTH, MAX_SOURCE};
 pub use diff::{Change, Changed, Step as VersionStep, changes};
 pub use finding::{About, Doing, Finding, Findings, Half, Measured, NodeFile, Said, Step};
+pub use pool::Means;
 pub(crate) use pool::STACK;
 
 use code::{Found, How};
@@ -146,10 +147,27 @@ impl Member {
     }
 }
 
+/// Hears what is about to be read, as a path below the user directory, from whichever thread reads it.
+pub(crate) type Told = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Looks at a closure. `listings` is what registries say of its members by `name@version`, as far as it is known.
 /// Waits for threads of its own; call it where waiting is allowed.
+///
+/// Time is bounded, and so is the depth of what is parsed. Memory is not, beyond the size of a source, so strangers'
+/// code is read by a [worker](crate::worker), which may run out of it.
 #[must_use]
 pub fn analyse(closure: &Closure, listings: &BTreeMap<String, Listing>) -> Findings {
+    let nobody: Told = Arc::new(|_| ());
+    analyse_with(closure, listings, Means::default(), &nobody)
+}
+
+/// The same with other means, told to somebody place by place. The findings do not depend on either.
+pub(crate) fn analyse_with(
+    closure: &Closure,
+    listings: &BTreeMap<String, Listing>,
+    means: Means,
+    told: &Told,
+) -> Findings {
     let mut members = members(closure);
     let mut measured = Measured {
         packages: members.len(),
@@ -163,8 +181,9 @@ pub fn analyse(closure: &Closure, listings: &BTreeMap<String, Listing>) -> Findi
             .map(|(_, content)| content.len() as u64)
             .sum::<u64>();
     }
-    read_code(&mut members, &mut measured);
+    read_code(&mut members, &mut measured, means, told);
     for member in &mut members {
+        told(&format!("{}/package.json", member.place));
         for (path, line, about) in manifest::findings(&member.package) {
             member.say(&path, line, about);
         }
@@ -226,9 +245,10 @@ fn members(closure: &Closure) -> Vec<Member> {
         .collect()
 }
 
-fn read_code(members: &mut [Member], measured: &mut Measured) {
+fn read_code(members: &mut [Member], measured: &mut Measured, means: Means, told: &Told) {
     let mut jobs = Vec::new();
     for (at, member) in members.iter().enumerate() {
+        told(&format!("{}/package.json", member.place));
         for unit in files::units(&member.package) {
             jobs.extend(job(at, &member.package, unit));
         }
@@ -244,7 +264,12 @@ fn read_code(members: &mut [Member], measured: &mut Measured) {
             ..*job
         })
         .collect();
-    let outcomes = pool::all(jobs, read);
+    let (told, places) = (told.clone(), members.iter().map(|member| member.place.clone()));
+    let places: Vec<String> = places.collect();
+    let outcomes = pool::all(jobs, means, move |job| {
+        told(&format!("{}/{}", places[job.member], job.path));
+        read(job)
+    });
     for ((job, outcome), (member, size)) in kept.iter().zip(outcomes).zip(brief) {
         measured.parsed += 1;
         measured.parsed_bytes += size as u64;

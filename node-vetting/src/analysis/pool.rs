@@ -5,6 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// The parser descends as deep as code is nested, up to the bound that is checked before. A level takes some
 /// hundred bytes of stack in a release build and some thousand in a debug build; pages that are not used cost nothing.
 pub(crate) const STACK: usize = 256 << 20;
@@ -15,6 +17,24 @@ const MOST_THREADS: usize = 4;
 /// Threads that may be given up, because they are stuck, before the rest of the files is given up too.
 const MAX_STUCK: usize = 2;
 
+/// With what files are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Means {
+    /// Most files that are read at the same time; not more than the machine has processors.
+    pub threads: usize,
+    /// Stack for each of them, in bytes.
+    pub stack: usize,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self {
+            threads: MOST_THREADS,
+            stack: STACK,
+        }
+    }
+}
+
 /// What came of one job.
 pub(crate) enum Outcome<T> {
     /// It was done.
@@ -24,16 +44,20 @@ pub(crate) enum Outcome<T> {
 }
 
 /// Does all jobs, in some threads, and gives what came of them in their order.
-pub(crate) fn all<J, T>(jobs: Vec<J>, work: fn(&J) -> T) -> Vec<Outcome<T>>
+pub(crate) fn all<J, T>(
+    jobs: Vec<J>,
+    means: Means,
+    work: impl Fn(&J) -> T + Send + Sync + 'static,
+) -> Vec<Outcome<T>>
 where
     J: Send + Sync + 'static,
     T: Send + 'static,
 {
-    let jobs = Arc::new(jobs);
+    let (jobs, work) = (Arc::new(jobs), Arc::new(work));
     let next = Arc::new(AtomicUsize::new(0));
     let (send, receive) = mpsc::sync_channel(64);
     let start = |send: mpsc::SyncSender<(usize, Option<T>)>| {
-        let (jobs, next) = (jobs.clone(), next.clone());
+        let (jobs, next, work) = (jobs.clone(), next.clone(), work.clone());
         let body = move || {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
@@ -44,13 +68,13 @@ where
             }
         };
         // Without another thread the others do the work; without any, nothing is read, which is told of every file.
-        if let Err(error) = thread::Builder::new().stack_size(STACK).spawn(body) {
+        if let Err(error) = thread::Builder::new().stack_size(means.stack).spawn(body) {
             tracing::warn!(%error, "cannot start a thread to read code");
         }
     };
     let threads = thread::available_parallelism()
         .map_or(1, usize::from)
-        .min(MOST_THREADS)
+        .min(means.threads)
         .min(jobs.len());
     for _ in 0..threads {
         start(send.clone());
@@ -109,11 +133,11 @@ mod tests {
     #[test]
     fn results_keep_their_order() {
         let jobs: Vec<usize> = (0..1000).collect();
-        let results = all(jobs, |job| job * 2);
+        let results = all(jobs, Means::default(), |job| job * 2);
         for (at, result) in results.into_iter().enumerate() {
             assert!(matches!(result, Outcome::Done(value) if value == at * 2));
         }
-        assert!(all(Vec::<usize>::new(), |job| *job).is_empty());
+        assert!(all(Vec::<usize>::new(), Means::default(), |job| *job).is_empty());
     }
 
     #[test]
@@ -126,7 +150,7 @@ mod tests {
                 descend(depth - 1) + room[5] / u64::from(depth)
             }
         }
-        let results = all(vec![100_000_u32], |depth| descend(*depth));
+        let results = all(vec![100_000_u32], Means::default(), |depth| descend(*depth));
         assert!(matches!(results[..], [Outcome::Done(100_000)]));
     }
 }

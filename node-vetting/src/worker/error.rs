@@ -25,6 +25,8 @@ pub enum WorkerError {
         status: ExitStatus,
         /// The last that it said.
         said: String,
+        /// What it was reading, as a path below the user directory, where it is known.
+        at: Option<String>,
         /// What was wrong with its answer.
         #[source]
         source: WireError,
@@ -50,6 +52,15 @@ fn last(text: &str) -> String {
 }
 
 impl WorkerError {
+    /// Where in the closure the fault is, as a path below the user directory, as far as it is known.
+    #[must_use]
+    pub fn at(&self) -> Option<&str> {
+        match self {
+            Self::Died { at, .. } => at.as_deref(),
+            _ => None,
+        }
+    }
+
     /// What the package did to the worker, where it is the package's doing: the same package does it again. None where
     /// it can be the host's: a worker that cannot start, or that somebody else ended.
     #[must_use]
@@ -71,7 +82,8 @@ fn fault(status: ExitStatus, said: &str) -> Option<String> {
     if said.contains("overflowed its stack") {
         return Some("it took more stack than there is".to_owned());
     }
-    if said.contains("memory allocation of") {
+    // So says Rust, and so the parser's own allocator.
+    if said.contains("memory allocation of") || said.contains("out of memory") {
         return Some("it took more memory than there is".to_owned());
     }
     if status.code() == Some(PANICKED) {
@@ -100,6 +112,7 @@ mod tests {
         let error = WorkerError::Died {
             status: ExitStatus::from_raw(raw),
             said: said.to_owned(),
+            at: None,
             source: std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into(),
         };
         error.of_the_package()
@@ -111,6 +124,11 @@ mod tests {
         assert_eq!(stack.as_deref(), Some("it took more stack than there is"));
         let memory = died(Signal::SIGABRT as i32, "memory allocation of 99 bytes failed");
         assert_eq!(memory.as_deref(), Some("it took more memory than there is"));
+        let arena = died(
+            Signal::SIGABRT as i32,
+            "thread 'x' panicked at a.rs:1:1:\nout of memory",
+        );
+        assert_eq!(arena, memory);
         assert!(died(Signal::SIGSEGV as i32, "").is_some());
         assert!(died(PANICKED << 8, "panicked").is_some());
         // The kernel that is out of memory, an operator, an image that is not there.

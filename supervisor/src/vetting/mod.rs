@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use node_vetting::analysis::{Doing, Finding, Findings};
+use node_vetting::analysis::{Doing, Finding, Findings, Means};
 use node_vetting::engine::{EngineError, Folder};
 use node_vetting::exercise::{Observations, Profile};
 use node_vetting::guest;
@@ -217,8 +217,12 @@ fn cache(folder: &Path) -> Cache {
 }
 
 fn read(resolved: &Resolved) -> Result<Findings, WorkerError> {
-    let command = worker::reader().map_err(WorkerError::Start)?;
-    Worker { patience: READING }.read(command, &resolved.closure, &resolved.listings)
+    Worker { patience: READING }.read(
+        worker::reader,
+        &resolved.closure,
+        &resolved.listings,
+        Means::default(),
+    )
 }
 
 fn see(image: &Path, resolved: &Resolved, budget: Budget) -> Result<Observations, WorkerError> {

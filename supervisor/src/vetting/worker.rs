@@ -61,8 +61,7 @@ pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn serve_reading() -> Result<(), String> {
     close_in()?;
-    node_vetting::worker::read(std::io::stdin().lock(), std::io::stdout().lock())
-        .map_err(|error| words(&error))
+    node_vetting::worker::read(std::io::stdin().lock(), std::io::stdout()).map_err(|error| words(&error))
 }
 
 fn serve_exercising(image: &Path) -> Result<(), String> {

@@ -18,7 +18,9 @@ const RUNTIME: How = How {
 fn found(source: &str, how: How) -> Found {
     let source = source.to_owned();
     // As deep a stack as the product gives.
-    let outcome = pool::all(vec![(source, how)], |(source, how)| code::read(source, *how));
+    let outcome = pool::all(vec![(source, how)], Means::default(), |(source, how)| {
+        code::read(source, *how)
+    });
     match outcome.into_iter().next() {
         Some(Outcome::Done(found)) => found,
         _ => panic!("it was not read"),

@@ -66,6 +66,13 @@ pub fn memory(pids: &[i32]) -> Memory {
     sum
 }
 
+/// The most memory that a process ever held at a time, in MiB; none when it is gone.
+pub fn peak(pid: i32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+}
+
 /// Whether this user may look into the memory of these processes.
 pub fn readable(pids: &[i32]) -> bool {
     pids.iter()
