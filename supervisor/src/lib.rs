@@ -7,6 +7,8 @@ pub mod clock;
 
 pub mod ids;
 
+pub mod team;
+
 pub mod removal;
 
 pub mod problem;

@@ -23,6 +23,12 @@ impl Waivers {
         Self(data_dir.join("vetting/waivers.json"))
     }
 
+    /// The file itself.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.0
+    }
+
     /// All, also those that have ended.
     ///
     /// # Errors

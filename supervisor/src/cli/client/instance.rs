@@ -15,6 +15,7 @@ use super::{Client, segment};
 use crate::cli::Global;
 use crate::cli::output::{Output, Style, harmless};
 use crate::problem::{Code, Problem};
+use crate::team::Team;
 
 /// Create, list, change, start, stop and delete instances
 #[derive(Debug, Args)]
@@ -79,6 +80,9 @@ struct Create {
     /// Its stack [default: the newest]
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
+    /// The team that it belongs to, and by whose policy its packages are judged [default: the host's own]
+    #[arg(long, value_name = "ORGANIZATION/TEAM")]
+    team: Option<Team>,
     /// Memory in MiB [default: 512]
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
@@ -467,6 +471,7 @@ fn new(create: &Create) -> Result<Value, Problem> {
     Ok(json!({
         "name": create.name,
         "stack": create.stack,
+        "team": create.team,
         "settings": settings,
         "flows": flows,
         "start": !create.stopped,

@@ -3,20 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use node_vetting::policy::{Decision, Waiver};
+use node_vetting::policy::{self, Decision, Waiver};
 use node_vetting::report::Report;
 use node_vetting::resolve::{Progress, Target};
 
 use crate::cli::Global;
 use crate::cli::output::{Output, harmless};
+use crate::gate::NpmGate;
 use crate::paths;
 use crate::problem::{Code, Problem};
-use crate::vetting::{Rules, Vetting, Waivers};
+use crate::vetting::{Pace, Rules, Vetting, Waivers};
 
 /// Policy and waivers of a host, read once.
 pub(super) struct Judging {
     data_dir: PathBuf,
     rules: Rules,
+    /// Whether reports are kept, and kept ones used: those that a vetting with other limits made would be others.
+    keeps: bool,
 }
 
 impl Judging {
@@ -26,9 +29,15 @@ impl Judging {
     /// When a file cannot be read, or has mistakes.
     pub(super) fn of(global: &Global, named: Option<&Path>) -> Result<Self, Problem> {
         let data_dir = paths::host_data_dir(global.data_dir.as_deref())?;
+        let rules = Rules::of(&data_dir, named)?;
+        let keeps = match named {
+            Some(_) => Rules::of(&data_dir, None)?.host().budget == rules.host().budget,
+            None => true,
+        };
         Ok(Self {
-            rules: Rules::of(&data_dir, named)?,
             data_dir,
+            rules,
+            keeps,
         })
     }
 
@@ -37,14 +46,15 @@ impl Judging {
         Waivers::of(&self.data_dir)
     }
 
-    /// What is known of each package, in order. Says along the way what takes long; Ctrl-C breaks it off.
+    /// What is known of each package, in order: from a kept report where one is kept on the same bytes by the same tools,
+    /// but for `fresh`. Says along the way what takes long; Ctrl-C breaks it off.
     ///
     /// # Errors
     /// When one cannot be vetted.
     pub(super) fn reports(
         &self,
         targets: &[(&str, Target)],
-        online: bool,
+        (online, fresh): (bool, bool),
         output: &Output,
         mut each: impl FnMut(Report),
     ) -> Result<(), Problem> {
@@ -57,10 +67,20 @@ impl Judging {
             })?;
         let all = async {
             let vetting = Vetting::open(&self.data_dir, online).await?;
+            let gate = NpmGate::of(&self.data_dir, policy::Gate::Enforce);
             for (text, target) in targets {
                 output.note(&format!("looking at {}", harmless(text)));
                 let progress: Arc<dyn Progress> = Arc::new(Said(*output));
-                each(vetting.vet(target, self.rules.policy.budget, progress).await?);
+                let resolved = vetting.resolve(target, progress).await?;
+                let budget = self.rules.host().budget;
+                // What is in a folder or a file is nobody else's, whatever its name.
+                let report = match target {
+                    Target::Registry { .. } if self.keeps => {
+                        gate.look(&vetting, &resolved, budget, fresh).await?
+                    }
+                    _ => vetting.report(&resolved, budget, Pace::Now).await?,
+                };
+                each(report);
             }
             Ok(())
         };

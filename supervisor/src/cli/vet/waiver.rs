@@ -88,7 +88,7 @@ fn run_add(command: &Add, global: &Global, output: &Output) -> Result<(), Proble
     let mut seen = None;
     judging.reports(
         &[(&command.package, target)],
-        !command.offline,
+        (!command.offline, false),
         output,
         |report| seen = Some(report),
     )?;

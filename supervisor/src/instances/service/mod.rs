@@ -212,6 +212,7 @@ impl Instances {
             name: record.name,
             desired: record.desired,
             stack: record.stack,
+            team: record.team,
             created_ms: record.created_ms,
             observed,
             revision,
