@@ -166,6 +166,7 @@ async fn until_the_end(instances: Arc<Instances>, tasks: Tasks) {
     tokio::select! {
         () = instances.watch_loads() => {}
         () = instances.maintain() => {}
+        () = instances.watch_verdicts() => {}
         () = uses => {}
         () = tasks.ending() => instances.write_uses().await,
     }

@@ -34,10 +34,10 @@ impl Known {
     }
 
     /// The feed, and when it was changed last. Of a folder that is when an entry came or went.
-    pub(super) fn feed(&self) -> Option<(&Path, SystemTime)> {
+    pub(super) fn feed(&self) -> Option<(PathBuf, SystemTime)> {
         let feed = self.feeds.iter().find(|path| path.exists())?;
         let changed = fs::metadata(feed).and_then(|meta| meta.modified()).ok()?;
-        Some((feed, changed))
+        Some((feed.clone(), changed))
     }
 
     /// The known flaws of packages, and who named them.

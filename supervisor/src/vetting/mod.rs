@@ -6,7 +6,7 @@ mod waivers;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use node_vetting::analysis::{Doing, Finding, Findings, Members};
@@ -130,26 +130,9 @@ impl Vetting {
         Ok(name.to_string_lossy().into_owned())
     }
 
-    /// The name of the engine, which need not be here yet.
-    ///
-    /// # Errors
-    /// When there is none for this machine.
-    pub fn engine_name(&self) -> Result<String, Problem> {
-        guest::recipe().name().map_err(engine_problem)
-    }
-
-    /// Whether the engine is here.
-    ///
-    /// # Errors
-    /// As [`Vetting::engine_name`].
-    pub fn has_engine(&self) -> Result<bool, Problem> {
-        let image = format!("{}.{IMAGE}", self.engine_name()?);
-        Ok(self.folder.join("engine").join(image).exists())
-    }
-
     /// The feed of known flaws on the disk, and when it was changed last.
     #[must_use]
-    pub fn feed(&self) -> Option<(&Path, SystemTime)> {
+    pub fn feed(&self) -> Option<(PathBuf, SystemTime)> {
         self.flaws.feed()
     }
 
@@ -244,6 +227,34 @@ impl Vetting {
         };
         Ok(vet::report(resolved, &findings, &observations, tools))
     }
+}
+
+/// The name of the engine, which need not be here yet.
+///
+/// # Errors
+/// When there is none for this machine.
+pub fn engine_name() -> Result<String, Problem> {
+    static NAME: OnceLock<String> = OnceLock::new();
+    if let Some(name) = NAME.get() {
+        return Ok(name.clone());
+    }
+    let name = guest::recipe().name().map_err(engine_problem)?;
+    Ok(NAME.get_or_init(|| name).clone())
+}
+
+/// Whether the engine of a data directory is here.
+///
+/// # Errors
+/// As [`engine_name`].
+pub fn has_engine(data_dir: &Path) -> Result<bool, Problem> {
+    let image = format!("{}.{IMAGE}", engine_name()?);
+    Ok(data_dir.join("vetting/engine").join(image).exists())
+}
+
+/// The feed of known flaws of a data directory, and when it was changed last.
+#[must_use]
+pub fn feed(data_dir: &Path) -> Option<(PathBuf, SystemTime)> {
+    Known::of(None, &data_dir.join("vetting")).feed()
 }
 
 fn cache(folder: &Path) -> Cache {

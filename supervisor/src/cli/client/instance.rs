@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bom::Bom;
 use super::import::{Import, import};
+use super::packages::Packages;
 use super::table::{ago, table, text};
 use super::token::Token;
 use super::{Client, segment};
@@ -51,6 +52,7 @@ enum Command {
     Set(Set),
     Allow(Allow),
     Token(Token),
+    Packages(Packages),
     Bom(Bom),
     Delete(Delete),
     /// Bring it back, within 24 hours after it was deleted
@@ -247,6 +249,7 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
             let view = client.get(&path(&wish.name)).await?;
             change(client, &wish.name, &allowing(&view, wish), output).await
         }
+        Command::Packages(packages) => super::packages::work(packages, client, output).await,
         Command::Bom(bom) => super::bom::work(bom, client, output).await,
         Command::Token(token) => super::token::work(token, client, output).await,
         Command::Delete(Delete { name, now }) => {

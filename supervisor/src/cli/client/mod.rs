@@ -9,6 +9,7 @@ pub mod host;
 pub mod import;
 pub mod instance;
 pub mod logs;
+mod packages;
 pub mod table;
 mod token;
 pub mod top;

@@ -36,6 +36,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::watch))
         .routes(routes!(instances::stats))
         .routes(routes!(materials::bom))
+        .routes(routes!(materials::packages))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(alerts::list))
