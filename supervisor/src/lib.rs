@@ -33,6 +33,8 @@ pub mod stacks;
 
 pub mod vetting;
 
+pub mod exceptions;
+
 pub mod gate;
 
 pub mod instances;

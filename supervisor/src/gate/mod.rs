@@ -7,6 +7,7 @@
 //! ([`shelf`]); verdicts are made of them anew each time, so a changed policy or waiver counts at once.
 
 mod attach;
+mod condition;
 mod decide;
 mod look;
 mod packument;
@@ -35,6 +36,7 @@ use crate::team::Team;
 use crate::vetting::{Rules, Vetting};
 
 pub use self::attach::{attach, inside, show};
+pub use self::condition::{Condition, conditions};
 pub use self::decide::{Judgement, Said};
 pub use self::look::Due;
 pub use self::session::{Asked, Session};

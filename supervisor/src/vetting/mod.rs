@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use self::flaws::Known;
-pub use self::rules::{Rules, check_all, read_policy, stamp};
+pub use self::rules::{Rules, check_all, policies, read_policy, stamp};
 pub use self::waivers::Waivers;
 pub use self::worker::{Pace, WORKER, worker};
 

@@ -193,6 +193,20 @@ fn check_narrower(data_dir: &Path, host: &Policy, level: &str, file: &Path) -> R
     Err(Problem::new(Code::Usage, mistakes.to_string()))
 }
 
+/// Every policy that there is, by the name of its layer: its file, whatever is in it.
+///
+/// # Errors
+/// When a folder cannot be read, or a file in it has no name of a policy.
+pub fn policies(data_dir: &Path) -> Result<Vec<(String, PathBuf)>, Problem> {
+    let own = host_file(data_dir);
+    let mut all = Vec::new();
+    if own.exists() {
+        all.push((HOST.to_owned(), own));
+    }
+    all.extend(narrower(data_dir)?);
+    Ok(all)
+}
+
 /// Names everything that verdicts for a team are made by: another text for another content of any of the files.
 #[must_use]
 pub fn stamp(data_dir: &Path, team: Option<&Team>) -> String {

@@ -3,16 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hyper::Method;
 use node_vetting::policy::{self, Decision, Waiver};
 use node_vetting::report::Report;
 use node_vetting::resolve::{Progress, Target};
+use npm::{PackageName, Version};
+use serde_json::Value;
 
 use crate::cli::Global;
+use crate::cli::client::{run_if_there, segment};
 use crate::cli::output::{Output, harmless};
+use crate::exceptions::none_for;
 use crate::gate::NpmGate;
 use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::vetting::{Pace, Rules, Vetting, Waivers};
+
+/// Waivers in the interface of a host.
+const PLACE: &str = "/vetting/waivers";
 
 /// Policy and waivers of a host, read once.
 pub(super) struct Judging {
@@ -41,9 +49,45 @@ impl Judging {
         })
     }
 
-    /// The file of the waivers.
-    pub(super) fn file(&self) -> Waivers {
-        Waivers::of(&self.data_dir)
+    /// All waivers, also those that have ended.
+    pub(super) fn waivers(&self) -> &[Waiver] {
+        self.rules.waivers()
+    }
+
+    /// Adds a waiver: through the host where one runs, so that it is noted who did it, else in the file.
+    ///
+    /// # Errors
+    /// The host's refusal, or that the file cannot be changed.
+    pub(super) fn add(&self, waiver: Waiver) -> Result<(), Problem> {
+        // Waivers are plain data.
+        let wish = serde_json::to_value(&waiver).unwrap_or_default();
+        let asked = run_if_there(&self.data_dir, async |host| {
+            host.send(Method::POST, PLACE, &wish).await.map(drop)
+        });
+        asked.unwrap_or_else(|| Waivers::of(&self.data_dir).add(waiver, None))
+    }
+
+    /// Takes back the waivers of a package, in the same way; how many there were.
+    ///
+    /// # Errors
+    /// As [`Judging::add`].
+    pub(super) fn remove(&self, package: &PackageName, version: &Version) -> Result<usize, Problem> {
+        let spec = format!("{package}@{version}");
+        let own = self.waivers().iter();
+        let count = own
+            .filter(|waiver| waiver.package == *package && waiver.version == *version)
+            .count();
+        let asked = run_if_there(&self.data_dir, async |host| {
+            let place = format!("{PLACE}/{}", segment(&spec));
+            host.send(Method::DELETE, &place, &Value::Null)
+                .await
+                .map(|_| count)
+        });
+        let removed = asked.unwrap_or_else(|| Waivers::of(&self.data_dir).remove(package, version, None))?;
+        if removed == 0 {
+            return Err(none_for(&spec));
+        }
+        Ok(removed)
     }
 
     /// What is known of each package, in order: from a kept report where one is kept on the same bytes by the same tools,
