@@ -27,8 +27,6 @@ fn metered(registry: &Registry) -> Host {
     install(&host, "pump", "node-red-meter").expect("installed");
     eventually("its verdict is remembered", SOON, || {
         let one = package(&host);
-        let noted = host.ask("GET", "/export", &Value::Null);
-        drop(noted);
         (one["verdict"] == "trusted" && one["due"] == false)
             .then_some(())
             .ok_or(one)

@@ -27,6 +27,7 @@ use crate::instances::verdicts::{News, Seen, Verdicts};
 use crate::instances::{Shared, packages, wish};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
+use crate::store::{Batch, StoreError};
 use crate::team::Team;
 use crate::vetting::{self, Rules};
 
@@ -112,29 +113,45 @@ impl Instances {
             .records()?
             .filter(|record| record.record.delete_at_ms.is_none())
             .collect();
-        let mut problem = None;
+        locked(&again.judged).retain(|id, _| records.iter().any(|record| record.record.id == *id));
+        let mut first = None;
         for (record, stamp, bench) in self.changed(again, records).await? {
-            let id = record.record.id.clone();
-            let bench = match bench {
-                Ok(bench) => bench,
-                Err(text) => {
-                    problem.get_or_insert(Problem::new(Code::Usage, text));
-                    continue;
-                }
-            };
-            if bench.mode != Gate::Off {
-                let (shared, instance, rules) = (self.shared.clone(), record.record.clone(), bench.clone());
-                let looked =
-                    tokio::task::spawn_blocking(move || look(&shared, &instance, &rules.rules)).await;
-                let (seen, due) = looked.map_err(|error| broken(error.into()))??;
-                self.remember(&record, &seen, &bench).await?;
-                let mut queue = locked(&again.queue);
-                queue.retain(|(other, _)| *other != id);
-                queue.extend(due.into_iter().map(|spec| (id.clone(), spec)));
+            match self.judge_one(again, &record, bench).await {
+                Ok(true) => drop(locked(&again.judged).insert(record.record.id, stamp)),
+                // Somebody changed it in this moment: the next look sees it as it is then.
+                Ok(false) => {}
+                // One of many.
+                Err(problem) => drop(first.get_or_insert(problem)),
             }
-            locked(&again.judged).insert(id, stamp);
         }
-        problem.map_or(Ok(()), Err)
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Judges an instance; false when it was changed meanwhile.
+    async fn judge_one(
+        &self,
+        again: &Again,
+        record: &Versioned<Instance>,
+        bench: Result<Arc<Bench>, String>,
+    ) -> Result<bool, Problem> {
+        let bench = bench.map_err(|text| Problem::new(Code::Usage, text))?;
+        if bench.mode == Gate::Off {
+            return Ok(true);
+        }
+        let id = record.record.id.clone();
+        let (shared, rules) = (self.shared.clone(), bench.clone());
+        let looking = {
+            let id = id.clone();
+            tokio::task::spawn_blocking(move || look(&shared, &id, &rules.rules))
+        };
+        let (seen, due) = looking.await.map_err(|error| broken(error.into()))??;
+        if !self.remember(record, &seen, &bench).await? {
+            return Ok(false);
+        }
+        let mut queue = locked(&again.queue);
+        queue.retain(|(other, _)| *other != id);
+        queue.extend(due.into_iter().map(|spec| (id.clone(), spec)));
+        Ok(true)
     }
 
     /// Instances of which something is different, with what they are judged by, or why that cannot be read.
@@ -163,17 +180,20 @@ impl Instances {
         let (before, revision) = known.map_or_else(Default::default, |known| (known.record, known.revision));
         let (after, news) = before.turn(seen, &bench.stamp, bench.mode);
         if after == before {
-            return Ok(());
+            return Ok(true);
         }
         let batch = Table::<Verdicts>::put(id, &after, revision).map_err(stored)?;
         let batch = batch.when(Table::<Instance>::key(id), record.revision);
         let batch = batch.and(self.news(id, &news).map_err(stored)?);
-        self.shared.store.commit(batch).await.map_err(stored)?;
-        Ok(())
+        match self.shared.store.commit(batch).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(stored(error)),
+        }
     }
 
-    fn news(&self, id: &str, news: &News) -> Result<crate::store::Batch, crate::store::StoreError> {
-        let mut batch = crate::store::Batch::default();
+    fn news(&self, id: &str, news: &News) -> Result<Batch, StoreError> {
+        let mut batch = Batch::default();
         let told = [
             (Kind::VerdictFell, news.fallen()),
             (Kind::VerdictRose, news.risen()),
@@ -339,9 +359,9 @@ pub(super) fn due(shared: &Shared, found: &Found) -> Result<Due, Problem> {
 }
 
 /// How the packages of an instance stand, and those on whose report something is due.
-fn look(shared: &Shared, instance: &Instance, rules: &Rules) -> Result<(Vec<Seen>, Vec<String>), Problem> {
+fn look(shared: &Shared, id: &str, rules: &Rules) -> Result<(Vec<Seen>, Vec<String>), Problem> {
     let (mut seen, mut waiting) = (Vec::new(), Vec::new());
-    for found in found(shared, &instance.id) {
+    for found in found(shared, id) {
         if due(shared, &found)? != Due::Nothing {
             waiting.push(found.spec());
         }
