@@ -166,13 +166,14 @@ impl Instances {
         looking.await.map_err(|error| broken(error.into()))
     }
 
-    /// Writes what is remembered of an instance's packages from now on, together with what is told of it.
+    /// Writes what is remembered of an instance's packages from now on, together with what is told of it; false when the
+    /// instance was changed meanwhile.
     async fn remember(
         &self,
         record: &Versioned<Instance>,
         seen: &[Seen],
         bench: &Bench,
-    ) -> Result<(), Problem> {
+    ) -> Result<bool, Problem> {
         let id = &record.record.id;
         let known = Table::<Verdicts>::of(&self.shared.store)
             .get(id)
