@@ -148,7 +148,7 @@ fn what_a_narrower_policy_does_not_say_is_the_wider_ones() {
     week_old.facts.published = Some(NOW - 7 * DAY);
     let host = policy("[age]\nmin_days = 5");
     let free = policy("delegate = [\"acme\"]\n[age]\nmin_days = 30");
-    let [silent, strict, lax] = ["", "[age]\nmin_days = 9", "[age]\nmin_days = 2"].map(|text| narrower(text));
+    let [silent, strict, lax] = ["", "[age]\nmin_days = 9", "[age]\nmin_days = 2"].map(narrower);
     for (host, acme, expected) in [
         (&host, &silent, Verdict::Trusted),
         (&host, &strict, Verdict::Review),
