@@ -85,8 +85,8 @@ fn policies(data_dir: &Path, wrong: Option<&Problem>) -> Condition {
     let checked = check_all(data_dir);
     let problem = wrong
         .map(ToString::to_string)
-        .or(checked.as_ref().err().map(ToString::to_string));
-    let levels = checked.map_or_else(|_| Vec::new(), |good| good);
+        .or_else(|| checked.as_ref().err().map(ToString::to_string));
+    let levels = checked.unwrap_or_default();
     Condition {
         name: "policies",
         well: problem.is_none(),

@@ -45,14 +45,14 @@ impl Instances {
         let instance = self.record(name)?.record;
         let rules = self.shared.gate.rules(instance.team.as_ref())?;
         let all = found(&self.shared, &instance.id).into_iter();
-        all.map(|found| view(&self.shared, &instance, &rules, found))
+        all.map(|found| view(&self.shared, &instance, &rules, &found))
             .collect()
     }
 }
 
-fn view(shared: &Shared, instance: &Instance, rules: &Rules, found: Found) -> Result<PackageView, Problem> {
+fn view(shared: &Shared, instance: &Instance, rules: &Rules, found: &Found) -> Result<PackageView, Problem> {
     let mode = rules.gate(shared.gate.usual());
-    let due = mode != Gate::Off && due(shared, &found)? != Due::Nothing;
+    let due = mode != Gate::Off && due(shared, found)? != Due::Nothing;
     let judgement = found.kept.as_ref().map(|kept| {
         let report = &kept.report;
         Judgement::of(report, &rules.decide(report, &[]))
