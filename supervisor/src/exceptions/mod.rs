@@ -158,7 +158,7 @@ impl Exceptions {
         let looking = tokio::task::spawn_blocking(move || {
             let all = file.all()?;
             let policies = texts(&data_dir)?;
-            differences(&store, &by, all, policies).map_err(stored)
+            differences(&store, &by, all, &policies).map_err(stored)
         });
         let batch = looking
             .await
@@ -202,7 +202,7 @@ fn differences(
     store: &Store,
     by: &By,
     all: Vec<Waiver>,
-    policies: BTreeMap<String, NotedPolicy>,
+    policies: &BTreeMap<String, NotedPolicy>,
 ) -> Result<Option<Batch>, StoreError> {
     let mut batch = Batch::default();
     let mut any = false;
