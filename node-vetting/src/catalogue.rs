@@ -55,19 +55,11 @@ impl Entry {
                 .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
                 .map(|moment| moment.to_string()),
             types: facts.node_types.clone(),
-            keywords: vec!["node-red".to_owned(), verdict_word(decision.verdict).to_owned()],
+            keywords: vec!["node-red".to_owned(), decision.verdict.name().to_owned()],
             url,
             verdict: decision.verdict,
             reasons: counting.map(|judged| judged.reason.says.clone()).collect(),
         }
-    }
-}
-
-const fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Trusted => "trusted",
-        Verdict::Review => "review",
-        Verdict::Refused => "refused",
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::analysis::{About, Doing, Finding, Findings, Half};
 use crate::closure::Closure;
 use crate::exercise::Observations;
-use crate::judge::{Evidence, judge};
+use crate::judge::{Evidence, judge, with_flaws};
 use crate::package::Package;
-use crate::report::{Facts, Member, Report, Run, Tools, Tried};
+use crate::report::{Facts, Flaws, Member, Report, Run, Tools, Tried};
 use crate::resolve::{Listing, Resolved};
 use crate::trace::{End, Site, What};
 use crate::worker::WorkerError;
@@ -86,6 +86,15 @@ pub fn report(resolved: &Resolved, findings: &Findings, observations: &Observati
         },
         reasons: judgement.reasons,
     }
+}
+
+/// A report with what is known of flaws now, as `flaws` tells it. Pure, and without a run: the bytes are the same.
+#[must_use]
+pub fn renewed(report: &Report, known: &[Finding], flaws: Flaws) -> Report {
+    let mut renewed = report.clone();
+    renewed.facts.tools.flaws = flaws;
+    renewed.reasons = with_flaws(renewed.reasons, known);
+    renewed
 }
 
 fn members(closure: &Closure) -> Vec<Member> {

@@ -23,6 +23,8 @@ pub enum By {
     Host,
     /// A maintenance window of an instance.
     Maintenance,
+    /// Whoever can write the host's files: it was found there.
+    File,
 }
 
 /// One entry.

@@ -7,6 +7,8 @@ pub mod clock;
 
 pub mod ids;
 
+pub mod team;
+
 pub mod removal;
 
 pub mod problem;
@@ -30,6 +32,8 @@ pub mod telemetry;
 pub mod stacks;
 
 pub mod vetting;
+
+pub mod exceptions;
 
 pub mod gate;
 

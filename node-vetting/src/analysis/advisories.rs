@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::finding::{About, Finding};
 use crate::closure::Closure;
+use crate::report::Member;
 use crate::trace::Site;
 
 /// Largest entry of a feed that is read.
@@ -44,12 +45,11 @@ impl Feed {
         Self(path.to_owned())
     }
 
-    /// The known flaws of a closure's members.
+    /// The known flaws of packages.
     ///
     /// # Errors
     /// When the feed cannot be read. Entries that are not in the form are passed over.
-    pub fn findings(&self, closure: &Closure) -> Result<Vec<Finding>, FeedError> {
-        let members = Members::of(closure);
+    pub fn findings(&self, members: &Members) -> Result<Vec<Finding>, FeedError> {
         let mut found = Vec::new();
         let mut entry = |bytes: &[u8]| found.extend(members.affected(bytes));
         let read = if self.0.is_dir() {
@@ -93,12 +93,11 @@ impl Feed {
     }
 }
 
-/// Asks the registry for the known flaws of a closure's members. Many registries do not offer this.
+/// Asks the registry for the known flaws of packages. Many registries do not offer this.
 ///
 /// # Errors
 /// When the registry does not answer.
-pub async fn ask(client: &Client, closure: &Closure) -> Result<Vec<Finding>, FetchError> {
-    let members = Members::of(closure);
+pub async fn ask(client: &Client, members: &Members) -> Result<Vec<Finding>, FetchError> {
     let wanted: BTreeMap<&str, BTreeSet<String>> = members
         .0
         .iter()
@@ -114,8 +113,9 @@ pub async fn ask(client: &Client, closure: &Closure) -> Result<Vec<Finding>, Fet
     Ok(members.told(&answer))
 }
 
-/// Members by name: versions with where they lie.
-struct Members(BTreeMap<String, Vec<(Version, Site)>>);
+/// Packages whose flaws are asked for, by name: versions with where they lie. Their bytes are not needed.
+#[derive(Clone, Debug)]
+pub struct Members(BTreeMap<String, Vec<(Version, Site)>>);
 
 #[derive(Deserialize)]
 struct Told {
@@ -170,13 +170,29 @@ struct Ranges {
 }
 
 impl Members {
-    fn of(closure: &Closure) -> Self {
+    /// Those of a closure.
+    #[must_use]
+    pub fn of(closure: &Closure) -> Self {
+        let places = closure.places();
+        Self::at(places.map(|(place, package)| (place, package.name.as_str(), package.version.clone())))
+    }
+
+    /// Those of a closure that was looked at.
+    #[must_use]
+    pub fn listed(members: &[Member]) -> Self {
+        Self::at(members.iter().filter_map(|member| {
+            let (name, version) = member.package.rsplit_once('@')?;
+            Some((member.place.as_str(), name, Version::parse(version).ok()?))
+        }))
+    }
+
+    fn at<'a>(all: impl Iterator<Item = (&'a str, &'a str, Version)>) -> Self {
         let mut members: BTreeMap<String, Vec<(Version, Site)>> = BTreeMap::new();
-        for (place, package) in closure.places() {
-            let list = members.entry(package.name.to_string()).or_default();
-            if !list.iter().any(|(version, _)| *version == package.version) {
+        for (place, name, version) in all {
+            let list = members.entry(name.to_owned()).or_default();
+            if !list.iter().any(|(known, _)| *known == version) {
                 let file = format!("{place}/package.json");
-                list.push((package.version.clone(), Site { file, line: 1 }));
+                list.push((version, Site { file, line: 1 }));
             }
         }
         Self(members)
@@ -384,7 +400,7 @@ mod tests {
             npm::Hasher::new(npm::Algorithm::Sha512).finish(),
         )
         .expect("a package");
-        let closure = Closure::new(package, BTreeMap::new());
+        let members = Members::of(&Closure::new(package, BTreeMap::new()));
         let bytes = entry(
             &serde_json::json!([{ "introduced": "0" }]),
             &serde_json::json!({}),
@@ -399,9 +415,9 @@ mod tests {
         archive.write_all(&bytes).expect("it is written");
         archive.finish().expect("it is closed");
         for path in [folder.path(), &file] {
-            let found = Feed::at(path).findings(&closure).expect("it is read");
+            let found = Feed::at(path).findings(&members).expect("it is read");
             assert_eq!(found.len(), 1, "{}", path.display());
         }
-        assert!(Feed::at(&folder.path().join("gone")).findings(&closure).is_err());
+        assert!(Feed::at(&folder.path().join("gone")).findings(&members).is_err());
     }
 }

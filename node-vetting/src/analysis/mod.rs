@@ -33,7 +33,7 @@ use crate::package::Package;
 use crate::resolve::Listing;
 use crate::trace::Site;
 
-pub use advisories::{Feed, FeedError, ask as ask_advisories};
+pub use advisories::{Feed, FeedError, Members, ask as ask_advisories};
 pub(crate) use code::{MAX_DEPTH, MAX_SOURCE};
 pub use diff::{Change, Changed, Step as VersionStep, changes};
 pub use finding::{About, Doing, Finding, Findings, Half, Measured, NodeFile, Said, Step};

@@ -43,6 +43,9 @@ const MARKS: [u64; 2] = [0x5a17, 0x5a18];
 /// Bytes of the context in which the two places are looked for.
 const CONTEXT: u32 = 4096;
 
+/// How names of compiled images end.
+pub const IMAGE: &str = "image";
+
 /// One module of the prelude.
 #[derive(Clone, Debug)]
 pub struct Script {
@@ -86,13 +89,21 @@ impl Recipe {
         hex(&settings.0.finalize())
     }
 
+    /// The name of the compiled image, whether it is there or not.
+    ///
+    /// # Errors
+    /// When there is no engine for this machine.
+    pub fn name(&self) -> Result<String, EngineError> {
+        Ok(self.key(&Wasmtime::new(&configure())?))
+    }
+
     /// The path of the compiled image, which is made when it is not there yet.
     ///
     /// # Errors
     /// When a package cannot be had, or our scripts fail.
     pub async fn image(&self, folder: &Folder, client: &Client) -> Result<PathBuf, EngineError> {
         let engine = Wasmtime::new(&configure())?;
-        let name = format!("{}.image", self.key(&engine));
+        let name = format!("{}.{IMAGE}", self.key(&engine));
         if folder.file(&name)?.is_none() {
             let baked = self.baked(&engine, folder, client).await?;
             folder.publish(&name, &engine.precompile_module(&baked)?)?;

@@ -38,7 +38,7 @@ use vm::{Halt, Vm};
 
 pub use bake::BakeError;
 pub use folder::{Folder, FolderError};
-pub use image::{QUICKJS, Recipe, Script};
+pub use image::{IMAGE, QUICKJS, Recipe, Script};
 pub use pinned::{Pinned, PinnedError};
 
 /// Elements that the engine's table of functions may have; it has 531.

@@ -16,7 +16,7 @@ mod uses;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::analysis::Findings;
+use crate::analysis::{Finding, Findings};
 use crate::closure::Closure;
 use crate::exercise::Observations;
 use crate::report::{Reason, Use};
@@ -58,6 +58,15 @@ pub fn judge(evidence: &Evidence<'_>) -> Judgement {
         uses: uses::uses(evidence),
         reasons: few(reasons),
     }
+}
+
+/// Reasons as they are with what is known of flaws now, in the place of what was known then. The bytes are the same, so
+/// nothing else changes.
+#[must_use]
+pub fn with_flaws(mut reasons: Vec<Reason>, known: &[Finding]) -> Vec<Reason> {
+    reasons.retain(|reason| reason.rule != said::FLAW);
+    reasons.extend(known.iter().filter_map(said::flaw));
+    few(reasons)
 }
 
 /// The same without repetitions: one of a rule for each place, and not more than [`MOST_ALIKE`] for each package.

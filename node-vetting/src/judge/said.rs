@@ -9,6 +9,9 @@ use crate::report::{Reason, Verdict};
 /// From how many hidden characters in a row on they can spell something.
 const SPELLS: usize = 16;
 
+/// The rule on known flaws.
+pub(super) const FLAW: &str = "advisory.known";
+
 pub(super) fn reasons(evidence: &Evidence<'_>) -> Vec<Reason> {
     let editors: HashSet<&str> = evidence
         .findings
@@ -160,9 +163,7 @@ fn reason(evidence: &Evidence<'_>, finding: &Finding, editors: &HashSet<&str>) -
             "manifest.mismatch",
             "The registry's signature of it is wrong.".to_owned(),
         ),
-        About::Advisory {
-            id, severity, title, ..
-        } => of("advisory.known", format!("{id} ({severity}): {title}.")).fact("what", id.as_str()),
+        About::Advisory { .. } => return flaw(finding),
         About::ExternalScript { url } if editors.contains(file.as_str()) => {
             of("editor.script", format!("Its editor half loads {url}."))
         }
@@ -188,6 +189,22 @@ fn reason(evidence: &Evidence<'_>, finding: &Finding, editors: &HashSet<&str>) -
         About::Mentions { list, entry, said } => return mention(finding, list, entry, said),
         _ => return None,
     })
+}
+
+/// What a known flaw stands in the way of.
+pub(super) fn flaw(finding: &Finding) -> Option<Reason> {
+    let About::Advisory {
+        id, severity, title, ..
+    } = &finding.about
+    else {
+        return None;
+    };
+    let reason = Reason::about(FLAW, &finding.package).in_place(Some(finding.site.clone()));
+    Some(
+        reason
+            .says(format!("{id} ({severity}): {title}."))
+            .fact("what", id.as_str()),
+    )
 }
 
 /// The same, as something to look at.

@@ -23,6 +23,12 @@ impl Day {
     pub fn days_since(self, seconds: i64) -> i64 {
         (self.0 - Self::of(seconds).0).get_days().into()
     }
+
+    /// Whole days until a later day; negative when it is earlier.
+    #[must_use]
+    pub fn days_until(self, other: Self) -> i64 {
+        (other.0 - self.0).get_days().into()
+    }
 }
 
 impl std::str::FromStr for Day {

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::cmp::Reverse;
 
 use crate::capability::Kind;
-use crate::policy::{Day, Policy, Waiver};
+use crate::policy::{Day, Layers, Policy, Waiver};
 use crate::report::{Facts, Reason, Report, Verdict};
 
 /// When, and under whose exceptions, a verdict is asked for.
@@ -93,29 +93,15 @@ pub fn decide(report: &Report, scene: &Scene<'_>) -> Decision {
     }
 }
 
-/// The host's policy: the only one that can relax anything when it does not delegate.
-fn own<'a>(scene: &Scene<'a>) -> &'a Policy {
-    scene.policies[0].1
-}
-
-/// Policies whose permissions count.
-fn permitting<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a (&'a str, &'a Policy)> {
-    let all = if own(scene).delegate {
-        scene.policies.len()
-    } else {
-        1
-    };
-    scene.policies[..all].iter()
-}
-
 /// What only a policy can ask, because it has the numbers and the grants.
 fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
+    let layers = Layers::of(scene.policies);
     let mut reasons = Vec::new();
-    let min_days = scene.policies.iter().map(|(_, policy)| policy.min_days).max();
+    let (min_days, _) = layers.min_days();
     let young = facts.published.filter(|published| {
         let days = today.days_since(*published);
-        days < min_days.unwrap_or(0).into()
-            && !permitting(scene).any(|(_, policy)| {
+        days < min_days.into()
+            && !layers.permitting().any(|(_, policy)| {
                 policy
                     .young
                     .iter()
@@ -126,23 +112,22 @@ fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
         reasons.push(Reason::about("age.young", &facts.spec()).says(format!(
             "It was published on {}; the policy asks for {} days.",
             Day::of(published),
-            min_days.unwrap_or(0)
+            min_days
         )));
     }
-    let most = scene.policies.iter().map(|(_, policy)| policy.max_packages).min();
-    if most.is_some_and(|most| facts.packages.len() > most) {
+    let (most, _) = layers.max_packages();
+    if facts.packages.len() > most {
         reasons.push(Reason::about("closure.too-much", &facts.spec()).says(format!(
-            "It brings {} packages; the policy allows {}.",
-            facts.packages.len(),
-            most.unwrap_or(0)
+            "It brings {} packages; the policy allows {most}.",
+            facts.packages.len()
         )));
     }
-    let room = scene.policies.iter().map(|(_, policy)| policy.max_unpacked).min();
-    if room.is_some_and(|room| facts.unpacked > room) {
+    let (room, _) = layers.max_unpacked();
+    if facts.unpacked > room {
         reasons.push(Reason::about("closure.too-much", &facts.spec()).says(format!(
             "It unpacks to {} MB; the policy allows {}.",
             facts.unpacked >> 20,
-            room.unwrap_or(0) >> 20
+            room >> 20
         )));
     }
     // What the code only says it could do is asked about by the rule on code that never ran, where it matters.
@@ -152,7 +137,7 @@ fn asked_of_facts(facts: &Facts, scene: &Scene<'_>, today: Day) -> Vec<Reason> {
         .filter(|one| one.seen && !has_rules(one.capability.kind));
     let ungranted = asked.filter(|one| {
         let names = [facts.package.as_str(), name_of(&one.package)];
-        !permitting(scene).any(|(_, policy)| {
+        !layers.permitting().any(|(_, policy)| {
             policy.grants.iter().any(|grant| {
                 names
                     .iter()
@@ -203,7 +188,10 @@ fn name_of(spec: &str) -> &str {
 }
 
 fn weigh(reason: Reason, facts: &Facts, scene: &Scene<'_>, today: Day) -> Judged {
-    let (mut counts_as, mut changed) = by_policy(&reason, scene);
+    let (mut counts_as, changed) = Layers::of(scene.policies).rule(&reason.rule, reason.severity);
+    let mut changed = changed.map(|level| Changed::Policy {
+        level: level.to_owned(),
+    });
     if let Some(level) = named_script(&reason, facts, scene) {
         counts_as = Verdict::Trusted;
         changed = Some(Changed::Policy { level });
@@ -224,29 +212,6 @@ fn weigh(reason: Reason, facts: &Facts, scene: &Scene<'_>, today: Day) -> Judged
     }
 }
 
-/// What the rule counts as by the policies: the host may change it both ways, narrower levels only upwards.
-fn by_policy(reason: &Reason, scene: &Scene<'_>) -> (Verdict, Option<Changed>) {
-    let mut counts_as = match reason.rule.as_str() {
-        "grant" => own(scene).default,
-        "native.code" => own(scene).native,
-        _ => reason.severity,
-    };
-    let mut changed = None;
-    for (at, (level, policy)) in scene.policies.iter().enumerate() {
-        let Some(severity) = policy.rules.get(&reason.rule) else {
-            continue;
-        };
-        let severity = severity.unwrap_or(Verdict::Trusted);
-        if severity != counts_as && (at == 0 || severity > counts_as) {
-            counts_as = severity;
-            changed = Some(Changed::Policy {
-                level: (*level).to_owned(),
-            });
-        }
-    }
-    (counts_as, changed)
-}
-
 /// The policy that names exactly this install script of exactly these bytes, so that it may run.
 fn named_script(reason: &Reason, facts: &Facts, scene: &Scene<'_>) -> Option<String> {
     if reason.rule != "install.script" {
@@ -264,9 +229,10 @@ fn named_script(reason: &Reason, facts: &Facts, scene: &Scene<'_>) -> Option<Str
                 && script.command == command
         })
     };
-    permitting(scene)
+    Layers::of(scene.policies)
+        .permitting()
         .find(|(_, policy)| names(policy))
-        .map(|(level, _)| (*level).to_owned())
+        .map(|(level, _)| level.to_owned())
 }
 
 /// The waiver that counts, if one does. What is always refused is waived by the host's operator only, for exact bytes.
@@ -276,7 +242,7 @@ fn waived<'a>(
     scene: &Scene<'a>,
     today: Day,
 ) -> Option<&'a (&'a str, &'a Waiver)> {
-    let host = scene.policies[0].0;
+    let (host, layers) = (scene.policies[0].0, Layers::of(scene.policies));
     let always = scene
         .policies
         .iter()
@@ -284,7 +250,7 @@ fn waived<'a>(
     scene.waivers.iter().find(|(level, waiver)| {
         waiver.counts(&facts.package, &facts.version, &facts.integrity, today)
             && waiver.names(reason)
-            && (*level == host || (own(scene).delegate && !always))
+            && (*level == host || (layers.may_relax(level) && !always))
             && (!always || waiver.integrity.is_some())
     })
 }

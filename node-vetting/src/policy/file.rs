@@ -1,13 +1,13 @@
 //! The policy as it is written: every key checked, every mistake told with the key that it is in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use npm::Integrity;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::policy::{Allowed, Budget, Day, Gate, Grant, Pattern, Policy, Script, Source};
+use crate::policy::{Allowed, Budget, Day, Gate, Grant, Pattern, Policy, Script, Source, lines};
 use crate::report::Verdict;
 use crate::report::rules;
 
@@ -19,11 +19,29 @@ pub struct Mistakes {
     pub all: Vec<Mistake>,
 }
 
+impl Mistakes {
+    /// Mistakes of `what` in keys of its text.
+    #[must_use]
+    pub fn of(what: &str, text: &str, keys: impl IntoIterator<Item = (String, String)>) -> Self {
+        let all = keys.into_iter().map(|(key, says)| Mistake {
+            line: lines::line(text, &key),
+            key,
+            says,
+        });
+        Self {
+            what: what.to_owned(),
+            all: all.collect(),
+        }
+    }
+}
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The key: `grants[2].allow`.
     pub key: String,
+    /// The line of the file, from 1, where the key stands there.
+    pub line: Option<usize>,
     /// What is wrong with its value.
     pub says: String,
 }
@@ -31,11 +49,15 @@ pub struct Mistake {
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cannot be used", self.what)?;
-        for Mistake { key, says } in &self.all {
-            match key.as_str() {
-                "" => write!(f, "\n  {says}")?,
-                key => write!(f, "\n  {key}: {says}")?,
+        for Mistake { key, line, says } in &self.all {
+            f.write_str("\n  ")?;
+            if let Some(line) = line {
+                write!(f, "line {line}: ")?;
             }
+            if !key.is_empty() {
+                write!(f, "{key}: ")?;
+            }
+            f.write_str(says)?;
         }
         Ok(())
     }
@@ -48,7 +70,7 @@ struct File {
     extends: Option<Base>,
     default: Option<Verdict>,
     gate: Option<Gate>,
-    delegate: Option<bool>,
+    delegate: Option<Delegate>,
     #[serde(default)]
     age: Age,
     #[serde(default)]
@@ -75,6 +97,14 @@ struct File {
 enum Base {
     Default,
     Nothing,
+}
+
+/// Everybody or nobody, or these.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "true, false, or a list of names")]
+enum Delegate {
+    All(bool),
+    To(Vec<String>),
 }
 
 #[derive(Default, Deserialize)]
@@ -157,14 +187,11 @@ struct WrittenBudget {
 
 /// Collects mistakes while values are read.
 #[derive(Default)]
-struct Reader(Vec<Mistake>);
+struct Reader(Vec<(String, String)>);
 
 impl Reader {
     fn wrong(&mut self, key: impl Into<String>, says: impl fmt::Display) {
-        self.0.push(Mistake {
-            key: key.into(),
-            says: says.to_string(),
-        });
+        self.0.push((key.into(), says.to_string()));
     }
 
     fn parsed<T: std::str::FromStr>(&mut self, key: &str, text: &str) -> Option<T>
@@ -253,7 +280,7 @@ pub(super) fn nothing() -> Policy {
     Policy {
         default: Verdict::Review,
         gate: None,
-        delegate: false,
+        delegate: Vec::new(),
         min_days: 0,
         young: Vec::new(),
         sources: Vec::new(),
@@ -271,20 +298,16 @@ pub(super) fn nothing() -> Policy {
             seconds: 120,
         },
         mirror: BTreeMap::new(),
+        said: BTreeSet::new(),
     }
 }
 
 /// A policy from a text, added to `base` unless the text extends nothing.
 pub(super) fn parse(what: &str, text: &str, base: fn() -> Policy) -> Result<Policy, Mistakes> {
-    let mistakes = |all| Mistakes {
-        what: what.to_owned(),
-        all,
-    };
     let file: File = toml::from_str(text).map_err(|error| {
-        mistakes(vec![Mistake {
-            key: String::new(),
-            says: error.to_string().trim_end().to_owned(),
-        }])
+        // It names the line itself.
+        let says = error.to_string().trim_end().to_owned();
+        Mistakes::of(what, text, [(String::new(), says)])
     })?;
     let mut reader = Reader::default();
     if file.version != 1 {
@@ -315,12 +338,12 @@ pub(super) fn parse(what: &str, text: &str, base: fn() -> Policy) -> Result<Poli
     policy
         .scripts
         .extend(scripts.filter_map(|(at, script)| reader.script(&format!("scripts.approved[{at}]"), script)));
-    for rule in file.refuse.always.into_iter().flatten() {
-        reader.rule("refuse.always", &rule);
+    for (at, rule) in file.refuse.always.into_iter().flatten().enumerate() {
+        reader.rule(&format!("refuse.always[{at}]"), &rule);
         policy.always.push(rule);
     }
     for (rule, severity) in file.rules {
-        reader.rule("rules", &rule);
+        reader.rule(&format!("rules.{rule:?}"), &rule);
         policy.rules.insert(rule, severity.verdict());
     }
     for (spec, integrity) in file.mirror {
@@ -331,37 +354,50 @@ pub(super) fn parse(what: &str, text: &str, base: fn() -> Policy) -> Result<Poli
     if reader.0.is_empty() {
         Ok(policy)
     } else {
-        Err(mistakes(reader.0))
+        Err(Mistakes::of(what, text, reader.0))
     }
 }
 
 /// What needs no check beyond its type.
 fn fill(policy: &mut Policy, file: &File) {
-    fn set<T>(place: &mut T, value: Option<T>) {
+    fn set<T>(said: &mut BTreeSet<&'static str>, key: &'static str, place: &mut T, value: Option<T>) {
         if let Some(value) = value {
             *place = value;
+            said.insert(key);
         }
     }
-    if file.gate.is_some() {
-        policy.gate = file.gate;
-    }
-    set(&mut policy.delegate, file.delegate);
-    set(&mut policy.min_days, file.age.min_days);
+    let said = &mut policy.said;
+    said.extend(file.default.map(|_| "default"));
+    said.extend(file.native.default.map(|_| "native.default"));
+    set(said, "gate", &mut policy.gate, file.gate.map(Some));
+    let delegate = file.delegate.as_ref().map(|delegate| match delegate {
+        Delegate::All(true) => vec![Pattern::new("*")],
+        Delegate::All(false) => Vec::new(),
+        Delegate::To(names) => names.iter().map(Pattern::new).collect(),
+    });
+    set(said, "delegate", &mut policy.delegate, delegate);
+    set(said, "age.min_days", &mut policy.min_days, file.age.min_days);
     let young = file.age.exempt.as_ref();
+    let young = young.map(|names| names.iter().map(Pattern::new).collect());
+    set(said, "age.exempt", &mut policy.young, young);
+    let closure = &file.closure;
     set(
-        &mut policy.young,
-        young.map(|names| names.iter().map(Pattern::new).collect()),
+        said,
+        "closure.max_packages",
+        &mut policy.max_packages,
+        closure.max_packages,
     );
-    set(&mut policy.max_packages, file.closure.max_packages);
+    let unpacked = closure.max_unpacked_mb.map(|mb| mb << 20);
     set(
+        said,
+        "closure.max_unpacked_mb",
         &mut policy.max_unpacked,
-        file.closure.max_unpacked_mb.map(|mb| mb << 20),
+        unpacked,
     );
-    set(&mut policy.budget.fuel, file.budget.fuel);
-    set(
-        &mut policy.budget.memory,
-        file.budget.memory_mb.map(|mb| mb << 20),
-    );
-    set(&mut policy.budget.events, file.budget.events);
-    set(&mut policy.budget.seconds, file.budget.seconds);
+    let budget = &file.budget;
+    set(said, "budget.fuel", &mut policy.budget.fuel, budget.fuel);
+    let memory = budget.memory_mb.map(|mb| mb << 20);
+    set(said, "budget.memory_mb", &mut policy.budget.memory, memory);
+    set(said, "budget.events", &mut policy.budget.events, budget.events);
+    set(said, "budget.seconds", &mut policy.budget.seconds, budget.seconds);
 }

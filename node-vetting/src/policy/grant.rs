@@ -29,6 +29,25 @@ impl Grant {
     }
 }
 
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn listed<T: ToString>(all: &[T]) -> String {
+            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+        write!(
+            f,
+            "{} may {} ({}",
+            listed(&self.to),
+            listed(&self.allow),
+            self.reason
+        )?;
+        match self.expires {
+            Some(last) => write!(f, "; until {last})"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
 /// A capability in a grant: a kind, with a pattern for its scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
@@ -41,6 +60,12 @@ impl Allowed {
     #[must_use]
     pub fn covers(&self, capability: &Capability) -> bool {
         self.kind == capability.kind && self.scope.matches(&capability.scope)
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{{{}}}", self.kind.name(), self.scope)
     }
 }
 

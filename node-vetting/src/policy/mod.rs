@@ -4,11 +4,13 @@ mod day;
 mod decide;
 mod file;
 mod grant;
+mod layers;
+mod lines;
 #[cfg(test)]
 mod tests;
 mod waiver;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use npm::{Integrity, PackageName, Version};
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,7 @@ pub use self::day::Day;
 pub use self::decide::{Changed, Decision, Judged, Scene, decide};
 pub use self::file::{Mistake, Mistakes};
 pub use self::grant::{Allowed, Grant, Pattern};
+pub use self::layers::{Effective, Layers, Setting};
 pub use self::waiver::Waiver;
 
 use crate::report::Verdict;
@@ -31,8 +34,9 @@ pub struct Policy {
     pub default: Verdict,
     /// What the gate lets through; none leaves it to the kind of host.
     pub gate: Option<Gate>,
-    /// Whether narrower policies may add grants and waivers.
-    pub delegate: bool,
+    /// Narrower policies, by name, that may be less strict than this one: their values count as they are, and their
+    /// grants, scripts and waivers besides.
+    pub delegate: Vec<Pattern>,
     /// Days that a version must have been public.
     pub min_days: u32,
     /// Names that may be younger.
@@ -57,10 +61,12 @@ pub struct Policy {
     pub budget: Budget,
     /// Archives for what no registry has, by the text of the dependency.
     pub mirror: BTreeMap<String, Integrity>,
+    /// The single values that its file names itself, by key.
+    pub said: BTreeSet<&'static str>,
 }
 
-/// What the gate of a host lets through to its instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the gate of a host lets through to its instances; the strictest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gate {
     /// What is trusted.
@@ -72,6 +78,16 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// As a policy names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Warn => "warn",
+            Self::Off => "off",
+        }
+    }
+
     /// Whether a package with this verdict passes.
     #[must_use]
     pub fn lets(self, verdict: Verdict) -> bool {
@@ -122,7 +138,12 @@ pub struct Budget {
 
 impl Default for Policy {
     fn default() -> Self {
-        file::parse("the built-in policy", DEFAULT, file::nothing).expect("the built-in policy is tested")
+        let policy = file::parse("the built-in policy", DEFAULT, file::nothing);
+        Self {
+            // What it says is what holds where no file says anything.
+            said: BTreeSet::new(),
+            ..policy.expect("the built-in policy is tested")
+        }
     }
 }
 
@@ -133,6 +154,14 @@ impl Policy {
     /// With every mistake in it.
     pub fn parse(what: &str, text: &str) -> Result<Self, Mistakes> {
         file::parse(what, text, Self::default)
+    }
+
+    /// A narrower policy, of an organization or a team: what it does not say is as the wider one has it.
+    ///
+    /// # Errors
+    /// With every mistake in it.
+    pub fn parse_narrower(what: &str, text: &str) -> Result<Self, Mistakes> {
+        file::parse(what, text, file::nothing)
     }
 
     /// Names the policy by content, for the record of a verdict.

@@ -107,15 +107,17 @@ fn a_grant_counts_for_its_packages_until_its_day() {
             "{to} {day}"
         );
     }
-    let plain = Policy::default();
     let team = grant("a-node", 0);
-    let both = [("host", &plain), ("team", &team)];
-    assert_eq!(verdict(&spawns, &both, &[]), Verdict::Trusted);
-    let alone = policy("delegate = false");
-    assert_eq!(
-        verdict(&spawns, &[("host", &alone), ("team", &team)], &[]),
-        Verdict::Review
-    );
+    for (delegate, expected) in [
+        ("false", Verdict::Review),
+        ("[\"other\"]", Verdict::Review),
+        ("[\"acme/*\"]", Verdict::Trusted),
+        ("true", Verdict::Trusted),
+    ] {
+        let host = policy(&format!("delegate = {delegate}"));
+        let both = [("host", &host), ("acme/line-3", &team)];
+        assert_eq!(verdict(&spawns, &both, &[]), expected, "{delegate}");
+    }
 }
 
 #[test]
@@ -134,6 +136,63 @@ fn narrower_policies_are_only_ever_stricter() {
         verdict(&open, &[("host", &off), ("team", &hard)], &[]),
         Verdict::Refused
     );
+}
+
+fn narrower(text: &str) -> Policy {
+    Policy::parse_narrower("acme.toml", &format!("version = 1\n{text}")).expect("it is a policy")
+}
+
+#[test]
+fn what_a_narrower_policy_does_not_say_is_the_wider_ones() {
+    let mut week_old = report(vec![], &[]);
+    week_old.facts.published = Some(NOW - 7 * DAY);
+    let host = policy("[age]\nmin_days = 5");
+    let free = policy("delegate = [\"acme\"]\n[age]\nmin_days = 30");
+    let [silent, strict, lax] = ["", "[age]\nmin_days = 9", "[age]\nmin_days = 2"].map(narrower);
+    for (host, acme, expected) in [
+        (&host, &silent, Verdict::Trusted),
+        (&host, &strict, Verdict::Review),
+        (&host, &lax, Verdict::Trusted),
+        (&free, &silent, Verdict::Review),
+        (&free, &lax, Verdict::Trusted),
+    ] {
+        let both = [("host", host), ("acme", acme)];
+        assert_eq!(verdict(&week_old, &both, &[]), expected);
+        // Whoever stands below one that may relax may not do so itself.
+        let three = [("host", host), ("acme", acme), ("acme/line-3", &lax)];
+        assert_eq!(verdict(&week_old, &three, &[]), expected);
+    }
+    let careful = narrower("default = \"refused\"");
+    let spawns = report(vec![], &[(Kind::ProcSpawn, "ping")]);
+    let both = [("host", &host), ("acme", &careful)];
+    assert_eq!(verdict(&spawns, &both, &[]), Verdict::Refused);
+}
+
+#[test]
+fn an_effective_policy_says_where_each_value_comes_from_and_what_does_not_hold() {
+    let host = policy("gate = \"warn\"\n[age]\nmin_days = 5\n[rules]\n\"admin.open\" = \"off\"");
+    let acme = narrower(
+        "gate = \"enforce\"\n[age]\nmin_days = 2\n[closure]\nmax_packages = 10\n\
+         [[grants]]\nto = [\"x\"]\nallow = [\"proc.spawn\"]\nreason = \"y\"\n[rules]\n\"admin.open\" = \"refused\"",
+    );
+    let levels = [("host", &host), ("acme", &acme)];
+    let effective = Layers::of(&levels).effective(Gate::Enforce);
+    let from = |key: &str| {
+        let found = effective.settings.iter().find(|setting| setting.key == key);
+        let found = found.unwrap_or_else(|| panic!("no {key}"));
+        format!("{} from {}", found.value, found.from)
+    };
+    assert_eq!(from("gate"), "\"enforce\" from acme");
+    assert_eq!(from("age.min_days"), "5 from host");
+    assert_eq!(from("closure.max_packages"), "10 from acme");
+    assert_eq!(from("closure.max_unpacked_mb"), "512 from built-in");
+    assert_eq!(from("rules.\"admin.open\""), "\"refused\" from acme");
+    let ignored: Vec<_> = effective.ignored.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(ignored, ["age.min_days", "grants[0]"]);
+    let granted = effective.settings.iter().filter(|one| one.key == "grants");
+    assert!(granted.into_iter().all(|one| one.from == "built-in"));
+    assert_eq!(Layers::of(&levels).gate(Gate::Off), Gate::Enforce);
+    assert_eq!(Layers::of(&levels[..1]).gate(Gate::Off), Gate::Warn);
 }
 
 #[test]
@@ -212,9 +271,15 @@ fn every_mistake_is_told_at_once() {
             "grants[0].allow",
             "grants[0].allow",
             "scripts.approved[0].package",
-            "rules",
+            "rules.\"no.such\"",
             "mirror.\"a b\"",
         ]
+    );
+    let lines: Vec<_> = mistakes.all.iter().map(|mistake| mistake.line).collect();
+    assert_eq!(lines, [2, 3, 13, 9, 8, 8, 11, 5, 15].map(Some));
+    assert!(
+        mistakes.to_string().contains("\n  line 3: default: "),
+        "{mistakes}"
     );
     let unknown = Policy::parse("p.toml", "version = 1\nagee = 1").expect_err("no such key");
     assert!(unknown.to_string().contains("agee"), "{unknown}");

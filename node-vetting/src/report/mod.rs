@@ -22,6 +22,18 @@ pub enum Verdict {
     Refused,
 }
 
+impl Verdict {
+    /// As documents name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Review => "review",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// One thing that stands in the way of trust, first as data, then in a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {

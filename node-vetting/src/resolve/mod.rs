@@ -4,6 +4,7 @@
 //! byte is compared with its hash, and whatever is not a registry's under a hash becomes a [gap](crate::closure::Gap)
 //! and is never fetched. Nothing of a package touches a disk but its archive as it came.
 
+mod again;
 mod build;
 mod cache;
 mod folder;
@@ -251,7 +252,12 @@ impl Resolver {
         let Some(places) = places.filter(|places| places.contains_key(&root)) else {
             return Err(ResolveError::Nothing { package });
         };
-        let listings = self.listings(&source, &layout).await;
+        let listed = layout.wanted().into_iter().filter_map(|Wanted { id, .. }| {
+            let what = &layout.tree.node(id).what;
+            let registry = matches!(what.origin, Origin::Registry(..));
+            registry.then(|| (what.name.clone(), what.version.clone()))
+        });
+        let listings = self.listings(&source, listed.collect()).await;
         let mut closure = Closure::at(root, places);
         closure.gaps = layout.gaps.into_iter().collect();
         Ok(Resolved { closure, listings })
@@ -342,7 +348,11 @@ impl Resolver {
         Ok(Some(places))
     }
 
-    async fn listings(&self, source: &Arc<Source>, layout: &Layout) -> BTreeMap<String, Listing> {
+    async fn listings(
+        &self,
+        source: &Arc<Source>,
+        all: Vec<(PackageName, Version)>,
+    ) -> BTreeMap<String, Listing> {
         let keys = if self.options.online && !source.is_down() {
             // Keys are optional by design: without them signatures are not checked, which says so.
             let keys = self.client.signing_keys().await;
@@ -351,15 +361,11 @@ impl Resolver {
             Keys::default()
         };
         let mut listings = BTreeMap::new();
-        for Wanted { id, .. } in layout.wanted() {
-            let what = &layout.tree.node(id).what;
-            if !matches!(what.origin, Origin::Registry(..)) {
-                continue;
-            }
-            if let Some(packument) = source.packument(&what.name).await
-                && let Some(listing) = Listing::of(&packument, &what.version, &keys)
+        for (name, version) in all {
+            if let Some(packument) = source.packument(&name).await
+                && let Some(listing) = Listing::of(&packument, &version, &keys)
             {
-                listings.insert(format!("{}@{}", what.name, what.version), listing);
+                listings.insert(format!("{name}@{version}"), listing);
             }
         }
         listings

@@ -38,6 +38,8 @@ pub enum Topic {
     Disk,
     /// It did, or tried, what none of its capabilities covers; told once per start.
     Capabilities,
+    /// A package that it has installed is judged worse than before.
+    Packages,
 }
 
 /// A trouble that lasts.
@@ -64,7 +66,10 @@ pub(super) type Over = Vec<(Topic, Trouble)>;
 impl Topic {
     /// Whether it is a matter of the process: over when its flows run.
     const fn is_of_process(self) -> bool {
-        !matches!(self, Self::Cpu | Self::Memory | Self::Disk | Self::Capabilities)
+        !matches!(
+            self,
+            Self::Cpu | Self::Memory | Self::Disk | Self::Capabilities | Self::Packages
+        )
     }
 
     fn is_wanted(self, wanted: &AlertSettings) -> bool {
@@ -77,6 +82,7 @@ impl Topic {
             Self::Memory => wanted.memory,
             Self::Disk => wanted.disk,
             Self::Capabilities => wanted.capabilities,
+            Self::Packages => wanted.packages,
         }
     }
 }
@@ -100,6 +106,21 @@ impl Troubles {
             Kind::Memory if high => self.trouble(Topic::Memory, event, wanted),
             Kind::Memory => self.over(|topic| topic == Topic::Memory).map(Told::Recovery),
             Kind::Attempted => self.trouble(Topic::Capabilities, event, wanted),
+            Kind::VerdictFell => {
+                // Each is another package, or another flaw: nobody was told of it yet.
+                let known = self.open.remove(&Topic::Packages);
+                let told = self.trouble(Topic::Packages, event, wanted);
+                if let (Some(new), Some(known)) = (self.open.get_mut(&Topic::Packages), known) {
+                    *new = Trouble {
+                        count: known.count.saturating_add(1),
+                        ..known
+                    };
+                }
+                told
+            }
+            Kind::VerdictRose if detail("left").is_some_and(|left| *left == 0) => {
+                self.over(|topic| topic == Topic::Packages).map(Told::Recovery)
+            }
             Kind::Disk if near => self.trouble(Topic::Disk, event, wanted),
             Kind::Disk => self.over(|topic| topic == Topic::Disk).map(Told::Recovery),
             Kind::Ready => {
@@ -119,7 +140,8 @@ impl Troubles {
                 None
             }
             Kind::Stopped | Kind::Suspended if !runs => {
-                self.open.retain(|topic, _| *topic == Topic::Disk);
+                self.open
+                    .retain(|topic, _| matches!(topic, Topic::Disk | Topic::Packages));
                 self.well_since_ms = None;
                 None
             }
@@ -318,6 +340,28 @@ mod tests {
         hear(4, Kind::Cpu, json!({ "high": true }));
         hear(5, Kind::Started, Value::Null);
         assert_eq!(hear(6, Kind::Cpu, json!({ "high": false })), None);
+    }
+
+    #[test]
+    fn each_verdict_that_falls_is_told_and_their_end_once() {
+        let wanted = AlertSettings::default();
+        let mut troubles = Troubles::default();
+        let mut hear = |at, kind, left: u64| {
+            let event = event(at, kind, json!({ "left": left }));
+            troubles.hear(&event, &wanted, false)
+        };
+        let fell = Some(Told::Trouble(Topic::Packages));
+        assert_eq!(hear(0, Kind::VerdictFell, 1), fell);
+        // A person may stop it for that.
+        assert_eq!(hear(1, Kind::Stopped, 0), None);
+        assert_eq!(hear(2, Kind::VerdictFell, 2), fell);
+        assert_eq!(hear(3, Kind::VerdictRose, 1), None);
+        let over = hear(4, Kind::VerdictRose, 0);
+        assert!(
+            matches!(&over, Some(Told::Recovery(all)) if all[0].1.count == 2 && all[0].1.since_ms == 0),
+            "{over:?}"
+        );
+        assert_eq!(hear(5, Kind::VerdictRose, 0), None);
     }
 
     #[test]

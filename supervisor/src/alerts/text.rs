@@ -64,7 +64,7 @@ pub(super) fn recovery(about: &About<'_>, over: &[(Topic, Trouble)], now_ms: u64
     let name = about.name;
     let process = over
         .iter()
-        .any(|(topic, _)| !matches!(topic, Topic::Cpu | Topic::Memory | Topic::Disk));
+        .any(|(topic, _)| !matches!(topic, Topic::Cpu | Topic::Memory | Topic::Disk | Topic::Packages));
     let what = if process { "runs again" } else { "is well again" };
     let mut text = head(about, &format!("It {what}."));
     for (topic, trouble) in over {
@@ -106,6 +106,7 @@ fn head(about: &About<'_>, what: &str) -> String {
 const fn subject(topic: Topic) -> &'static str {
     match topic {
         Topic::Crash | Topic::OutOfMemory => "Node-RED",
+        Topic::Packages => "Its package",
         _ => "It",
     }
 }
@@ -121,6 +122,7 @@ const fn verb(topic: Topic) -> &'static str {
         Topic::Memory => "uses much memory",
         Topic::Disk => "has little disk space",
         Topic::Capabilities => "tried what it was not vetted for",
+        Topic::Packages => "has a package that fell in its verdict",
     }
 }
 
@@ -162,6 +164,10 @@ fn advice(topic: Topic, name: &str) -> String {
             "`redhold events {name}` says what else it tried. If it should, `redhold instance allow {name} CAPABILITY`; if it \
              should not, find the node that does it, and refuse it until then with `redhold instance set {name} \
              capabilities.mode=enforce`."
+        ),
+        Topic::Packages => format!(
+            "it goes on as it is. `redhold instance packages {name}` shows what each package stands at, and why; then remove \
+             it in the editor, install another version, or `redhold waiver add` when a person has looked at it."
         ),
     }
 }
@@ -245,6 +251,7 @@ mod tests {
             Topic::Memory,
             Topic::Disk,
             Topic::Capabilities,
+            Topic::Packages,
         ] {
             assert!(advice(topic, "pump").contains("pump"), "{topic:?}");
         }

@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::acme::Acme;
 use crate::alerts::Alerts;
 use crate::config::Config;
+use crate::exceptions::Exceptions;
 use crate::gate::NpmGate;
 use crate::instances::disk::Disks;
 use crate::instances::events::Events;
@@ -100,7 +101,9 @@ impl Control {
             base.config.domain.clone(),
             base.addresses.of("{name}"),
         );
+        let exceptions = Arc::new(Exceptions::of(&base.config.data_dir, store.clone()));
         let state = AppState {
+            exceptions: exceptions.clone(),
             alerts: alerts.clone(),
             instances: instances.clone(),
             store: store.clone(),
@@ -129,7 +132,7 @@ impl Control {
         let accepting = local::serve(api, base.desk.clone(), tasks.clone(), base.tasks.clone());
         tasks.spawn(accepting);
         tasks.spawn(filled.keep(store.clone(), tasks.clone()));
-        tasks.spawn(until_the_end(instances.clone(), tasks.clone()));
+        tasks.spawn(until_the_end(instances.clone(), exceptions, tasks.clone()));
         tasks.spawn(alerts.run(tasks.clone()));
         Ok(Self {
             store,
@@ -156,7 +159,7 @@ impl Control {
 }
 
 /// What is looked at from time to time, beside the actors.
-async fn until_the_end(instances: Arc<Instances>, tasks: Tasks) {
+async fn until_the_end(instances: Arc<Instances>, exceptions: Arc<Exceptions>, tasks: Tasks) {
     let uses = async {
         loop {
             tokio::time::sleep(USES).await;
@@ -166,6 +169,8 @@ async fn until_the_end(instances: Arc<Instances>, tasks: Tasks) {
     tokio::select! {
         () = instances.watch_loads() => {}
         () = instances.maintain() => {}
+        () = instances.watch_verdicts() => {}
+        () = exceptions.watch() => {}
         () = uses => {}
         () = tasks.ending() => instances.write_uses().await,
     }

@@ -8,7 +8,8 @@ use runtime::spec::Isolation;
 use serde_json::json;
 
 use crate::cli::Global;
-use crate::cli::output::{Output, Style};
+use crate::cli::output::{Output, Style, harmless};
+use crate::gate::{Condition, conditions};
 use crate::paths;
 use crate::problem::{Code, Problem};
 
@@ -30,6 +31,8 @@ pub fn run(_command: &Doctor, global: &Global, output: &Output) -> Result<(), Pr
         .because(error)
     })?;
     let host = Host::look(&executable, &data_dir);
+    // Of the host that runs here, which for root has another data directory than what root does by hand.
+    let vetting = conditions(&paths::host_data_dir(global.data_dir.as_deref())?);
     let verdict = verdict(&host);
     if output.json() {
         let names = |features: Vec<&Feature>| -> Vec<String> {
@@ -44,9 +47,11 @@ pub fn run(_command: &Doctor, global: &Global, output: &Output) -> Result<(), Pr
             "kernel": host.kernel,
             "uid": host.uid,
             "features": host.features,
+            "vetting": vetting,
         }));
     } else {
         table(&host, output);
+        vetted(&vetting, output);
     }
     match verdict {
         Ok(summary) => {
@@ -99,6 +104,35 @@ fn table(host: &Host, output: &Output) {
                 output.paint(Style::Dim, "mend: ")
             ));
             last_mend = Some(mend);
+        }
+    }
+    output.line("");
+}
+
+fn vetted(all: &[Condition], output: &Output) {
+    output.line(&output.paint(Style::Bold, "Vetting: what keeps packages from doing harm"));
+    let width = all.iter().map(|one| one.name.len()).max().unwrap_or(0);
+    for Condition {
+        name,
+        well,
+        detail,
+        mend,
+    } in all
+    {
+        let mark = match well {
+            true => output.paint(Style::Green, "ok     "),
+            false => output.paint(Style::Yellow, "look   "),
+        };
+        let indent = " ".repeat(width + 13);
+        let detail = detail.lines().map(harmless).collect::<Vec<_>>();
+        let detail = detail.join(&format!("\n{indent}"));
+        output.line(&format!("  {mark}  {name:width$}  {detail}"));
+        if let Some(mend) = mend {
+            output.line(&format!(
+                "{indent}{} {}",
+                output.paint(Style::Dim, "mend: "),
+                output.paint(Style::Cyan, mend)
+            ));
         }
     }
     output.line("");

@@ -1,6 +1,7 @@
 //! `redhold serve`: a host of many instances, in the foreground, for systemd or for a terminal.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -120,10 +121,16 @@ pub fn run(command: &Serve, global: &Global, output: &Output) -> Result<(), Prob
         .build()
         .map_err(|error| Problem::new(Code::Host, "cannot start the event loop").because(error))?;
     let shown = *output;
-    runtime.block_on(app::run(config, given, inherited, move |ready| {
+    let ended = runtime.block_on(app::run(config, given, inherited, move |ready| {
         show(ready, &shown);
-    }))
+    }));
+    // What is still being vetted is vetted again by whoever asks next.
+    runtime.shutdown_timeout(LINGERS);
+    ended
 }
+
+/// How long files may still be read and written when everything else has ended.
+const LINGERS: Duration = Duration::from_secs(5);
 
 /// Takes all the descriptors that this process may have: each connection needs two, and shells give 1024 to begin with.
 /// Where the kernel refuses, fewer connections are taken at once.

@@ -4,13 +4,14 @@ use std::fmt;
 
 use node_vetting::policy::Decision;
 use node_vetting::report::{Report, Verdict, rules};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Longest account of a reason, in characters. Parts of it are the package's own words.
 const LONGEST: usize = 400;
 
 /// What became of a package, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Judgement {
     /// `name@version`.
@@ -23,7 +24,7 @@ pub struct Judgement {
 }
 
 /// The reason that decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Said {
     /// The rule.
@@ -41,7 +42,8 @@ pub struct Said {
 
 impl Judgement {
     /// What a decision comes to.
-    pub(super) fn of(report: &Report, decision: &Decision) -> Self {
+    #[must_use]
+    pub fn of(report: &Report, decision: &Decision) -> Self {
         let reason = decision.decided_by().map(|judged| {
             let reason = &judged.reason;
             let site = reason.site.as_ref();

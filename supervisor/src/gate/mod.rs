@@ -7,7 +7,9 @@
 //! ([`shelf`]); verdicts are made of them anew each time, so a changed policy or waiver counts at once.
 
 mod attach;
+mod condition;
 mod decide;
+mod look;
 mod packument;
 mod serve;
 mod session;
@@ -25,16 +27,20 @@ use node_vetting::report::Report;
 use npm::{Client, Version};
 use runtime::spec::{Isolation, Owner};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::shelf::Shelf;
 use crate::problem::{Code, Problem};
 use crate::stacks::Stacks;
+use crate::team::Team;
 use crate::vetting::{Rules, Vetting};
 
 pub use self::attach::{attach, inside, show};
-pub use self::decide::Judgement;
+pub use self::condition::{Condition, conditions};
+pub use self::decide::{Judgement, Said};
+pub use self::look::Due;
 pub use self::session::{Asked, Session};
+pub use self::shelf::{Installed, Kept};
 
 /// Closures held in memory at the same time.
 const CLOSURES: usize = 2;
@@ -53,6 +59,8 @@ struct Inner {
     shelf: Shelf,
     closures: Semaphore,
     workers: Semaphore,
+    /// How many npm wait for a verdict.
+    waiting: watch::Sender<usize>,
 }
 
 /// What an instance's own settings say of registries, above what this host's npm configuration says.
@@ -74,6 +82,7 @@ impl NpmGate {
             shelf: Shelf::of(data_dir),
             closures: Semaphore::new(CLOSURES),
             workers: Semaphore::new(WORKERS),
+            waiting: watch::channel(0).0,
         }))
     }
 
@@ -82,13 +91,23 @@ impl NpmGate {
     /// # Errors
     /// When policy, waivers or npm's configuration cannot be used, or there can be no socket.
     pub async fn open(&self, upstream: &Upstream, folder: &Path, owner: Owner) -> Result<Session, Problem> {
-        let rules = Rules::of(&self.0.data_dir, None)?;
-        let (data_dir, upstream) = (self.0.data_dir.clone(), upstream.clone());
-        // Certificates are read from the disk.
-        let opened = tokio::task::spawn_blocking(move || vetting(&data_dir, &upstream)).await;
-        let vetting =
-            opened.map_err(|error| Problem::new(Code::Failed, "the gate broke off").because(error))??;
-        let mode = rules.policy.gate.unwrap_or(self.0.usual);
+        self.open_for(None, upstream, folder, owner).await
+    }
+
+    /// The same by the policy of a team.
+    ///
+    /// # Errors
+    /// As [`NpmGate::open`].
+    pub async fn open_for(
+        &self,
+        team: Option<&Team>,
+        upstream: &Upstream,
+        folder: &Path,
+        owner: Owner,
+    ) -> Result<Session, Problem> {
+        let rules = self.rules(team)?;
+        let vetting = opened(self.0.data_dir.clone(), upstream.clone()).await?;
+        let mode = rules.gate(self.0.usual);
         Session::open(self.clone(), (vetting, rules, mode), folder, owner)
     }
 
@@ -139,12 +158,18 @@ impl NpmGate {
                     .to_owned(),
             );
         }
-        let mode = Rules::of(&self.0.data_dir, None).map(|rules| rules.policy.gate);
+        let mode = Rules::of(&self.0.data_dir, None).map(|rules| rules.host().gate);
         if matches!(mode, Ok(Some(policy::Gate::Off))) {
             all.push("packages are installed without being vetted: the policy has gate = \"off\"".to_owned());
         }
         all
     }
+}
+
+async fn opened(data_dir: PathBuf, upstream: Upstream) -> Result<Vetting, Problem> {
+    // Certificates are read from the disk.
+    let opened = tokio::task::spawn_blocking(move || vetting(&data_dir, &upstream)).await;
+    opened.map_err(|error| Problem::new(Code::Failed, "the gate broke off").because(error))?
 }
 
 fn vetting(data_dir: &Path, upstream: &Upstream) -> Result<Vetting, Problem> {

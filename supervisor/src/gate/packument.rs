@@ -34,7 +34,7 @@ pub(super) async fn packument(visit: &Visit, name: &PackageName, form: Form) -> 
     match (shown, stopped.into_iter().next()) {
         (Some(mut shown), _) => {
             // Without it npm does not look for a script; not every registry says so.
-            let scripts = visit.rules.policy.scripts.iter();
+            let scripts = visit.rules.scripts().into_iter();
             for script in scripts.filter(|script| script.package == *name) {
                 if let Some(manifest) = shown["versions"].get_mut(script.version.to_string()) {
                     manifest["hasInstallScript"] = Value::Bool(true);

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use node_vetting::policy::{self, Script};
-use node_vetting::report::{Report, Verdict};
+use node_vetting::report::Verdict;
 use node_vetting::resolve::{Resolved, Silent, Target};
 use npm::{Integrity, PackageName, Version};
 use runtime::error::or_absent;
 use runtime::spec::Owner;
 use tokio::task::AbortHandle;
-use tracing::info;
 
+use super::look::Waits;
 use super::{Judgement, NpmGate, serve};
 use crate::paths;
 use crate::problem::{Code, Problem};
@@ -166,12 +166,12 @@ impl Session {
     #[must_use]
     pub fn scripts(&self) -> Vec<Script> {
         let known = self.visit.known();
-        let scripts = self.visit.rules.policy.scripts.iter();
-        let got = scripts.filter(|script| {
+        let mut scripts = self.visit.rules.scripts();
+        scripts.retain(|script| {
             let key = (script.package.clone(), script.version.clone());
             known.served.get(&key) == Some(&script.integrity)
         });
-        got.cloned().collect()
+        scripts
     }
 }
 
@@ -259,15 +259,16 @@ impl Visit {
     /// Looks at a package with all that it brings, or takes the report of who has looked at the same; when it passes, all
     /// of it may be had.
     pub(super) async fn judge(&self, name: &PackageName, wanted: &str) -> Result<Judgement, Problem> {
-        let inner = &self.gate.0;
+        let _waits = Waits::at(&self.gate);
         // Never closed.
-        let _room = inner.closures.acquire().await;
+        let _room = self.gate.0.closures.acquire().await;
         let target = Target::Registry {
             name: name.clone(),
             wanted: wanted.to_owned(),
         };
         let resolved = self.vetting.resolve(&target, Arc::new(Silent)).await?;
-        let report = self.report(&resolved).await?;
+        let budget = self.rules.host().budget;
+        let report = self.gate.look(&self.vetting, &resolved, budget, false).await?;
         let decision = self.rules.decide(&report, &[]);
         let judgement = Judgement::of(&report, &decision);
         let mut known = self.known();
@@ -277,26 +278,6 @@ impl Visit {
         known.judged.retain(|other| other.package != judgement.package);
         known.judged.push(judgement.clone());
         Ok(judgement)
-    }
-
-    async fn report(&self, resolved: &Arc<Resolved>) -> Result<Report, Problem> {
-        let inner = &self.gate.0;
-        let (root, closure) = (resolved.closure.root(), resolved.closure.digest());
-        let engine = self.vetting.engine().await?;
-        let known = || inner.shelf.find(&root.name, &root.version, &engine, &closure);
-        if let Some(report) = known() {
-            return Ok(report);
-        }
-        let _turn = inner.workers.acquire().await;
-        // Whoever was before may have looked at the same.
-        if let Some(report) = known() {
-            return Ok(report);
-        }
-        let packages = resolved.closure.places().count();
-        info!(package = root.spec(), packages, "vetting a package");
-        let report = self.vetting.report(resolved, self.rules.policy.budget).await?;
-        inner.shelf.keep(&report);
-        Ok(report)
     }
 }
 

@@ -1,22 +1,32 @@
 //! Reports on the disk, by package, version, engine and closure. What policy makes of them is decided when it is asked.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use node_vetting::report::Report;
-use npm::{PackageName, Version};
+use npm::{Integrity, PackageName, Version};
 use tracing::warn;
 
 use crate::paths::write_private;
 
-/// Reports name known flaws, and those change with time: older ones are made anew where a registry can be asked.
-const FRESH: Duration = Duration::from_secs(24 * 3600);
-
 /// Most reports of one package; the oldest go.
 const MOST: usize = 40;
+
+/// A report, and when it was made, or known flaws were last asked for.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The report.
+    pub report: Report,
+    /// When. A clock that was set back makes it look young, until it catches up.
+    pub at: SystemTime,
+}
+
+/// What npm has installed in one place, `name@version`, with the hash of each archive where it noted it.
+pub type Installed = BTreeMap<String, Option<Integrity>>;
 
 /// The folder of them.
 #[derive(Clone, Debug)]
@@ -37,21 +47,51 @@ impl Shelf {
         self.folder(name).join(file)
     }
 
-    /// The report on exactly this closure by this engine, while it is fresh.
+    /// The report on exactly this closure by this engine.
     pub(super) fn find(
         &self,
         name: &PackageName,
         version: &Version,
         engine: &str,
         closure: &str,
-    ) -> Option<Report> {
+    ) -> Option<Kept> {
         let path = self.path(name, version, engine, closure);
-        let written = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
-        // A clock that was set back makes it look young, until it catches up.
-        let age = SystemTime::now().duration_since(written).unwrap_or_default();
+        let at = fs::metadata(&path).and_then(|meta| meta.modified()).ok()?;
         let report = read(&path)?;
-        (age < FRESH && report.facts.closure == closure && report.facts.tools.engine == engine)
-            .then_some(report)
+        (report.facts.closure == closure && report.facts.tools.engine == engine)
+            .then_some(Kept { report, at })
+    }
+
+    /// The newest report on a version whose whole closure is what is installed; else the newest on the same archive, with
+    /// other versions of what it brings.
+    pub(super) fn fitting(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        installed: &Installed,
+    ) -> Option<Kept> {
+        let hash = installed.get(&format!("{name}@{version}")).cloned().flatten();
+        let mut second = None;
+        for (path, at) in self.listed_of(name, version) {
+            let Some(report) = read(&path) else { continue };
+            if hash.as_ref().is_some_and(|hash| *hash != report.facts.integrity) {
+                continue;
+            }
+            let mut members = report.facts.packages.iter();
+            if members.all(|member| installed.contains_key(&member.package)) {
+                return Some(Kept { report, at });
+            }
+            second.get_or_insert(Kept { report, at });
+        }
+        second
+    }
+
+    /// How many reports there are, on how many packages.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let counts = self.names().map(|name| self.listed(&name).len());
+        counts.fold((0, 0), |(reports, packages), count| {
+            (reports + count, packages + usize::from(count > 0))
+        })
     }
 
     /// Keeps a report. Without it the package is vetted again, so a failure is only told.
@@ -99,23 +139,37 @@ impl Shelf {
 
     /// The newest report of one version, by whatever engine.
     pub(super) fn of_version(&self, name: &PackageName, version: &Version) -> Option<Report> {
+        self.listed_of(name, version).find_map(|(path, _)| read(&path))
+    }
+
+    /// Files about one version, newest first.
+    fn listed_of(
+        &self,
+        name: &PackageName,
+        version: &Version,
+    ) -> impl Iterator<Item = (PathBuf, SystemTime)> {
         let begins = format!("{version}~");
-        let listed = self.listed(name);
-        let of_version = listed.iter().rev().filter(|(path, _)| {
+        let listed = self.listed(name).into_iter().rev();
+        listed.filter(move |(path, _)| {
             path.file_name()
                 .is_some_and(|file| file.to_string_lossy().starts_with(&begins))
-        });
-        of_version.map(|(path, _)| path).find_map(|path| read(path))
+        })
     }
 
     /// The newest report of each version of each package.
     pub(super) fn all(&self) -> Vec<Report> {
+        self.names()
+            .flat_map(|name| self.newest(&name, |_| true))
+            .collect()
+    }
+
+    /// Packages that there are reports on.
+    fn names(&self) -> impl Iterator<Item = PackageName> {
         let folders = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let names = folders.filter_map(|folder| {
+        folders.filter_map(|folder| {
             let name = folder.file_name().to_string_lossy().replace('+', "/");
-            name.parse::<PackageName>().ok()
-        });
-        names.flat_map(|name| self.newest(&name, |_| true)).collect()
+            name.parse().ok()
+        })
     }
 
     /// Files of a package, oldest first.

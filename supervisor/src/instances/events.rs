@@ -94,6 +94,10 @@ pub enum Kind {
     Deletion,
     /// It did, or tried, what none of its capabilities covers.
     Attempted,
+    /// What it has installed is judged worse than before.
+    VerdictFell,
+    /// What it has installed is judged better than before, or was removed.
+    VerdictRose,
 }
 
 impl Kind {

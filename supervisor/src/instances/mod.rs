@@ -1,7 +1,7 @@
 //! Instances: what a person wants of each, what is decided, and what is done about it.
 //!
 //! Pure and tested without a process: [`machine`] (what an instance does next), [`restart`], [`health`], `check`, `patch`, `wish`, `messages`,
-//! `figures`, `ending`, `stack`, `allowance`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `networks` (what it is connected to), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
+//! `figures`, `ending`, `stack`, `allowance`, `verdicts`. Effects: `actor` (one task per instance), `job` (what blocks), `disk` (what its files may take up), `networks` (what it is connected to), `errand` and `npm` (what runs before or beside it); [`service`] has every operation.
 //! [`spec`] turns a wish into a runtime spec.
 
 mod actor;
@@ -37,6 +37,7 @@ pub mod tokens;
 pub(crate) mod undo;
 mod unpack;
 pub mod upkeep;
+pub mod verdicts;
 mod wish;
 mod world;
 

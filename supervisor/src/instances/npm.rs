@@ -79,7 +79,8 @@ impl Errands {
                 Problem::new(Code::Failed, "cannot open the settings of npm").because(error)
             })?;
             let owner = world::owner(instance.number);
-            shared.gate.open(&upstream, &place.gate(), owner).await?
+            let (team, folder) = (instance.team.as_ref(), place.gate());
+            shared.gate.open_for(team, &upstream, &folder, owner).await?
         };
         let admitted = self.unless_stopped(session.admit(&order.asked)).await;
         admitted.ok_or_else(|| Problem::new(Code::Interrupted, "it was stopped"))??;

@@ -6,15 +6,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use node_vetting::bom;
 use npm::{PackageName, Range, Version};
 use runtime::spec::Isolation;
 use runtime::store::Stack;
 use serde_json::Value;
 
-use crate::gate::Asked;
+use crate::gate::{Asked, Installed};
 
 /// Larger manifests are none, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -112,6 +114,21 @@ pub(super) fn direct(folder: &Path) -> Vec<(String, String)> {
     named
         .filter_map(|(name, _)| Some((name.clone(), installed(folder, name)?)))
         .collect()
+}
+
+/// What npm says it has installed in `folder`.
+pub(super) fn installed_by_npm(folder: &Path) -> Installed {
+    let lock = document(folder, Path::new("node_modules/.package-lock.json")).unwrap_or_default();
+    let all = bom::installed(&lock).into_iter();
+    all.map(|one| (one.spec(), one.integrity)).collect()
+}
+
+/// Another value when what is installed in `folder` may have changed: when npm last wrote its two lists.
+pub(super) fn when_installed(folder: &Path) -> [Option<SystemTime>; 2] {
+    ["package.json", "node_modules/.package-lock.json"].map(|place| {
+        let file = inside(folder, Path::new(place)).ok()?;
+        file.metadata().ok()?.modified().ok()
+    })
 }
 
 /// The version of a package that is installed; empty when that cannot be told.

@@ -1,10 +1,10 @@
 //! Known flaws: the registry is asked, or a feed on the disk is read where it cannot be.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use node_vetting::analysis::{Feed, Finding, ask_advisories};
-use node_vetting::closure::Closure;
+use node_vetting::analysis::{Feed, Finding, Members, ask_advisories};
 use node_vetting::report::Flaws;
 use npm::Client;
 use tracing::debug;
@@ -33,13 +33,20 @@ impl Known {
         }
     }
 
-    /// The known flaws of a closure's members, and who named them.
+    /// The feed, and when it was changed last. Of a folder that is when an entry came or went.
+    pub(super) fn feed(&self) -> Option<(PathBuf, SystemTime)> {
+        let feed = self.feeds.iter().find(|path| path.exists())?;
+        let changed = fs::metadata(feed).and_then(|meta| meta.modified()).ok()?;
+        Some((feed.clone(), changed))
+    }
+
+    /// The known flaws of packages, and who named them.
     ///
     /// # Errors
     /// When there is a feed that cannot be read. That nobody knows anything is none.
-    pub(super) async fn of_members(&self, closure: &Closure) -> Result<(Flaws, Vec<Finding>), Problem> {
+    pub(super) async fn of_members(&self, members: Members) -> Result<(Flaws, Vec<Finding>), Problem> {
         if let Some(client) = &self.client {
-            match tokio::time::timeout(PATIENCE, ask_advisories(client, closure)).await {
+            match tokio::time::timeout(PATIENCE, ask_advisories(client, &members)).await {
                 Ok(Ok(found)) => return Ok((Flaws::Registry, found)),
                 Ok(Err(error)) => debug!(%error, "the registry names no known flaws"),
                 Err(_) => debug!("the registry takes too long to name known flaws"),
@@ -48,7 +55,7 @@ impl Known {
         let Some(feed) = self.feeds.iter().find(|path| path.exists()) else {
             return Ok((Flaws::Nobody, Vec::new()));
         };
-        let (feed, members) = (Feed::at(feed), closure.clone());
+        let feed = Feed::at(feed);
         let read = tokio::task::spawn_blocking(move || feed.findings(&members)).await;
         let found = read.map_err(super::broken)?.map_err(|error| {
             Problem::new(Code::Usage, error.to_string())
@@ -62,8 +69,8 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::fs;
 
+    use node_vetting::closure::Closure;
     use node_vetting::package::Package;
     use npm::{Algorithm, Hasher};
 
@@ -72,31 +79,31 @@ mod tests {
     const ENTRY: &str = r#"{ "id": "X-1", "summary": "bad", "database_specific": { "severity": "HIGH" }, "affected": [
         { "package": { "ecosystem": "npm", "name": "pump" }, "ranges": [{ "type": "SEMVER", "events": [{ "introduced": "0" }] }] }] }"#;
 
-    fn pump() -> Closure {
+    fn pump() -> Members {
         let manifest = r#"{ "name": "pump", "version": "1.0.0" }"#;
         let files = [("package.json".to_owned(), manifest.into())]
             .into_iter()
             .collect();
         let package = Package::from_files(files, Hasher::new(Algorithm::Sha512).finish());
-        Closure::new(package.expect("a package"), BTreeMap::new())
+        Members::of(&Closure::new(package.expect("a package"), BTreeMap::new()))
     }
 
     #[tokio::test]
     async fn without_a_registry_a_feed_is_read() {
         let place = tempfile::tempdir().expect("a folder");
         let known = Known::of(None, place.path());
-        let nobody = known.of_members(&pump()).await.expect("an answer");
+        let nobody = known.of_members(pump()).await.expect("an answer");
         assert_eq!(nobody, (Flaws::Nobody, Vec::new()));
 
         fs::create_dir(place.path().join("advisories")).expect("a folder");
         fs::write(place.path().join("advisories/one.json"), ENTRY).expect("an entry");
-        let (flaws, found) = known.of_members(&pump()).await.expect("an answer");
+        let (flaws, found) = known.of_members(pump()).await.expect("an answer");
         assert_eq!((flaws, found.len()), (Flaws::Feed, 1));
 
         // A feed that cannot be read is not the same as one that names nothing.
         fs::remove_dir_all(place.path().join("advisories")).expect("removed");
         fs::write(place.path().join("advisories.zip"), "no archive").expect("a file");
-        let problem = known.of_members(&pump()).await.expect_err("no answer");
+        let problem = known.of_members(pump()).await.expect_err("no answer");
         assert!(problem.to_string().contains("advisories.zip"), "{problem}");
     }
 }

@@ -6,15 +6,15 @@ mod waivers;
 mod worker;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
-use node_vetting::analysis::{Doing, Finding, Findings, Means};
-use node_vetting::engine::{EngineError, Folder};
+use node_vetting::analysis::{Doing, Finding, Findings, Means, Members};
+use node_vetting::engine::{EngineError, Folder, IMAGE};
 use node_vetting::exercise::{Observations, Profile};
 use node_vetting::guest;
 use node_vetting::policy::Budget;
-use node_vetting::report::{Report, Tools};
+use node_vetting::report::{Flaws, Report, Tools};
 use node_vetting::resolve::{
     Cache, Limits, Options, Platform, Progress, ResolveError, Resolved, Resolver, Target,
 };
@@ -25,9 +25,9 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use self::flaws::Known;
-pub use self::rules::{Rules, read_policy};
+pub use self::rules::{Rules, check_all, policies, read_policy, stamp};
 pub use self::waivers::Waivers;
-pub use self::worker::{WORKER, worker};
+pub use self::worker::{Pace, WORKER, worker};
 
 use crate::problem::{Code, Problem};
 use crate::stacks::{Stacks, host_arch};
@@ -130,18 +130,30 @@ impl Vetting {
         Ok(name.to_string_lossy().into_owned())
     }
 
-    /// Reads and exercises a package with all that it brings.
+    /// The feed of known flaws on the disk, and when it was changed last.
+    #[must_use]
+    pub fn feed(&self) -> Option<(PathBuf, SystemTime)> {
+        self.flaws.feed()
+    }
+
+    /// A report with what is known of flaws now; nothing where nobody knows anything now.
     ///
     /// # Errors
-    /// When the package cannot be had, or the worker gives no answer: there is no report without one.
-    pub async fn vet(
-        &self,
-        target: &Target,
-        budget: Budget,
-        progress: Arc<dyn Progress>,
-    ) -> Result<Report, Problem> {
-        let resolved = self.resolve(target, progress).await?;
-        self.report(&resolved, budget).await
+    /// When there is a feed that cannot be read.
+    pub async fn renewed(&self, report: &Report) -> Result<Option<Report>, Problem> {
+        let members = Members::listed(&report.facts.packages);
+        let (flaws, known) = self.flaws.of_members(members).await?;
+        // Silence takes nothing back that somebody said.
+        Ok((flaws != Flaws::Nobody).then(|| vet::renewed(report, &known, flaws)))
+    }
+
+    /// The closure that a report is about, not looked at again yet; nothing when it cannot be had any more.
+    ///
+    /// # Errors
+    /// When a registry fails in a way that may pass.
+    pub async fn again(&self, report: &Report) -> Result<Option<Arc<Resolved>>, Problem> {
+        let resolved = self.resolver.again(&report.facts).await;
+        resolved.map(|found| found.map(Arc::new)).map_err(resolve_problem)
     }
 
     /// A package with all that it brings, not looked at yet.
@@ -184,16 +196,21 @@ impl Vetting {
     ///
     /// # Errors
     /// When the worker gives no answer: there is no report without one.
-    pub async fn report(&self, resolved: &Arc<Resolved>, budget: Budget) -> Result<Report, Problem> {
+    pub async fn report(
+        &self,
+        resolved: &Arc<Resolved>,
+        budget: Budget,
+        pace: Pace,
+    ) -> Result<Report, Problem> {
         let reading = {
             let resolved = resolved.clone();
-            tokio::task::spawn_blocking(move || read(&resolved))
+            tokio::task::spawn_blocking(move || read(&resolved, pace))
         };
         let seeing = {
             let (resolved, image) = (resolved.clone(), self.image().await?.to_owned());
-            tokio::task::spawn_blocking(move || see(&image, &resolved, budget))
+            tokio::task::spawn_blocking(move || see(&image, &resolved, budget, pace))
         };
-        let (flaws, known) = self.flaws.of_members(&resolved.closure).await?;
+        let (flaws, known) = self.flaws.of_members(Members::of(&resolved.closure)).await?;
         let mut findings = half(resolved, Doing::Reading, reading.await)?.unwrap_or_else(|broke| Findings {
             findings: vec![broke],
             ..Findings::default()
@@ -212,20 +229,48 @@ impl Vetting {
     }
 }
 
+/// The name of the engine, which need not be here yet.
+///
+/// # Errors
+/// When there is none for this machine.
+pub fn engine_name() -> Result<String, Problem> {
+    static NAME: OnceLock<String> = OnceLock::new();
+    if let Some(name) = NAME.get() {
+        return Ok(name.clone());
+    }
+    let name = guest::recipe().name().map_err(engine_problem)?;
+    Ok(NAME.get_or_init(|| name).clone())
+}
+
+/// Whether the engine of a data directory is here.
+///
+/// # Errors
+/// As [`engine_name`].
+pub fn has_engine(data_dir: &Path) -> Result<bool, Problem> {
+    let image = format!("{}.{IMAGE}", engine_name()?);
+    Ok(data_dir.join("vetting/engine").join(image).exists())
+}
+
+/// The feed of known flaws of a data directory, and when it was changed last.
+#[must_use]
+pub fn feed(data_dir: &Path) -> Option<(PathBuf, SystemTime)> {
+    Known::of(None, &data_dir.join("vetting")).feed()
+}
+
 fn cache(folder: &Path) -> Cache {
     Cache::at(&folder.join("cache"))
 }
 
-fn read(resolved: &Resolved) -> Result<Findings, WorkerError> {
+fn read(resolved: &Resolved, pace: Pace) -> Result<Findings, WorkerError> {
     Worker { patience: READING }.read(
-        worker::reader,
+        || worker::reader(pace),
         &resolved.closure,
         &resolved.listings,
         Means::default(),
     )
 }
 
-fn see(image: &Path, resolved: &Resolved, budget: Budget) -> Result<Observations, WorkerError> {
+fn see(image: &Path, resolved: &Resolved, budget: Budget, pace: Pace) -> Result<Observations, WorkerError> {
     let profile = Profile {
         fuel: budget.fuel,
         memory: budget.memory,
@@ -233,7 +278,7 @@ fn see(image: &Path, resolved: &Resolved, budget: Budget) -> Result<Observations
         deadline: Duration::from_secs(budget.seconds.into()),
         ..Profile::default()
     };
-    let command = worker::exerciser(image).map_err(WorkerError::Start)?;
+    let command = worker::exerciser(image, pace).map_err(WorkerError::Start)?;
     let client = Worker {
         patience: profile.deadline * 4 + GRACE,
     };

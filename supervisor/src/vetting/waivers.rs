@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use node_vetting::policy::Waiver;
 use npm::{PackageName, Version};
+use sha2::{Digest, Sha256};
 
+use crate::ids::hexadecimal;
 use crate::paths::write_private;
 use crate::problem::{Code, Problem};
 
@@ -21,6 +23,12 @@ impl Waivers {
     #[must_use]
     pub fn of(data_dir: &Path) -> Self {
         Self(data_dir.join("vetting/waivers.json"))
+    }
+
+    /// The file itself.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.0
     }
 
     /// All, also those that have ended.
@@ -40,12 +48,22 @@ impl Waivers {
         })
     }
 
-    /// Adds one, in place of those of the same package, version and rules.
+    /// Names a list by content, for whoever changes it.
+    #[must_use]
+    pub fn digest(all: &[Waiver]) -> String {
+        // Waivers are plain data.
+        let text = serde_json::to_vec(all).unwrap_or_default();
+        hexadecimal(&Sha256::digest(text))
+    }
+
+    /// Adds one, in place of those of the same package, version and rules; `based_on` names the list that it was decided
+    /// on, if any.
     ///
     /// # Errors
-    /// When the file cannot be read or written; it is as it was then.
-    pub fn add(&self, waiver: Waiver) -> Result<(), Problem> {
-        self.change(|all| {
+    /// When the file cannot be read or written, and with [`Code::Conflict`] when somebody else changed it first; it is as it
+    /// was then.
+    pub fn add(&self, waiver: Waiver, based_on: Option<&str>) -> Result<(), Problem> {
+        self.change(based_on, |all| {
             all.retain(|other| {
                 (&other.package, &other.version, &other.rules)
                     != (&waiver.package, &waiver.version, &waiver.rules)
@@ -58,9 +76,14 @@ impl Waivers {
     ///
     /// # Errors
     /// As [`Waivers::add`].
-    pub fn remove(&self, package: &PackageName, version: &Version) -> Result<usize, Problem> {
+    pub fn remove(
+        &self,
+        package: &PackageName,
+        version: &Version,
+        based_on: Option<&str>,
+    ) -> Result<usize, Problem> {
         let mut removed = 0;
-        self.change(|all| {
+        self.change(based_on, |all| {
             let before = all.len();
             all.retain(|waiver| waiver.package != *package || waiver.version != *version);
             removed = before - all.len();
@@ -69,7 +92,7 @@ impl Waivers {
     }
 
     /// Reads, changes and writes under a lock, so that two changes at once do not lose one.
-    fn change(&self, change: impl FnOnce(&mut Vec<Waiver>)) -> Result<(), Problem> {
+    fn change(&self, based_on: Option<&str>, change: impl FnOnce(&mut Vec<Waiver>)) -> Result<(), Problem> {
         let folder = self.0.parent().unwrap_or(&self.0);
         DirBuilder::new()
             .recursive(true)
@@ -80,6 +103,13 @@ impl Waivers {
         let _lock = Flock::lock(lock, FlockArg::LockExclusive)
             .map_err(|(_, error)| self.cannot("lock", error.into()))?;
         let mut all = self.all()?;
+        if based_on.is_some_and(|digest| digest != Self::digest(&all)) {
+            return Err(Problem::new(
+                Code::Conflict,
+                "the waivers were changed by somebody else meanwhile",
+            )
+            .hint("look at them again and repeat your change"));
+        }
         change(&mut all);
         let mut text = serde_json::to_vec_pretty(&all).map_err(|error| self.cannot("write", error.into()))?;
         text.push(b'\n');
@@ -116,31 +146,39 @@ mod tests {
             for number in 0..8 {
                 let waivers = &waivers;
                 scope.spawn(move || {
-                    let added = waivers.add(waiver(&format!("1.{number}.0"), "grant"));
+                    let added = waivers.add(waiver(&format!("1.{number}.0"), "grant"), None);
                     added.expect("added");
                 });
             }
         });
         assert_eq!(waivers.all().expect("all").len(), 8);
-        waivers.add(waiver("1.0.0", "grant")).expect("the same once more");
         waivers
-            .add(waiver("1.0.0", "editor.network"))
+            .add(waiver("1.0.0", "grant"), None)
+            .expect("the same once more");
+        waivers
+            .add(waiver("1.0.0", "editor.network"), None)
             .expect("another rule");
         assert_eq!(waivers.all().expect("all").len(), 9);
         let version = "1.0.0".parse().expect("a version");
         let name = "node-red-contrib-pump".parse().expect("a name");
-        assert_eq!(waivers.remove(&name, &version).expect("removed"), 2);
-        assert_eq!(waivers.remove(&name, &version).expect("none left"), 0);
+        let stale = waivers.remove(&name, &version, Some(&Waivers::digest(&[])));
+        assert_eq!(stale.expect_err("another list").code(), Code::Conflict);
+        let present = Waivers::digest(&waivers.all().expect("all"));
+        assert_eq!(
+            waivers.remove(&name, &version, Some(&present)).expect("removed"),
+            2
+        );
+        assert_eq!(waivers.remove(&name, &version, None).expect("none left"), 0);
     }
 
     #[test]
     fn a_file_that_is_none_is_named_and_kept() {
         let place = tempfile::tempdir().expect("a folder");
         let waivers = Waivers::of(place.path());
-        waivers.add(waiver("1.0.0", "grant")).expect("added");
+        waivers.add(waiver("1.0.0", "grant"), None).expect("added");
         fs::write(&waivers.0, "{ not a list").expect("damaged");
         let problem = waivers
-            .add(waiver("2.0.0", "grant"))
+            .add(waiver("2.0.0", "grant"), None)
             .expect_err("it cannot be read");
         assert!(problem.to_string().contains("waivers.json"), "{problem}");
         assert_eq!(fs::read_to_string(&waivers.0).expect("kept"), "{ not a list");

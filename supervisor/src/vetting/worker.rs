@@ -1,7 +1,7 @@
 //! The hidden role in which packages are read and exercised: a process that opens the engine's image where it needs one,
 //! closes itself in, and answers one request of its parent.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -18,33 +18,56 @@ const EXERCISE: &str = "exercise";
 /// of its memory, and the traces of all runs; or what some sources are parsed to.
 const MEMORY: u64 = 3 << 30;
 
+/// Who waits for what a worker finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Somebody does.
+    Now,
+    /// Nobody does: it gets the processor time that nothing else wants.
+    Idle,
+}
+
+/// Says that nobody waits.
+const IDLE: &str = "idle";
+
+/// The lowest priority (`nice(2)`).
+const LOWEST: i32 = 19;
+
 /// The command that starts a worker that reads.
 ///
 /// # Errors
 /// When this program cannot find itself.
-pub(super) fn reader() -> std::io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg(WORKER).arg(READ);
-    // Nothing of the host's environment is any of its business.
-    command.env_clear();
-    Ok(command)
+pub(super) fn reader(pace: Pace) -> std::io::Result<Command> {
+    command(&[OsStr::new(READ)], pace)
 }
 
 /// The command that starts a worker that exercises, on a compiled image.
 ///
 /// # Errors
 /// As [`reader`].
-pub(super) fn exerciser(image: &Path) -> std::io::Result<Command> {
+pub(super) fn exerciser(image: &Path, pace: Pace) -> std::io::Result<Command> {
+    command(&[OsStr::new(EXERCISE), image.as_os_str()], pace)
+}
+
+fn command(what: &[&OsStr], pace: Pace) -> std::io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg(WORKER).arg(EXERCISE).arg(image);
+    command.arg(WORKER).args(what);
+    if pace == Pace::Idle {
+        command.arg(IDLE);
+    }
+    // Nothing of the host's environment is any of its business.
     command.env_clear();
     Ok(command)
 }
 
-/// Runs the role: the arguments say what for, and the path of the image.
+/// Runs the role: the arguments say what for, the path of the image, and that nobody waits for it.
 #[must_use]
 pub fn worker(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.collect();
+    let mut arguments: Vec<OsString> = arguments.collect();
+    if arguments.pop_if(|last| last == IDLE).is_some() {
+        // Before the walls, which forbid it. Where the kernel refuses it is only less polite.
+        let _ = rustix::process::nice(LOWEST);
+    }
     let served = match arguments.as_slice() {
         [what] if what == READ => serve_reading(),
         [what, image] if what == EXERCISE => serve_exercising(Path::new(image)),

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::acme::Shelf;
 use crate::alerts::Alerts;
 use crate::audit::By;
+use crate::exceptions::Exceptions;
 use crate::instances::Instances;
 use crate::instances::networks::NetworksView;
 use crate::problem::{Code, Problem};
@@ -35,6 +36,8 @@ pub struct AppState {
     pub answers: Arc<OnceLock<Answers>>,
     /// How instances are addressed.
     pub addresses: Addresses,
+    /// Waivers, and what became of them.
+    pub exceptions: Arc<Exceptions>,
     /// Who is told of what happens to instances.
     pub alerts: Arc<Alerts>,
     /// Certificates of an authority that speaks ACME, where the host has one.

@@ -28,6 +28,7 @@ mod settings;
 mod sockets;
 mod upgrade;
 mod uploads;
+mod verdicts;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

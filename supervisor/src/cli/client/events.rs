@@ -36,7 +36,9 @@ pub fn run(command: &Events, global: &Global, output: &Output) -> Result<(), Pro
             let style = match kind.as_str() {
                 "crashed" | "out-of-memory" | "hung" | "down" | "start-failed" => Style::Red,
                 "cpu" | "memory" => Style::Yellow,
-                "blocked" | "waiting" | "safe-mode" | "not-ready" | "disk" | "attempted" => Style::Yellow,
+                "blocked" | "waiting" | "safe-mode" | "not-ready" | "disk" | "attempted" | "verdict-fell" => {
+                    Style::Yellow
+                }
                 _ => Style::Plain,
             };
             let at = time(event["at_ms"].as_u64().unwrap_or(0));

@@ -9,12 +9,14 @@ use serde_json::{Map, Value, json};
 
 use super::bom::Bom;
 use super::import::{Import, import};
+use super::packages::Packages;
 use super::table::{ago, table, text};
 use super::token::Token;
 use super::{Client, segment};
 use crate::cli::Global;
 use crate::cli::output::{Output, Style, harmless};
 use crate::problem::{Code, Problem};
+use crate::team::Team;
 
 /// Create, list, change, start, stop and delete instances
 #[derive(Debug, Args)]
@@ -50,6 +52,7 @@ enum Command {
     Set(Set),
     Allow(Allow),
     Token(Token),
+    Packages(Packages),
     Bom(Bom),
     Delete(Delete),
     /// Bring it back, within 24 hours after it was deleted
@@ -79,6 +82,9 @@ struct Create {
     /// Its stack [default: the newest]
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
+    /// The team that it belongs to, and by whose policy its packages are judged [default: the host's own]
+    #[arg(long, value_name = "ORGANIZATION/TEAM")]
+    team: Option<Team>,
     /// Memory in MiB [default: 512]
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
@@ -243,6 +249,7 @@ async fn work(command: &Command, client: &Client, output: &Output) -> Result<(),
             let view = client.get(&path(&wish.name)).await?;
             change(client, &wish.name, &allowing(&view, wish), output).await
         }
+        Command::Packages(packages) => super::packages::work(packages, client, output).await,
         Command::Bom(bom) => super::bom::work(bom, client, output).await,
         Command::Token(token) => super::token::work(token, client, output).await,
         Command::Delete(Delete { name, now }) => {
@@ -467,6 +474,7 @@ fn new(create: &Create) -> Result<Value, Problem> {
     Ok(json!({
         "name": create.name,
         "stack": create.stack,
+        "team": create.team,
         "settings": settings,
         "flows": flows,
         "start": !create.stopped,

@@ -9,13 +9,14 @@ pub mod host;
 pub mod import;
 pub mod instance;
 pub mod logs;
+mod packages;
 pub mod table;
 mod token;
 pub mod top;
 mod transfer;
 pub mod upgrade;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,12 +46,39 @@ pub struct Client {
 /// # Errors
 /// The command's own.
 pub fn run<T>(global: &Global, work: impl AsyncFnOnce(&Client) -> Result<T, Problem>) -> Result<T, Problem> {
-    let client = Client::find(global)?;
+    run_with(&Client::find(global)?, work)
+}
+
+/// The same against the host with this data directory, if one runs.
+///
+/// # Errors
+/// The command's own.
+pub fn run_if_there<T>(
+    data_dir: &Path,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Problem>,
+) -> Option<Result<T, Problem>> {
+    let client = Client {
+        socket: paths::api_socket(data_dir),
+    };
+    let nobody = |error: &std::io::Error| {
+        matches!(
+            error.kind(),
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+        )
+    };
+    match std::os::unix::net::UnixStream::connect(&client.socket) {
+        Err(error) if nobody(&error) => None,
+        // Whatever else is wrong is said by the request.
+        _ => Some(run_with(&client, work)),
+    }
+}
+
+fn run_with<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Result<T, Problem>) -> Result<T, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::new(Code::Host, "cannot start the event loop").because(error))?;
-    runtime.block_on(work(&client))
+    runtime.block_on(work(client))
 }
 
 impl Client {

@@ -23,6 +23,9 @@ use crate::cli::output::Output;
 use crate::problem::{Code, Problem};
 
 const AFTER: &str = "\
+Reports on packages of registries are kept in the data directory, where this account may write there; a kept one on
+the same bytes by the same tools is used, with known flaws asked for again once a day.
+
 Exit codes besides the usual: 10 when a package needs review, 11 when one is refused.";
 
 /// Judge packages: what they are, what they do, and whether they may be installed
@@ -44,6 +47,9 @@ pub struct Vet {
     /// Ask no registry: what was fetched before has to do
     #[arg(long)]
     offline: bool,
+    /// Vet anew, although a report on the same bytes by the same tools is kept
+    #[arg(long)]
+    fresh: bool,
     /// Print the JSON Schema of what --json prints, and do nothing else
     #[arg(long, exclusive = true)]
     schema: bool,
@@ -65,7 +71,8 @@ pub fn run(command: &Vet, global: &Global, output: &Output) -> Result<(), Proble
         .map(|text| Ok((text.as_str(), target(text)?)))
         .collect::<Result<Vec<_>, Problem>>()?;
     let mut judged = Vec::new();
-    judging.reports(&targets, !command.offline, output, |report| {
+    let how = (!command.offline, command.fresh);
+    judging.reports(&targets, how, output, |report| {
         let decision = judging.decide(&report, &[]);
         if !output.json() {
             render::report(&report, &decision, command.explain, output);

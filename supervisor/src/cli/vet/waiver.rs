@@ -88,7 +88,7 @@ fn run_add(command: &Add, global: &Global, output: &Output) -> Result<(), Proble
     let mut seen = None;
     judging.reports(
         &[(&command.package, target)],
-        !command.offline,
+        (!command.offline, false),
         output,
         |report| seen = Some(report),
     )?;
@@ -104,7 +104,7 @@ fn run_add(command: &Add, global: &Global, output: &Output) -> Result<(), Proble
     };
     every_rule_has_a_reason(&report, &judging.decide(&report, &[]), &waiver)?;
     let decision = judging.decide(&report, std::slice::from_ref(&waiver));
-    judging.file().add(waiver)?;
+    judging.add(waiver)?;
     if output.json() {
         output.document(&decision);
     } else {
@@ -204,7 +204,7 @@ fn account() -> Result<String, Problem> {
 }
 
 fn list(judging: &Judging, output: &Output) -> Result<(), Problem> {
-    let all = judging.file().all()?;
+    let all = judging.waivers();
     if output.json() {
         output.document(&all);
         return Ok(());
@@ -238,20 +238,13 @@ fn list(judging: &Judging, output: &Output) -> Result<(), Problem> {
 
 fn remove(package: &str, judging: &Judging, output: &Output) -> Result<(), Problem> {
     let (name, version) = exact(package)?;
-    match judging.file().remove(&name, &version)? {
-        0 => Err(
-            Problem::new(Code::Missing, format!("there is no waiver for {package}"))
-                .hint("`redhold waiver list` shows them"),
-        ),
-        count => {
-            if output.json() {
-                output.document(&serde_json::json!({ "removed": count }));
-            } else {
-                output.line(&format!(
-                    "{count} taken back: {package} is judged by the policy again"
-                ));
-            }
-            Ok(())
-        }
+    let count = judging.remove(&name, &version)?;
+    if output.json() {
+        output.document(&serde_json::json!({ "removed": count }));
+    } else {
+        output.line(&format!(
+            "{count} taken back: {package} is judged by the policy again"
+        ));
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use super::Actor;
 use crate::instances::model::{Instance, Kept};
 use crate::instances::undo::Undo;
 use crate::instances::upkeep::Maintained;
+use crate::instances::verdicts::Verdicts;
 use crate::instances::{job, tokens};
 use crate::store::table::Table;
 
@@ -26,6 +27,7 @@ impl Actor {
                 .remove(Table::<Kept>::key(id))
                 .remove(Table::<Undo>::key(id))
                 .remove(Table::<Maintained>::key(id))
+                .remove(Table::<Verdicts>::key(id))
                 .remove(crate::instances::name_key(&self.record.record.name)))
         });
         let stored = match batch {

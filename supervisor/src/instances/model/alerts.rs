@@ -23,6 +23,8 @@ pub struct AlertSettings {
     pub disk: bool,
     /// It did, or tried, what none of its capabilities covers; told once per start.
     pub capabilities: bool,
+    /// A package that it has installed is judged worse than before, or a flaw of one became known.
+    pub packages: bool,
     /// What is much of the processor limit, in percent.
     pub cpu_percent: u32,
     /// What is much of the memory limit, in percent.
@@ -48,6 +50,7 @@ impl Default for AlertSettings {
             disk: true,
             // On hosts from before this, flows with exec nodes do it every day.
             capabilities: false,
+            packages: true,
             cpu_percent: 75,
             memory_percent: 75,
             recovered_after_s: 600,

@@ -15,6 +15,7 @@ pub use self::alerts::AlertSettings;
 pub use self::capabilities::{CapabilityMode, CapabilitySettings};
 pub use self::maintenance::{Upkeep, Weekday, Window, Windows};
 use crate::store::table::Record;
+use crate::team::Team;
 
 /// An instance as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Instance {
     pub desired: Desired,
     /// Name of its stack.
     pub stack: String,
+    /// The team that it belongs to; none is the host's own. Its packages are judged by that team's policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Team>,
     /// Number on this host, from which its user is made.
     pub number: u32,
     /// Everything that a person can set.

@@ -104,6 +104,7 @@ impl Instances {
             name: name.to_owned(),
             desired: if start { Desired::Running } else { Desired::Stopped },
             stack: self.stack(None)?,
+            team: None,
             number: 0,
             settings: Settings::default(),
             credential_secret: None,

@@ -8,8 +8,10 @@ mod load;
 mod maintenance;
 mod once;
 mod operations;
+mod packages;
 pub(crate) mod problems;
 mod tokens;
+mod verdicts;
 mod wishes;
 
 use std::collections::HashMap;
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+pub use self::packages::PackageView;
 pub use self::tokens::{NewToken, TokenView};
 pub use self::wishes::{Action, Copy, CopyEnv, New, View};
 
@@ -212,6 +215,7 @@ impl Instances {
             name: record.name,
             desired: record.desired,
             stack: record.stack,
+            team: record.team,
             created_ms: record.created_ms,
             observed,
             revision,

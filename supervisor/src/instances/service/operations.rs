@@ -20,6 +20,7 @@ use crate::instances::{check, name_key, patch, wish, world};
 use crate::problem::{Code, Problem};
 use crate::store::table::{Table, Versioned};
 use crate::store::{Batch, StoreError};
+use crate::team::Team;
 
 impl Instances {
     /// Creates an instance; asked again with the same key, it gives the one that was created then.
@@ -50,6 +51,7 @@ impl Instances {
             name: new.name,
             desired,
             stack: self.stack(new.stack.as_deref())?,
+            team: new.team,
             number: 0,
             settings,
             credential_secret: self.sealed(&secret, &id)?,
@@ -194,6 +196,8 @@ impl Instances {
         struct Changeable {
             name: String,
             stack: String,
+            #[serde(default)]
+            team: Option<Team>,
             settings: Settings,
         }
         let before = self.record(name)?;
@@ -204,6 +208,7 @@ impl Instances {
         let old = Changeable {
             name: before.record.name.clone(),
             stack: before.record.stack.clone(),
+            team: before.record.team.clone(),
             settings: before.record.settings.clone(),
         };
         let new =
@@ -211,6 +216,7 @@ impl Instances {
         let after = Instance {
             stack: self.stack(Some(&new.stack))?,
             name: new.name,
+            team: new.team,
             settings: new.settings,
             ..before.record.clone()
         };

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::instances::model::{Desired, Settings};
 use crate::instances::observed::Observed;
+use crate::team::Team;
 
 /// What is asked for when an instance is created.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -15,6 +16,10 @@ pub struct New {
     pub name: String,
     /// Its stack; without one, the host's default.
     pub stack: Option<String>,
+    /// The team that it belongs to, `ORGANIZATION/TEAM`; without one it is the host's own.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub team: Option<Team>,
     /// Settings that are not the defaults, as a merge patch.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Value>,
@@ -95,6 +100,9 @@ pub struct View {
     pub desired: Desired,
     /// Name of its stack.
     pub stack: String,
+    /// The team that it belongs to, `ORGANIZATION/TEAM`.
+    #[schema(value_type = Option<String>)]
+    pub team: Option<Team>,
     /// When it was created, in milliseconds since 1970.
     pub created_ms: u64,
     /// When it is deleted for good, in milliseconds since 1970. What the machine is off until then comes on top.

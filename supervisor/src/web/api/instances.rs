@@ -104,11 +104,13 @@ pub(crate) struct Changes {
     name: Option<String>,
     /// Another stack.
     stack: Option<String>,
+    /// Another team, `ORGANIZATION/TEAM`; `null` for none.
+    team: Option<String>,
     /// Settings.
     settings: Option<Settings>,
 }
 
-/// Change name, stack or settings
+/// Change name, stack, team or settings
 ///
 /// Memory, processor time, tasks, health and restart settings hold at once, everything else after a restart.
 #[utoipa::path(patch, path = "/instances/{name}", tag = "instances",

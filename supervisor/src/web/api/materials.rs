@@ -1,4 +1,4 @@
-//! What an instance is made of, as a bill of materials.
+//! What an instance is made of: its packages with their verdicts, and all of it as a bill of materials.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::instances::service::PackageView;
 use crate::materials::{components, subject};
 use crate::stacks::host_arch;
 use crate::web::AppState;
@@ -58,4 +59,16 @@ pub(crate) async fn bom(
         Standard::CycloneDx => cyclonedx(&subject, &components),
         Standard::Spdx => spdx(&subject, &components),
     }))
+}
+
+/// What an instance has installed beside its stack, each with the verdict as it is at present, why, and what to do
+#[utoipa::path(get, path = "/instances/{name}/packages", tag = "instances",
+    params(("name" = String, Path, description = "name or identifier")),
+    responses((status = 200, body = Vec<PackageView>), (status = 404, body = Answer)))]
+pub(crate) async fn packages(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<PackageView>>, Refusal> {
+    let instances = state.instances;
+    Ok(Json(blocking(move || instances.packages(&name)).await??))
 }

@@ -12,6 +12,7 @@ mod materials;
 mod tokens;
 mod upgrade;
 mod uploads;
+mod waivers;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +25,8 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(host::about))
         .routes(routes!(host::stacks))
         .routes(routes!(catalogue::catalogue))
+        .routes(routes!(waivers::list, waivers::add))
+        .routes(routes!(waivers::remove))
         .routes(routes!(host::audit))
         .routes(routes!(host::export))
         .routes(routes!(backup::backup))
@@ -36,6 +39,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(instances::watch))
         .routes(routes!(instances::stats))
         .routes(routes!(materials::bom))
+        .routes(routes!(materials::packages))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(alerts::list))
