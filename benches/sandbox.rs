@@ -122,6 +122,7 @@ fn cable() -> Network {
         allow: vec![Allow::Outside],
         deny: Vec::new(),
         publish: Vec::new(),
+        hosts: None,
     })
 }
 
