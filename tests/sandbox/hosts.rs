@@ -237,15 +237,12 @@ fn who_changes_the_address_while_the_kernel_reads_it_reaches_nothing_more() {
             (attempt.name.as_str(), attempt.refused),
             ("198.18.0.2:1000", enforce)
         );
-        // Every one is counted, however the address came to the kernel.
         assert!(
             counts[0] > 0 && counts[0] + counts[1] + counts[2] == 500,
             "{counts:?}"
         );
-        assert!(
-            attempt.count >= counts[1] + counts[2] && attempt.count > 0,
-            "{attempt:?} {counts:?}"
-        );
+        // Each one that was let through is counted, however its address came to the kernel.
+        assert!(attempt.count >= counts[1].max(1), "{attempt:?} {counts:?}");
         if enforce {
             assert_eq!(counts[1], 0, "{counts:?}");
         }
