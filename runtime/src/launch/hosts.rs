@@ -17,11 +17,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::attempts::Tried;
+use super::resolver;
+use crate::beneath;
 use crate::record::Attempted;
 use crate::sandbox::tried::{self, Host, Place};
 use crate::sandbox::{rules, tools};
@@ -50,6 +51,8 @@ pub(crate) struct Hosts {
     /// The first process inside, in whose network the instance's devices are.
     init: i32,
     files: Files,
+    /// What the C library inside puts behind short names ([`crate::sandbox::files`]).
+    search: Vec<String>,
     given: HashMap<IpAddr, Given>,
     look: Instant,
     /// What the instance had sent at the last look.
@@ -85,6 +88,7 @@ impl Hosts {
             policy,
             init,
             files: Files::default(),
+            search: resolver::search(&fs::read_to_string(resolver::HOST).unwrap_or_default()),
             given: HashMap::new(),
             look: Instant::now() + LOOK,
             sent: None,
@@ -160,11 +164,7 @@ impl Hosts {
     /// in the world is asked for it on anybody's behalf.
     fn may(&self, name: &str) -> bool {
         let named = |allow: &Allow| *allow != Allow::Outside && allow.covers(name);
-        !name.contains('.')
-            || self.network.allow.iter().any(named)
-            || self.policy.covers(name)
-            || self.files.names.contains(name)
-            || self.files.wide.iter().any(|target| target.covers(name))
+        self.is_wide(name) || self.network.allow.iter().any(named)
     }
 
     /// A name led to addresses. Those that may be reached at any port are opened where nothing else is.
@@ -196,12 +196,17 @@ impl Hosts {
         tools::nft(&tried::open(self.network.number, &open))
     }
 
-    /// Whether a name may be reached at any port, and not only at those that the network names.
+    /// Whether a name may be reached at any port, and not only at those that the network names; what the C library has
+    /// put behind it from the host's configuration counts for nothing.
     fn is_wide(&self, name: &str) -> bool {
-        self.policy.covers(name)
-            || !name.contains('.')
-            || self.files.names.contains(name)
-            || self.files.wide.iter().any(|target| target.covers(name))
+        let within = |domain: &String| name.strip_suffix(domain.as_str())?.strip_suffix('.');
+        let short = self.search.iter().find_map(within);
+        std::iter::once(name).chain(short).any(|name| {
+            !name.contains('.')
+                || self.policy.covers(name)
+                || self.files.names.contains(name)
+                || self.files.wide.iter().any(|target| target.covers(name))
+        })
     }
 
     /// The packet filter was set again: what was open is not.
@@ -337,7 +342,7 @@ impl Files {
         if self.next.is_some_and(|next| begun < next) {
             return false;
         }
-        let opened: Vec<Option<File>> = policy.named_in.iter().map(|path| open(path).ok()).collect();
+        let opened: Vec<Option<File>> = policy.named_in.iter().map(|path| open(path)).collect();
         let stamps: Vec<_> = opened.iter().map(|file| stamp(file.as_ref()?)).collect();
         if stamps == self.stamps && !stamps.is_empty() {
             return false;
@@ -384,21 +389,8 @@ impl Files {
     }
 }
 
-/// Opens a file by a name that may lead nowhere but into its own folder, which is nobody's to move.
-fn open(path: &Path) -> io::Result<File> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let folder = File::open(folder)?;
-    // Without waiting, for it may be a pipe.
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let file = File::from(openat2(folder.as_fd(), name, how)?);
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(file)
+fn open(path: &Path) -> Option<File> {
+    beneath::open(path.parent()?, Path::new(path.file_name()?)).ok()
 }
 
 /// Tells one content of a file from another.

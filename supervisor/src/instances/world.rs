@@ -152,7 +152,7 @@ fn withdraw(place: &Place) -> io::Result<()> {
     };
     let mut text = Vec::new();
     // The folder is a stranger's: a link, a pipe or nothing at all is not what was written.
-    let read = packages::inside(&place.data(), Path::new(NPMRC))
+    let read = runtime::beneath::open(&place.data(), Path::new(NPMRC))
         .and_then(|file| file.take(LONGEST_NPMRC).read_to_end(&mut text));
     if read.is_ok() && digest(&text) == written {
         or_absent(fs::remove_file(place.data().join(NPMRC)))?;
