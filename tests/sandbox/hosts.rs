@@ -196,7 +196,7 @@ fn what_flows_name_is_followed_as_they_change() {
         eventually("it reaches what its flows name", Duration::from_secs(20), || {
             let now = count("world 1000");
             (now > more).then_some(()).ok_or(now)
-        })
+        });
     };
     reached(0);
     test_support::world::sh("nft flush ruleset");
