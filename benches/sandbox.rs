@@ -1,5 +1,6 @@
 //! What the sandbox itself costs: from the call that starts an instance until its program has been executed, with
-//! every wall and limit up; and what it costs that the keeper is asked about each program that is started inside.
+//! every wall and limit up; what it costs that the keeper is asked about each program that is started inside, and that it
+//! is watched where connections go.
 //!
 //! Run: `cargo bench -p supervisor --bench sandbox`.
 
@@ -11,7 +12,7 @@ use runtime::process::{Descriptors, spawn};
 use runtime::spec::{
     Access, InstanceSpec, Isolation, Limits, LogSpec, Mount, Network, Owner, Program, Programs, Watch,
 };
-use runtime::traffic::{Allow, Ends6, Filtered, Range};
+use runtime::traffic::{Allow, Ends6, Filtered, Hosts, Range};
 use runtime::units::{Bytes, CpuShare, Pids};
 use test_support::world;
 
@@ -35,6 +36,42 @@ fn building(criterion: &mut Criterion) {
         world::world();
         spec.network = cable();
         measure(criterion, "the same with a network that leads out", &spec, false);
+        connecting(criterion, spec);
+    }
+}
+
+/// Two hundred connections to a server of the world, one after the other, from the start of the shell to its end.
+fn connecting(criterion: &mut Criterion, mut spec: InstanceSpec) {
+    let shell = std::path::Path::new("/bin/bash");
+    spec.program.path = shell.into();
+    let script = format!(
+        "for ((i = 0; i < 200; i++)); do exec 3<>/dev/tcp/{}/1000; exec 3>&-; done",
+        world::WORLD
+    );
+    spec.program.args = vec!["-c".to_owned(), script];
+    spec.mounts.push(Mount {
+        source: shell.canonicalize().expect("a shell"),
+        target: shell.into(),
+        access: Access::ReadOnly,
+        optional: false,
+    });
+    for (name, hosts) in [
+        ("connect 200 times", None),
+        ("the same, observed and recorded", Some((false, Vec::new()))),
+        ("the same, enforced and allowed", Some((true, vec![world::WORLD]))),
+    ] {
+        let Network::Filtered(network) = &mut spec.network else {
+            return;
+        };
+        network.hosts = hosts.map(|(enforce, allow)| {
+            Box::new(Hosts {
+                enforce,
+                allow: allow.iter().map(|host| host.parse().expect("a host")).collect(),
+                named_in: Vec::new(),
+                words: String::new(),
+            })
+        });
+        measure(criterion, name, &spec, true);
     }
 }
 
@@ -53,7 +90,7 @@ fn starting(criterion: &mut Criterion, mut spec: InstanceSpec) {
     for (name, watch) in [
         ("start 200 programs", None),
         ("the same, observed", watch(false)),
-        ("the same, enforced and allowed", watch(true)),
+        ("the same, enforced and named", watch(true)),
     ] {
         spec.watch = watch;
         measure(criterion, name, &spec, true);
@@ -122,6 +159,7 @@ fn cable() -> Network {
         allow: vec![Allow::Outside],
         deny: Vec::new(),
         publish: Vec::new(),
+        hosts: None,
     })
 }
 

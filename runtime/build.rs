@@ -26,6 +26,10 @@ struct Rule {
     answer: Answer,
     only_on: Option<String>,
     calls: Vec<String>,
+    /// Where the keeper is asked what it may do, it is asked about this too, and refuses it, so that it is told of it. Only
+    /// for what is judged by numbers: they stay what they were while it is asked.
+    #[serde(default)]
+    told: bool,
     /// Alternatives, each a list of conditions that must all hold; none: always.
     when: Option<Vec<Vec<Condition>>>,
 }
@@ -88,11 +92,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let policy: Policy = serde_json::from_str(&std::fs::read_to_string("policies/node.json")?)?;
     let target: TargetArch = arch.as_str().try_into()?;
     let mut text = String::new();
-    write_filters(&mut text, "NODE", &compile(&policy, &arch, target)?)?;
+    write_filters(&mut text, "NODE", &compile(&policy, &arch, target, |_| true)?)?;
+    let silent = compile(&policy, &arch, target, |rule| !rule.told)?;
+    write_filters(&mut text, "NODE_WATCHED", &silent)?;
     let allowed: List = serde_json::from_str(&std::fs::read_to_string("policies/vet-worker.json")?)?;
     write_filters(&mut text, "VET_WORKER", &[compile_allowed(&allowed, target)?])?;
     let watched: List = serde_json::from_str(&std::fs::read_to_string("policies/watched.json")?)?;
-    write_filters(&mut text, "WATCHED", &[compile_watched(&watched, target)?])?;
+    write_filters(
+        &mut text,
+        "WATCHED",
+        &[compile_watched(&watched, &policy, target)?],
+    )?;
     writeln!(text, "pub(super) const DENIED: &[Denied] = &[")?;
     for rule in &policy.rules {
         for syscall in rule.calls.iter().filter(|_| applies(rule, &arch)) {
@@ -142,11 +152,19 @@ fn compile_allowed(list: &List, target: TargetArch) -> Result<BpfProgram, Box<dy
 
 /// A filter that asks whoever holds its listener about the calls of the list. The compiler has no word for that answer, so
 /// that another one that nobody uses stands in for it.
-fn compile_watched(list: &List, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
+fn compile_watched(list: &List, policy: &Policy, target: TargetArch) -> Result<BpfProgram, Box<dyn Error>> {
     const RETURN: u16 = 0x06;
     const TRACE: u32 = 0x7ff0_0000;
     const USER_NOTIFICATION: u32 = 0x7fc0_0000;
-    let mut filter = program(&listed(list)?, &json!({ "trace": 0 }), &json!("allow"), target)?;
+    let mut rules = listed(list)?;
+    for rule in policy.rules.iter().filter(|rule| rule.told) {
+        rules.extend(
+            rule.calls
+                .iter()
+                .flat_map(|call| cases(call, rule.when.as_deref())),
+        );
+    }
+    let mut filter = program(&rules, &json!({ "trace": 0 }), &json!("allow"), target)?;
     for instruction in &mut filter {
         if instruction.code == RETURN && instruction.k == TRACE {
             instruction.k = USER_NOTIFICATION;
@@ -180,11 +198,20 @@ fn cases(syscall: &str, when: Option<&[Vec<Condition>]>) -> Vec<Value> {
 }
 
 /// One filter per answer, because a filter of `seccompiler` has one; the first also bounds the syscall numbers.
-fn compile(policy: &Policy, arch: &str, target: TargetArch) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
+fn compile(
+    policy: &Policy,
+    arch: &str,
+    target: TargetArch,
+    counts: impl Fn(&Rule) -> bool,
+) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
     let mut filters = Vec::new();
     for answer in [Answer::NotPermitted, Answer::NoSuchCall] {
         let mut rules = Vec::new();
-        for rule in policy.rules.iter().filter(|rule| rule.answer == answer) {
+        for rule in policy
+            .rules
+            .iter()
+            .filter(|rule| rule.answer == answer && counts(rule))
+        {
             if rule.reason.is_empty() {
                 return Err(format!("a rule on {:?} gives no reason", rule.calls).into());
             }

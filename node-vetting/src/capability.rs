@@ -78,6 +78,8 @@ kinds! {
     NetDns = "net.dns",
     /// Switches the check of certificates off.
     NetTlsInsecure = "net.tls.insecure",
+    /// Makes raw sockets, which read and forge packets; nothing in JavaScript can without machine code.
+    NetRaw = "net.raw",
     /// Connects to a socket in the file system; scope: its path.
     NetUnix = "net.unix",
     /// Reads files; scope: a class of paths (`own`, `userdir`, `configured`, `secret`, `system`).

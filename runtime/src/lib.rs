@@ -9,6 +9,8 @@
 #[expect(unsafe_code, reason = "the one folder that talks to the kernel directly")]
 pub(crate) mod sys;
 
+pub mod beneath;
+
 pub mod units;
 
 pub mod traffic;

@@ -108,10 +108,10 @@ pub struct ExitRecord {
 pub struct Attempt {
     /// What kind of thing.
     pub what: Attempted,
-    /// Of a program the path as it was asked for, of a socket its protocol; untrusted, without control characters, and
-    /// not long.
+    /// Of a program the path as it was asked for, of a socket its family or protocol, of a connection the host and the
+    /// port as `network.allow` writes them; untrusted, without control characters, and not long.
     pub name: String,
-    /// How often so far in this run.
+    /// How often so far in this run; of connections at least so often.
     pub count: u64,
     /// First time, in milliseconds since 1970.
     pub first_ms: u64,
@@ -132,6 +132,14 @@ pub enum Attempted {
     Execute,
     /// To make a raw socket.
     RawSocket,
+    /// To make a socket of a kind that nobody here gets.
+    Socket,
+    /// To look a name up that leads to no host it has to do with.
+    Name,
+    /// To reach a host that it has nothing to do with.
+    Connect,
+    /// To reach, or look up, what its network does not lead to.
+    Closed,
     /// More different things than are kept apart; the name says so.
     Others,
 }

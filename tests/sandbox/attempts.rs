@@ -52,27 +52,30 @@ pub(crate) fn ended(outcome: Outcome, attempts: &[(&str, &str)]) {
 /// The program for system calls that Node.js cannot make, compiled once per run.
 pub(crate) fn prober() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
-    COMPILED.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let prober = folder.join("prober");
-        // The second run, without root, may not write here; the first has just compiled it.
-        let writable = nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok();
-        if !writable && prober.is_file() {
-            return prober;
-        }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/prober.c");
-        let made = folder.join(format!("prober.{}", std::process::id()));
-        let compiled = Command::new("cc")
-            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-o"])
-            .args([&made, &source])
-            .output()
-            .expect("a C compiler, which the build needs too");
-        assert!(
-            compiled.status.success(),
-            "{}",
-            String::from_utf8_lossy(&compiled.stderr)
-        );
-        fs::rename(made, &prober).unwrap();
-        prober
-    })
+    COMPILED.get_or_init(|| compiled("prober"))
+}
+
+/// A program of `tests/fixtures`, compiled.
+pub(crate) fn compiled(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let prober = folder.join(name);
+    // The second run, without root, may not write here; the first has just compiled it.
+    let writable = nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok();
+    if !writable && prober.is_file() {
+        return prober;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/fixtures/{name}.c"));
+    let made = folder.join(format!("{name}.{}", std::process::id()));
+    let compiled = Command::new("cc")
+        .args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
+        .args([&made, &source])
+        .output()
+        .expect("a C compiler, which the build needs too");
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    fs::rename(made, &prober).unwrap();
+    prober
 }

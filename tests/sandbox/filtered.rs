@@ -21,7 +21,7 @@ use crate::support::{Cell, chain};
 const SOON: Duration = Duration::from_secs(20);
 
 /// Tries every place of `PLACES`, then says how it went; `udp` sends and waits for an echo, a name is looked up.
-const TRY: &str = "
+pub(crate) const TRY: &str = "
 const net = require('net'), dgram = require('dgram'), dns = require('dns');
 const tcp = (host, port) => new Promise(go => {
   const s = net.connect({ host, port, family: host.includes(':') ? 6 : 4 });
@@ -53,7 +53,7 @@ const u = require('dgram').createSocket('udp4');
 u.on('message', (m, from) => u.send('inside', from.port, from.address)).bind(7);
 setTimeout(() => {}, 1e6);";
 
-fn filtered(number: u32, allow: &[&str], publish: &[Publish]) -> Network {
+pub(crate) fn filtered(number: u32, allow: &[&str], publish: &[Publish]) -> Network {
     let pool: Range = "100.96.0.0/12".parse().unwrap();
     let (gateway, address) = pool.pair(number).unwrap();
     let pool6: Range = "fd00:1::/64".parse().unwrap();
@@ -74,6 +74,7 @@ fn filtered(number: u32, allow: &[&str], publish: &[Publish]) -> Network {
         ],
         allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
         publish: publish.to_vec(),
+        hosts: None,
     })
 }
 

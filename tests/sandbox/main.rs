@@ -8,6 +8,7 @@ mod filesystem;
 mod filtered;
 mod groups;
 mod guest_kernel;
+mod hosts;
 mod keeper;
 mod limits;
 mod network;

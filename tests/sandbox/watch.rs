@@ -120,7 +120,7 @@ fn raw_sockets_are_seen_and_everything_else_is_left_alone() {
     everywhere(|| {
         // SOCK_RAW is 3; a stream and a datagram beside it work as ever.
         let program = "
-            for my $kind ([2, 3, 1], [10, 3, 58], [2, 1, 0], [2, 2, 17]) {
+            for my $kind ([2, 3, 1], [10, 3, 58], [2, 1, 0], [2, 2, 17], [17, 3, 768], [38, 5, 0], [2, 3, 255]) {
                 my $made = socket(my $s, $kind->[0], $kind->[1], $kind->[2]);
                 print $made ? 'made' : $! + 0, \"\\n\";
             }";
@@ -129,12 +129,16 @@ fn raw_sockets_are_seen_and_everything_else_is_left_alone() {
             let mut cell = Cell::perl(program);
             cell.spec.watch = watched("", enforce, &[]).spec.watch.clone();
             let outcome = cell.run();
-            assert_eq!(outcome.output, "1\n1\nmade\nmade\n", "{outcome:?}");
+            assert_eq!(outcome.output, "1\n1\nmade\nmade\n1\n1\n1\n", "{outcome:?}");
             assert_eq!(
                 attempts(&outcome.exit),
                 [
                     (Attempted::RawSocket, "icmp", 1, enforce),
                     (Attempted::RawSocket, "icmp6", 1, enforce),
+                    // Of these nobody gets any, and that is told too.
+                    (Attempted::Socket, "alg", 1, true),
+                    (Attempted::Socket, "internet, type 3, protocol 255", 1, true),
+                    (Attempted::Socket, "packet", 1, true),
                 ]
             );
         }

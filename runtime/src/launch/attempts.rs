@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::record::{Attempt, Attempted};
 
-/// Different things that are kept apart; what comes beyond is counted together.
+/// Different things of a kind that are kept apart; what comes beyond is counted together, so that a flood of one kind
+/// hides nothing of another.
 const MOST: usize = 48;
 /// Hints about whose code something was; the oldest programs stay.
 const MOST_HINTS: usize = 64;
@@ -28,19 +29,27 @@ struct Known {
     told_ms: u64,
 }
 
+/// What was tried, once or a number of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) what: Attempted,
+    pub(crate) name: String,
+    pub(crate) times: u64,
+    pub(crate) refused: bool,
+}
+
 impl Attempts {
-    /// Counts an attempt; what is to be told, when it is time for that.
-    pub(crate) fn count(
-        &mut self,
-        what: Attempted,
-        name: &str,
-        refused: bool,
-        now_ms: u64,
-    ) -> Option<Attempt> {
-        let name = clean(name);
-        let mut key = (what, name);
-        if !self.known.contains_key(&key) && self.known.len() >= MOST {
-            key = (Attempted::Others, format!("more than {MOST} different things"));
+    /// Counts what was tried; what is to be told, when it is time for that.
+    pub(crate) fn count(&mut self, tried: &Tried, now_ms: u64) -> Option<Attempt> {
+        let (what, refused) = (tried.what, tried.refused);
+        let mut key = (what, clean(&tried.name));
+        if !self.known.contains_key(&key)
+            && self.known.keys().filter(|(kind, _)| *kind == what).count() >= MOST
+        {
+            key = (
+                Attempted::Others,
+                format!("more than {MOST} different {}", things(what)),
+            );
         }
         let known = self.known.entry(key).or_insert_with_key(|(what, name)| Known {
             attempt: Attempt {
@@ -55,14 +64,15 @@ impl Attempts {
             told_ms: now_ms,
         });
         let attempt = &mut known.attempt;
-        attempt.count = attempt.count.saturating_add(1);
+        let before = attempt.count;
+        attempt.count = before.saturating_add(tried.times.max(1));
         attempt.last_ms = now_ms;
         attempt.refused = refused;
         if attempt.by.is_none() {
             attempt.by = self.hints.get(file_name(&attempt.name)).cloned();
         }
         let silent = Duration::from_millis(now_ms.saturating_sub(known.told_ms));
-        if !is_power_of_ten(attempt.count) && silent < AGAIN {
+        if digits(before) == digits(attempt.count) && silent < AGAIN {
             return None;
         }
         known.told_ms = now_ms;
@@ -104,33 +114,61 @@ fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
-const fn is_power_of_ten(mut number: u64) -> bool {
-    while number >= 10 && number.is_multiple_of(10) {
-        number /= 10;
+/// Decimal digits; none of 0. They grow with the first, the tenth, the hundredth.
+const fn digits(number: u64) -> u32 {
+    match number.checked_ilog10() {
+        Some(log) => log + 1,
+        None => 0,
     }
-    number == 1
+}
+
+const fn things(what: Attempted) -> &'static str {
+    match what {
+        Attempted::Execute => "programs",
+        Attempted::RawSocket | Attempted::Socket => "sockets",
+        Attempted::Name => "names",
+        Attempted::Connect | Attempted::Closed => "places",
+        Attempted::Others => "things",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn tried(what: Attempted, name: &str, refused: bool) -> Tried {
+        let (name, times) = (name.to_owned(), 1);
+        Tried {
+            what,
+            name,
+            times,
+            refused,
+        }
+    }
+
     #[test]
     fn a_flood_is_counted_and_told_seldom() {
         let mut attempts = Attempts::default();
         let told: Vec<u64> = (0..25_000)
-            .filter_map(|_| attempts.count(Attempted::Execute, "/bin/sh", false, 5))
+            .filter_map(|_| attempts.count(&tried(Attempted::Execute, "/bin/sh", false), 5))
             .map(|attempt| attempt.count)
             .collect();
         assert_eq!(told, [1, 10, 100, 1000, 10_000]);
+        // Many at once are one step.
+        let many = Tried {
+            times: 9_000_000,
+            ..tried(Attempted::Connect, "a.example:1", true)
+        };
+        let told = attempts.count(&many, 5).map(|attempt| attempt.count);
+        assert_eq!(told, Some(9_000_000));
         // One that goes on slowly is told again after a while.
         assert!(
             attempts
-                .count(Attempted::Execute, "/bin/sh", false, 600_004)
+                .count(&tried(Attempted::Execute, "/bin/sh", false), 600_004)
                 .is_none()
         );
         let late = attempts
-            .count(Attempted::Execute, "/bin/sh", true, 600_005)
+            .count(&tried(Attempted::Execute, "/bin/sh", true), 600_005)
             .expect("it is told");
         assert_eq!(
             (late.count, late.first_ms, late.last_ms, late.refused),
@@ -144,10 +182,23 @@ mod tests {
         let mut told = 0;
         for number in 0..10_000 {
             let name = format!("/tmp/{number}\n\u{1b}[2J{}", "x".repeat(1000));
-            told += usize::from(attempts.count(Attempted::Execute, &name, true, 1).is_some());
+            told += usize::from(
+                attempts
+                    .count(&tried(Attempted::Execute, &name, true), 1)
+                    .is_some(),
+            );
         }
         assert!(told < MOST + 6, "{told}");
-        let all: Vec<_> = attempts.all().collect();
+        // Another kind has room of its own.
+        assert!(
+            attempts
+                .count(&tried(Attempted::Connect, "a.example:1", true), 1)
+                .is_some_and(|attempt| attempt.name == "a.example:1")
+        );
+        let all: Vec<_> = attempts
+            .all()
+            .filter(|one| one.what != Attempted::Connect)
+            .collect();
         assert_eq!(all.len(), MOST + 1);
         assert!(
             all.iter()
@@ -161,10 +212,10 @@ mod tests {
         let mut attempts = Attempts::default();
         assert_eq!(attempts.hint("ping", "node-red-node-ping"), None);
         let first = attempts
-            .count(Attempted::Execute, "/usr/bin/ping", false, 1)
+            .count(&tried(Attempted::Execute, "/usr/bin/ping", false), 1)
             .expect("told");
         assert_eq!(first.by.as_deref(), Some("node-red-node-ping"));
-        attempts.count(Attempted::Execute, "/bin/sh", false, 1);
+        attempts.count(&tried(Attempted::Execute, "/bin/sh", false), 1);
         let again = attempts.hint("/bin/sh", "function node").expect("told again");
         assert_eq!((again.count, again.by.as_deref()), (1, Some("function node")));
         assert_eq!(attempts.hint("/bin/sh", "another"), None);

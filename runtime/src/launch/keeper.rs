@@ -20,7 +20,9 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use super::attempts::{Attempts, Tried};
 use super::clients::{Clients, line, open_directory};
+use super::clock::now_ms;
 use super::exit::{Reserved, publish};
 use super::guest::Guest;
 use super::lines::{StatusLine, guest_line};
@@ -114,7 +116,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
     let resolver = resolver(spec)?;
     let started = start(single, spec, listener).and_then(|mut instance| {
         let guest = instance.guest.try_clone().and_then(Guest::new);
-        let names = Names::of(spec, instance.cable.take());
+        let names = Names::of(spec, instance.cable.take(), instance.record.init.pid);
         let listener = instance.watch.take();
         let watcher = listener.zip(spec.watch.clone());
         let watcher = watcher.map(|(listener, allowed)| Watcher::new(listener, allowed));
@@ -144,6 +146,7 @@ fn begin(single: &SingleThread, spec: &InstanceSpec, listener: Option<OwnedFd>) 
             resolver,
             names,
             watcher,
+            attempts: Attempts::default(),
             clients,
             signals,
             exit,
@@ -204,6 +207,7 @@ struct Keeper {
     resolver: Option<Resolver>,
     names: Option<Names>,
     watcher: Option<Watcher>,
+    attempts: Attempts,
     clients: Clients,
     signals: SignalFd,
     exit: Reserved,
@@ -240,7 +244,8 @@ impl Keeper {
             }
             self.clients.flush();
             self.clients.sweep();
-            self.names.as_mut().map(Names::resume);
+            self.names.as_mut().map(Names::due);
+            self.tell_where();
             self.watcher.as_mut().map(Watcher::resume);
             if let Some(silent_ms) = self.guest.turn() {
                 self.clients.publish(&Event::Stuck { silent_ms });
@@ -292,7 +297,7 @@ impl Keeper {
             .iter()
             .map(|(_, at, flags)| PollFd::new(*at, *flags))
             .collect();
-        let pause = self.names.as_ref().and_then(Names::pause);
+        let pause = self.names.as_ref().and_then(Names::deadline);
         let asked = self.watcher.as_ref().and_then(Watcher::pause);
         let due = [self.kill_at, self.guest.deadline(), pause, asked]
             .into_iter()
@@ -340,8 +345,8 @@ impl Keeper {
             }
             Source::Names => self.serve_names(),
             Source::Watch => {
-                if let Some(attempt) = self.watcher.as_mut().and_then(Watcher::serve) {
-                    self.clients.publish(&Event::Attempt(attempt));
+                if let Some(tried) = self.watcher.as_mut().and_then(Watcher::serve) {
+                    self.note(&tried);
                 }
             }
             Source::Oom => self.notice_oom(),
@@ -373,9 +378,22 @@ impl Keeper {
         self.guest
             .read(&mut self.buffer, |message| clients.pass_on(&guest_line(message)));
         for (program, by) in self.guest.take_spawns() {
-            if let Some(attempt) = self.watcher.as_mut().and_then(|one| one.hint(&program, &by)) {
+            if let Some(attempt) = self.attempts.hint(&program, &by) {
                 self.clients.publish(&Event::Attempt(attempt));
             }
+        }
+    }
+
+    /// Counts what was tried, and tells it when it is time for that.
+    fn note(&mut self, tried: &Tried) {
+        if let Some(attempt) = self.attempts.count(tried, now_ms()) {
+            self.clients.publish(&Event::Attempt(attempt));
+        }
+    }
+
+    fn tell_where(&mut self) {
+        for tried in self.names.as_mut().map(Names::tried).unwrap_or_default() {
+            self.note(&tried);
         }
     }
 
@@ -411,7 +429,7 @@ impl Keeper {
         let mut requests = Vec::new();
         let instance = &self.instance;
         let guest = &mut self.guest;
-        let watcher = &self.watcher;
+        let attempts = &self.attempts;
         self.clients.read(number, |request| match request {
             Request::Status => {
                 let stats = instance.group.stats();
@@ -434,7 +452,7 @@ impl Keeper {
                 if let Some(silent_ms) = guest.stuck_for() {
                     known.extend(line(&Event::Stuck { silent_ms })?);
                 }
-                for attempt in watcher.iter().flat_map(Watcher::all) {
+                for attempt in attempts.all() {
                     known.extend(line(&Event::Attempt(attempt.clone()))?);
                 }
                 guest.report_soon();

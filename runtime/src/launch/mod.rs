@@ -18,6 +18,7 @@ mod exit;
 mod eye;
 mod guest;
 mod holder;
+mod hosts;
 mod init;
 mod keeper;
 mod lines;

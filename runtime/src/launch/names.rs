@@ -16,13 +16,15 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use super::attempts::Tried;
 use super::dns::{Code, Question, Wants};
+use super::hosts::Hosts;
 use super::resolver;
 use crate::error::{During, StepError};
 use crate::sandbox::cable::{self, Cable};
 use crate::sandbox::{rules, tools};
 use crate::spec::{InstanceSpec, Network};
-use crate::traffic::{Allow, Filtered, Protocol, Range, Target};
+use crate::traffic::{Allow, Filtered, Protocol, Target};
 
 /// Questions that wait for a server at once; clients ask again.
 const MOST_ASKED: usize = 64;
@@ -51,6 +53,8 @@ const OF_FILE: u32 = 60;
 const QUESTIONS: u64 = u64::MAX;
 /// The same for the kernel's word on the packet filter.
 const CHANGES: u64 = u64::MAX - 1;
+/// And for files that name hosts.
+const FILES: u64 = u64::MAX - 2;
 
 /// The host's end of an instance's names.
 pub(crate) struct Names {
@@ -65,6 +69,8 @@ pub(crate) struct Names {
     second: (Instant, u32),
     /// Questions wait in their socket.
     paused: bool,
+    /// Where it is watched where the instance goes.
+    hosts: Option<Hosts>,
 }
 
 /// A question on its way.
@@ -85,7 +91,11 @@ impl Names {
     ///
     /// # Errors
     /// The kernel's: out of descriptors.
-    pub(crate) fn of(spec: &InstanceSpec, cable: Option<Cable>) -> Result<Option<Self>, StepError> {
+    pub(crate) fn of(
+        spec: &InstanceSpec,
+        cable: Option<Cable>,
+        init: i32,
+    ) -> Result<Option<Self>, StepError> {
         const STEP: &str = "answer the instance's questions for names";
         let (Network::Filtered(network), Some(cable)) = (&spec.network, cable) else {
             return Ok(None);
@@ -94,6 +104,10 @@ impl Names {
         let event = |number| EpollEvent::new(EpollFlags::EPOLLIN, number);
         ready.add(&cable.questions, event(QUESTIONS)).during(STEP)?;
         ready.add(cable.changes(), event(CHANGES)).during(STEP)?;
+        let hosts = Hosts::of(network, init);
+        if let Some(files) = hosts.as_ref().and_then(Hosts::changes) {
+            ready.add(files, event(FILES)).during(STEP)?;
+        }
         Ok(Some(Self {
             network: network.clone(),
             cable,
@@ -103,6 +117,7 @@ impl Names {
             doors: HashMap::new(),
             second: (Instant::now(), 0),
             paused: false,
+            hosts,
         }))
     }
 
@@ -111,23 +126,60 @@ impl Names {
         self.ready.0.as_fd()
     }
 
+    /// When [`Names::due`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let hosts = self.hosts.as_ref().map(Hosts::deadline);
+        self.pause().into_iter().chain(hosts).min()
+    }
+
     /// Until when no question is looked at, because there were too many.
-    pub(crate) fn pause(&self) -> Option<Instant> {
+    fn pause(&self) -> Option<Instant> {
         self.paused.then(|| self.second.0 + Duration::from_secs(1))
     }
 
-    /// Ends a pause that is over.
-    pub(crate) fn resume(&mut self) {
+    /// Ends a pause that is over, and looks where the instance goes when it is time for that.
+    pub(crate) fn due(&mut self) {
         if self.pause().is_some_and(|end| end <= Instant::now()) {
             self.paused = false;
-            self.listen(EpollFlags::EPOLLIN);
+            self.listen(self.cable.questions.as_fd(), QUESTIONS, true);
         }
+        let was_quiet = self.hosts.as_ref().is_some_and(Hosts::is_quiet);
+        if let Some(hosts) = &mut self.hosts {
+            hosts.turn();
+        }
+        self.listen_to_files(was_quiet);
     }
 
-    fn listen(&self, flags: EpollFlags) {
-        let mut event = EpollEvent::new(flags, QUESTIONS);
+    /// Where it went, since this was last asked.
+    pub(crate) fn tried(&mut self) -> Vec<Tried> {
+        self.hosts.as_mut().map_or_else(Vec::new, Hosts::take)
+    }
+
+    /// Everything that was not told yet, at the end.
+    pub(crate) fn rest(&mut self) -> Vec<Tried> {
+        if let Some(hosts) = &mut self.hosts {
+            hosts.read();
+        }
+        self.tried()
+    }
+
+    fn listen(&self, to: BorrowedFd<'_>, number: u64, listens: bool) {
+        let flags = if listens {
+            EpollFlags::EPOLLIN
+        } else {
+            EpollFlags::empty()
+        };
         // It was added, and nothing takes it away.
-        let _ = self.ready.modify(&self.cable.questions, &mut event);
+        let _ = self.ready.modify(to, &mut EpollEvent::new(flags, number));
+    }
+
+    fn listen_to_files(&self, was_quiet: bool) {
+        if let Some(hosts) = &self.hosts
+            && let Some(files) = hosts.changes()
+            && hosts.is_quiet() != was_quiet
+        {
+            self.listen(files, FILES, was_quiet);
+        }
     }
 
     /// Serves what is ready. Opening a door takes a program some milliseconds, which is the only wait.
@@ -145,6 +197,12 @@ impl Names {
             match event.data() {
                 QUESTIONS => self.hear(),
                 CHANGES => mended = self.mend(),
+                FILES => {
+                    if let Some(hosts) = &mut self.hosts {
+                        hosts.hear();
+                    }
+                    self.listen_to_files(false);
+                }
                 number => self.learn(number),
             }
         }
@@ -161,6 +219,7 @@ impl Names {
             Ok(true) => {
                 // They went with the rest.
                 self.doors.clear();
+                self.hosts.as_mut().map(Hosts::reopen);
                 Some(Ok(
                     "somebody removed this instance's packet filter from the host; it was set again",
                 ))
@@ -181,16 +240,17 @@ impl Names {
         self.second.1 += 1;
         if self.second.1 >= MOST_PER_SECOND {
             self.paused = true;
-            self.listen(EpollFlags::empty());
+            self.listen(self.cable.questions.as_fd(), QUESTIONS, false);
         }
         let Some(question) = Question::read(&buffer[..count]) else {
             return;
         };
+        let mut all = self.network.allow.iter();
+        let led = all.any(|allow| allow.covers(&question.name));
         if !self
-            .network
-            .allow
-            .iter()
-            .any(|allow| allow.covers(&question.name))
+            .hosts
+            .as_mut()
+            .map_or(led, |hosts| hosts.asked(&question.name, led))
         {
             return self.tell(&question, from, Code::Refused, &[], 0);
         }
@@ -305,20 +365,19 @@ impl Names {
     /// Opens the doors to what was found, then tells.
     fn give(&mut self, question: &Question, to: SocketAddr, mut addresses: Vec<IpAddr>, seconds: u32) {
         // Whoever owns an allowed name must not lead the instance to where no name may lead.
-        addresses.retain(|address| question.wants.fits(*address) && !self.is_closed(*address));
-        let code = match self.open(&question.name, &addresses, seconds) {
+        addresses
+            .retain(|address| question.wants.fits(*address) && !rules::is_closed(&self.network, *address));
+        let learnt = match &mut self.hosts {
+            Some(hosts) => hosts.learn(&question.name, &addresses, seconds.clamp(LEAST, MOST)),
+            None => Ok(()),
+        };
+        let opened = learnt.and_then(|()| self.open(&question.name, &addresses, seconds));
+        let code = match opened {
             Ok(()) => Code::Fine,
             Err(_) => Code::Failed,
         };
         let told: &[IpAddr] = if code == Code::Fine { &addresses } else { &[] };
         self.tell(question, to, code, told, seconds);
-    }
-
-    /// Whether no name may lead there.
-    fn is_closed(&self, address: IpAddr) -> bool {
-        let pool6 = self.network.v6.map(|ends| ends.pool);
-        let mut closed = self.network.deny.iter().chain([&self.network.pool]).chain(&pool6);
-        closed.any(|range| range.contains(address)) || is_nowhere(address)
     }
 
     fn open(&mut self, name: &str, addresses: &[IpAddr], seconds: u32) -> io::Result<()> {
@@ -327,7 +386,7 @@ impl Names {
         let until = now + Duration::from_secs(seconds.into());
         self.doors.retain(|_, until| *until > now);
         // What may be reached wherever it is needs no door.
-        let open = self.network.is_open();
+        let open = self.network.is_open() && self.network.narrowed().is_none();
         let named = self.network.allow.iter().filter_map(|allow| match allow {
             Allow::Port {
                 target: Target::Name(_),
@@ -355,15 +414,6 @@ impl Names {
             .questions
             .send_to(&question.answer(code, addresses, seconds), to);
     }
-}
-
-/// Where no name may lead.
-fn is_nowhere(address: IpAddr) -> bool {
-    rules::NOWHERE
-        .iter()
-        .chain(&rules::NOWHERE6)
-        .filter_map(|range| range.parse::<Range>().ok())
-        .any(|range| range.contains(address))
 }
 
 /// The servers of a resolver's configuration (`resolv.conf(5)`).
@@ -413,26 +463,5 @@ mod tests {
             ]
         );
         assert_eq!(of_file(text, "old"), [] as [IpAddr; 0]);
-    }
-
-    #[test]
-    fn no_name_leads_to_the_machine_or_to_a_clouds_metadata() {
-        for address in [
-            "127.0.0.1",
-            "169.254.169.254",
-            "0.0.0.0",
-            "192.0.0.192",
-            "255.255.255.255",
-            "::1",
-            "::ffff:127.0.0.1",
-            "fe80::1",
-            "fd00:ec2::254",
-            "64:ff9b::169.254.169.254",
-        ] {
-            assert!(is_nowhere(address.parse().expect("an address")), "{address}");
-        }
-        for address in ["10.0.0.1", "2001:db8::1", "fd00::1"] {
-            assert!(!is_nowhere(address.parse().expect("an address")), "{address}");
-        }
     }
 }

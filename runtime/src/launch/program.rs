@@ -53,11 +53,13 @@ fn prepare(spec: &InstanceSpec, inherited: &Inherited) -> Result<StepError, Step
     let report = arrange(inherited).during("place the descriptors of the program")?;
     rlimits::set(&spec.limits)?;
     let level = landlock::restrict(spec)?;
-    seccomp::restrict()?;
+    let watched = spec.watch.as_ref().zip(inherited.watch.as_ref());
+    let watched = watched.map(|(watch, keeper)| watched_level(watch, begin_to_ask(keeper.as_fd())));
+    // Nothing is asked about that nobody answers.
+    seccomp::restrict(watched.as_ref().is_some_and(|(_, asked)| *asked))?;
     tell(report.as_fd(), &Report::Level(level)).during("report to the keeper")?;
     tell(report.as_fd(), &Report::Level(seccomp_level())).during("report to the keeper")?;
-    if let (Some(watch), Some(keeper)) = (&spec.watch, &inherited.watch) {
-        let level = watched(watch, keeper.as_fd());
+    if let Some((level, _)) = watched {
         tell(report.as_fd(), &Report::Level(level)).during("report to the keeper")?;
     }
 
@@ -124,12 +126,17 @@ fn seccomp_level() -> Level {
     }
 }
 
-/// Begins to ask the keeper. Where the kernel cannot, nothing is recorded, and what is enforced is what Landlock refuses.
-fn watched(watch: &Watch, keeper: BorrowedFd<'_>) -> Level {
-    let handed = keeper
-        .try_clone_to_owned()
-        .and_then(|keeper| send(&UnixStream::from(keeper), b"w", &[seccomp::watch()?.as_fd()]));
-    let (strength, how) = match (handed, watch.enforce) {
+/// Begins to ask the keeper, which gets the listener.
+fn begin_to_ask(keeper: BorrowedFd<'_>) -> std::io::Result<()> {
+    let keeper = UnixStream::from(keeper.try_clone_to_owned()?);
+    send(&keeper, b"w", &[seccomp::watch()?.as_fd()]).map(drop)
+}
+
+/// What is watched, and whether the keeper is asked. Where the kernel cannot ask, nothing is recorded, and what is enforced
+/// is what Landlock refuses.
+fn watched_level(watch: &Watch, asked: std::io::Result<()>) -> (Level, bool) {
+    let asks = asked.is_ok();
+    let (strength, how) = match (asked, watch.enforce) {
         (Ok(_), true) => (Strength::Hard, "refused and recorded".to_owned()),
         (Ok(_), false) => (Strength::Off, "let through and recorded".to_owned()),
         (Err(error), true) => (
@@ -138,11 +145,12 @@ fn watched(watch: &Watch, keeper: BorrowedFd<'_>) -> Level {
         ),
         (Err(error), false) => (Strength::None, format!("let through, and not recorded ({error})")),
     };
-    Level {
+    let level = Level {
         name: "capabilities".to_owned(),
         strength,
         detail: format!("{}; anything else is {how}", watch.words),
-    }
+    };
+    (level, asks)
 }
 
 /// One report, as a line.

@@ -21,6 +21,19 @@ pub(crate) const HOST: &str = "/etc/resolv.conf";
 /// Nobody has more servers than fit into this.
 const LARGEST: u64 = 64 * 1024;
 
+/// The domains that a configuration has put behind short names (`resolv.conf(5)`), in lower case.
+pub(crate) fn search(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        matches!(words.next(), Some("search" | "domain")).then_some(words)
+    });
+    lines
+        .flatten()
+        .map(|domain| domain.trim_end_matches('.').to_ascii_lowercase())
+        .filter(|domain| !domain.is_empty())
+        .collect()
+}
+
 /// The copy, and what tells that it is out of date.
 pub(crate) struct Resolver {
     host: PathBuf,

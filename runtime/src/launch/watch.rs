@@ -16,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::attempts::{Attempts, LONGEST, file_name};
-use super::clock::now_ms;
-use crate::record::{Attempt, Attempted};
+use super::attempts::{LONGEST, Tried, file_name};
+use crate::record::Attempted;
 use crate::spec::{Programs, Watch};
 use crate::sys::notify::{self, Notice};
 
@@ -35,7 +34,6 @@ const EMPTY_PATH: u64 = libc::AT_EMPTY_PATH as u64;
 pub(crate) struct Watcher {
     listener: Option<OwnedFd>,
     allowed: Watch,
-    attempts: Attempts,
     window: (Instant, u32),
     /// The last execution that was let through, by thread and file name: one that looks for a program along `PATH` is one
     /// attempt.
@@ -47,7 +45,6 @@ impl Watcher {
         Self {
             listener: Some(listener),
             allowed,
-            attempts: Attempts::default(),
             window: (Instant::now(), 0),
             searching: None,
         }
@@ -72,8 +69,8 @@ impl Watcher {
         }
     }
 
-    /// Answers one call; what is to be told of it.
-    pub(crate) fn serve(&mut self) -> Option<Attempt> {
+    /// Answers one call; what was tried by it that is not allowed.
+    pub(crate) fn serve(&mut self) -> Option<Tried> {
         if self.window.0.elapsed() >= WINDOW {
             self.window = (Instant::now(), 0);
         }
@@ -86,12 +83,17 @@ impl Watcher {
         }
         // Its caller may just have died.
         let notice = notify::receive(listener).ok()?;
-        let (what, name, allowed) = judge(&notice, &self.allowed);
+        let Call {
+            what,
+            name,
+            allowed,
+            hard,
+        } = judge(&notice, &self.allowed);
         if !notify::still_waits(listener, notice.id) {
             // What was read may have been somebody else's.
             return None;
         }
-        let refused = !allowed && self.allowed.enforce;
+        let refused = !allowed && (self.allowed.enforce || hard);
         // The caller may be dead by now; it tried all the same.
         let _ = notify::respond(listener, notice.id, refused.then_some(libc::EPERM));
         if allowed {
@@ -104,17 +106,12 @@ impl Watcher {
             }
             self.searching = Some(search);
         }
-        self.attempts.count(what, &name, refused, now_ms())
-    }
-
-    /// The program says whose code asks for something.
-    pub(crate) fn hint(&mut self, program: &str, by: &str) -> Option<Attempt> {
-        self.attempts.hint(program, by)
-    }
-
-    /// Everything so far.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.all()
+        Some(Tried {
+            what,
+            name,
+            times: 1,
+            refused,
+        })
     }
 }
 
@@ -140,28 +137,71 @@ fn has_call(listener: BorrowedFd<'_>) -> bool {
             .is_some_and(|events| events.contains(PollFlags::POLLIN))
 }
 
-/// What a call is, and whether it is allowed.
-fn judge(notice: &Notice, allowed: &Watch) -> (Attempted, String, bool) {
+/// A call, judged.
+struct Call {
+    what: Attempted,
+    name: String,
+    allowed: bool,
+    /// It is allowed to nobody, whatever is enforced.
+    hard: bool,
+}
+
+fn judge(notice: &Notice, allowed: &Watch) -> Call {
     let [first, second, third, _, fifth, _] = notice.arguments;
-    match notice.call {
-        libc::SYS_socket => (
-            Attempted::RawSocket,
-            protocol(third).to_owned(),
-            allowed.raw_sockets,
-        ),
-        libc::SYS_execveat => {
-            let mut path = path_at(notice.thread, second);
-            if path.is_empty() && fifth & EMPTY_PATH != 0 {
-                path = link_of(notice.thread, first);
-            }
-            let may = may_execute(&allowed.programs, &path);
-            (Attempted::Execute, path, may)
-        }
-        _ => {
-            let path = path_at(notice.thread, first);
-            let may = may_execute(&allowed.programs, &path);
-            (Attempted::Execute, path, may)
-        }
+    let path = match notice.call {
+        // The kernel takes the lower half of each.
+        libc::SYS_socket => return socket(first as u32, second as u32, third as u32, allowed),
+        libc::SYS_execveat => match path_at(notice.thread, second) {
+            path if path.is_empty() && fifth & EMPTY_PATH != 0 => link_of(notice.thread, first),
+            path => path,
+        },
+        _ => path_at(notice.thread, first),
+    };
+    Call {
+        what: Attempted::Execute,
+        allowed: may_execute(&allowed.programs, &path),
+        name: path,
+        hard: false,
+    }
+}
+
+/// A socket: a raw one of an internet protocol that is there for everybody, or one of those that `policies/node.json` refuses
+/// to all. What is not known to be the first is the second.
+fn socket(family: u32, kind: u32, number: u32, allowed: &Watch) -> Call {
+    const TYPE: u32 = 15;
+    let raw = kind & TYPE == libc::SOCK_RAW as u32;
+    let usual = match family.cast_signed() {
+        libc::AF_INET => matches!(number, 0 | 1 | 6 | 17),
+        libc::AF_INET6 => matches!(number, 0 | 6 | 17 | 58),
+        _ => false,
+    };
+    if raw && usual {
+        return Call {
+            what: Attempted::RawSocket,
+            name: protocol(number).to_owned(),
+            allowed: allowed.raw_sockets,
+            hard: false,
+        };
+    }
+    Call {
+        what: Attempted::Socket,
+        name: kind_of(family, kind & TYPE, number),
+        allowed: false,
+        hard: true,
+    }
+}
+
+/// A socket that nobody gets, by its usual name where that is known.
+fn kind_of(family: u32, kind: u32, number: u32) -> String {
+    match family.cast_signed() {
+        libc::AF_INET | libc::AF_INET6 => format!("internet, type {kind}, protocol {number}"),
+        libc::AF_NETLINK => format!("netlink, protocol {number}"),
+        libc::AF_PACKET => "packet".to_owned(),
+        libc::AF_ALG => "alg".to_owned(),
+        libc::AF_VSOCK => "vsock".to_owned(),
+        libc::AF_BLUETOOTH => "bluetooth".to_owned(),
+        libc::AF_CAN => "can".to_owned(),
+        other => format!("number {other}"),
     }
 }
 
@@ -175,8 +215,8 @@ fn may_execute(programs: &Programs, path: &str) -> bool {
 }
 
 /// The protocol of an internet socket, by its usual name.
-const fn protocol(number: u64) -> &'static str {
-    match number as u32 {
+const fn protocol(number: u32) -> &'static str {
+    match number {
         1 => "icmp",
         58 => "icmp6",
         6 => "tcp",
@@ -247,6 +287,31 @@ mod tests {
         }
         assert!(may_execute(&Programs::Any, "/x"));
         assert!(!may_execute(&Programs::Named(Vec::new()), ""));
+    }
+
+    #[test]
+    fn only_raw_sockets_of_usual_protocols_can_be_allowed() {
+        let watch = Watch {
+            enforce: false,
+            programs: Programs::Any,
+            raw_sockets: true,
+            words: String::new(),
+        };
+        for (family, kind, number, hard, name) in [
+            (2, 3, 1, false, "icmp"),
+            (10, 3 | 0o2_000_000, 58, false, "icmp6"),
+            (2, 3, 255, true, "internet, type 3, protocol 255"),
+            (2, 1, 132, true, "internet, type 1, protocol 132"),
+            (2, 5, 0, true, "internet, type 5, protocol 0"),
+            (17, 3, 768, true, "packet"),
+            (38, 5, 0, true, "alg"),
+            (16, 3, 9, true, "netlink, protocol 9"),
+            (44, 1, 0, true, "number 44"),
+            (u32::MAX, 3, 0, true, "number -1"),
+        ] {
+            let call = socket(family, kind, number, &watch);
+            assert_eq!((call.hard, call.allowed, call.name.as_str()), (hard, !hard, name));
+        }
     }
 
     #[test]

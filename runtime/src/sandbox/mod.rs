@@ -2,7 +2,7 @@
 //!
 //! 1. Outside, in the keeper: who it is on the host ([`idmap`]), which libraries it needs ([`libraries`]), control
 //!    groups ([`cgroup`]), and as root the mount trees ([`sources`]), because only there every path can be reached,
-//!    and the cable of a filtered network ([`cable`], [`rules`], [`tools`]; [`forwarding`] is for the whole host), while the first process waits for the word to go on.
+//!    and the cable of a filtered network ([`cable`], [`rules`], [`tried`], [`tools`]; [`forwarding`] is for the whole host), while the first process waits for the word to go on.
 //! 2. Inside, as the first process of new namespaces, with all capabilities over them and none over the host: take
 //!    on the identity, open the mount trees if nobody did, name the host, switch on loopback, build the root and
 //!    move in ([`mounts`]), then drop every capability and lock the door behind ([`capabilities`]).
@@ -28,4 +28,5 @@ pub(crate) mod rules;
 pub mod seccomp;
 pub(crate) mod sources;
 pub(crate) mod tools;
+pub(crate) mod tried;
 pub mod worker;

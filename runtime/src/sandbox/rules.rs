@@ -7,19 +7,20 @@
 //!
 //! Per instance: `out_<n>` (through the host), `host_<n>` (to the host itself), `in_<n>` (from elsewhere) and the
 //! sets `names_<n>` and `names6_<n>`, which the keeper fills with the addresses behind allowed names for as long as they
-//! are valid.
+//! are valid. Where it is watched what it reaches, [`super::tried`] adds to that.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::traffic::{Allow, Filtered, Protocol, Publish, Target};
+use super::tried;
+use crate::traffic::{Allow, Filtered, Protocol, Publish, Range, Target};
 
 /// The table.
-const TABLE: &str = "inet redhold";
+pub(super) const TABLE: &str = "inet redhold";
 
 /// Nobody's: this host, this machine, addresses that only a link or a cloud's control plane has, groups, reserved.
-pub(crate) const NOWHERE: [&str; 6] = [
+const NOWHERE: [&str; 6] = [
     "0.0.0.0/8",
     "127.0.0.0/8",
     "169.254.0.0/16",
@@ -30,7 +31,7 @@ pub(crate) const NOWHERE: [&str; 6] = [
 
 /// The same of IPv6: none and loopback, IPv4 in disguise, a translator's way to links of IPv4, links, sites as they once
 /// were, groups, and where clouds keep what only the machine may ask (Amazon's, Google's).
-pub(crate) const NOWHERE6: [&str; 8] = [
+const NOWHERE6: [&str; 8] = [
     "::/127",
     "::ffff:0:0/96",
     "64:ff9b::a9fe:0/112",
@@ -117,6 +118,9 @@ pub(crate) fn install(network: &Filtered) -> String {
     for chain in ["out", "host", "in"] {
         text.line(format!("create chain {TABLE} {chain}_{n}"));
     }
+    if network.hosts.is_some() {
+        text.0.push_str(&tried::install(n));
+    }
     for chain in ["out", "host"] {
         begin(network, chain, &mut text);
         if chain == "out" {
@@ -126,6 +130,12 @@ pub(crate) fn install(network: &Filtered) -> String {
             text.line(format!(
                 "add rule {TABLE} host_{n} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept"
             ));
+        }
+        if network.hosts.is_some() {
+            text.line(format!("add rule {TABLE} {chain}_{n} jump tried_{n}"));
+        }
+        if chain == "out" && network.is_open() && network.narrowed().is_none() {
+            text.line(format!("add rule {TABLE} out_{n} accept"));
         }
         // Told at once rather than after a time-out.
         text.line(format!(
@@ -205,15 +215,26 @@ fn open_outside(network: &Filtered, text: &mut Text) {
     let n = network.number;
     let mut rule = |rule: String| text.line(format!("add rule {TABLE} out_{n} {rule}"));
     // One rule for each block: those of a person may overlap.
-    rule(format!("ip daddr {} reject", network.pool));
-    rule(format!("ip daddr {{ {} }} reject", NOWHERE.join(", ")));
+    let mut closed = vec![
+        format!("ip daddr {}", network.pool),
+        format!("ip daddr {{ {} }}", NOWHERE.join(", ")),
+    ];
     if let Some(ends) = network.v6 {
-        rule(format!("ip6 daddr {} reject", ends.pool));
-        rule(format!("ip6 daddr {{ {} }} reject", NOWHERE6.join(", ")));
+        closed.push(format!("ip6 daddr {}", ends.pool));
+        closed.push(format!("ip6 daddr {{ {} }}", NOWHERE6.join(", ")));
     }
-    for range in &network.deny {
-        let ip = if range.is_v6() { "ip6" } else { "ip" };
-        rule(format!("{ip} daddr {range} reject"));
+    closed.extend(
+        network
+            .deny
+            .iter()
+            .map(|range| format!("{} daddr {range}", kind(range.is_v6()))),
+    );
+    for block in closed {
+        // A rule of its own: one that cannot record, because there is no room, does nothing else either.
+        if network.hosts.is_some() {
+            rule(format!("{block} jump tried_{n}"));
+        }
+        rule(format!("{block} reject"));
     }
     for allow in &network.allow {
         let Allow::Port {
@@ -222,14 +243,14 @@ fn open_outside(network: &Filtered, text: &mut Text) {
             protocol,
         } = allow
         else {
-            rule("accept".to_owned());
+            // Last of all, for what is named is not to be recorded.
             continue;
         };
         let protocol = protocol.as_str();
         match target {
             Target::Anywhere => rule(format!("{protocol} dport {port} accept")),
             Target::Range(range) if range.single().is_none() => {
-                let ip = if range.is_v6() { "ip6" } else { "ip" };
+                let ip = kind(range.is_v6());
                 rule(format!("{ip} daddr {range} {protocol} dport {port} accept"));
             }
             // The one stands above, the other in the set.
@@ -238,6 +259,9 @@ fn open_outside(network: &Filtered, text: &mut Text) {
     }
     for ((set, _), ip) in names_sets(n).into_iter().zip(["ip", "ip6"]) {
         rule(format!("{ip} daddr . meta l4proto . th dport @{set} accept"));
+    }
+    for accepted in tried::accepted(network) {
+        rule(accepted);
     }
 }
 
@@ -283,6 +307,7 @@ pub(crate) fn remove(network: &Filtered) -> String {
         text.line(format!("flush chain {TABLE} {chain}_{n}"));
         text.line(format!("delete chain {TABLE} {chain}_{n}"));
     }
+    text.0.push_str(&tried::remove(n));
     for (set, _) in names_sets(n) {
         text.line(format!("delete set {TABLE} {set}"));
     }
@@ -325,6 +350,19 @@ pub(crate) fn is_used(listed: &str) -> bool {
 pub(crate) fn has(listed: &str, number: u32) -> bool {
     let chain = format!("chain out_{number} {{");
     listed.lines().any(|line| line.trim() == chain)
+}
+
+/// Whether no block and no name leads there: it is nobody's, another instance's, or closed by the host.
+pub(crate) fn is_closed(network: &Filtered, address: IpAddr) -> bool {
+    let pool6 = network.v6.map(|ends| ends.pool);
+    let nowhere = NOWHERE.iter().chain(&NOWHERE6);
+    let nowhere: Vec<Range> = nowhere.filter_map(|range| range.parse().ok()).collect();
+    let mut closed = nowhere
+        .iter()
+        .chain(&network.deny)
+        .chain([&network.pool])
+        .chain(&pool6);
+    closed.any(|range| range.contains(address))
 }
 
 /// The list's single addresses.
@@ -375,10 +413,11 @@ pub(crate) fn inside(network: &Filtered) -> String {
 }
 
 const fn family(address: IpAddr) -> &'static str {
-    match address {
-        IpAddr::V4(_) => "ip",
-        IpAddr::V6(_) => "ip6",
-    }
+    kind(address.is_ipv6())
+}
+
+pub(super) const fn kind(v6: bool) -> &'static str {
+    if v6 { "ip6" } else { "ip" }
 }
 
 /// The elements of its own addresses.
@@ -410,11 +449,12 @@ fn published(publish: &Publish, network: &Filtered) -> impl Iterator<Item = Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic::Hosts;
 
     fn network() -> Filtered {
-        let pool: crate::traffic::Range = "100.96.0.0/12".parse().expect("a block");
+        let pool: Range = "100.96.0.0/12".parse().expect("a block");
         let (gateway, address) = pool.pair(10).expect("a cable");
-        let pool6: crate::traffic::Range = "fd00:1::/64".parse().expect("a block");
+        let pool6: Range = "fd00:1::/64".parse().expect("a block");
         let ends = pool6.pair6(10).expect("a cable");
         let allow = [
             "10.0.0.0/8:502",
@@ -443,6 +483,12 @@ mod tests {
                 to: 1884,
                 protocol: Protocol::Tcp,
             }],
+            hosts: Some(Box::new(Hosts {
+                enforce: false,
+                allow: vec!["192.0.2.0/24".parse().expect("a block")],
+                named_in: Vec::new(),
+                words: String::new(),
+            })),
         }
     }
 
@@ -491,6 +537,16 @@ mod tests {
         assert!(at("out_10 ip6 daddr { ::/127, ") < at("out_10 ip daddr 10.9.0.0/16 reject"));
         assert!(at("out_10 ip daddr 10.9.0.0/16 reject") < at("out_10 accept"));
         assert!(!text.contains("host_10 accept"));
+        // Recorded before it is let through, and what is closed before it is refused.
+        assert!(at("out_10 jump tried_10") < at("out_10 accept"));
+        assert!(at("ip daddr 10.9.0.0/16 jump tried_10") < at("ip daddr 10.9.0.0/16 reject"));
+        network.hosts.as_mut().expect("hosts").enforce = true;
+        let text = install(&network);
+        assert!(!text.contains("out_10 accept"));
+        assert!(text.contains("out_10 ip daddr 192.0.2.0/24 accept"), "{text}");
+        network.hosts = None;
+        let text = install(&network);
+        assert!(!text.contains("tried") && text.contains("out_10 accept"));
     }
 
     #[test]
@@ -504,5 +560,35 @@ mod tests {
         assert!(removed.contains("delete element inet redhold addresses { 100.96.0.21 }"));
         assert!(removed.contains("delete element inet redhold addresses6 { fd00:1::15 }"));
         assert_eq!(device(u32::MAX).len(), 15);
+    }
+
+    #[test]
+    fn no_name_leads_to_the_machine_or_to_a_clouds_metadata() {
+        for address in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "192.0.0.192",
+            "255.255.255.255",
+            "::1",
+            "::ffff:127.0.0.1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.96.0.5",
+            "10.9.0.1",
+            "fd00:1::9",
+            "64:ff9b::169.254.169.254",
+        ] {
+            assert!(
+                is_closed(&network(), address.parse().expect("an address")),
+                "{address}"
+            );
+        }
+        for address in ["10.0.0.1", "2001:db8::1", "fd00:2::1"] {
+            assert!(
+                !is_closed(&network(), address.parse().expect("an address")),
+                "{address}"
+            );
+        }
     }
 }

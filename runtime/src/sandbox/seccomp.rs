@@ -40,20 +40,26 @@ pub fn denied() -> &'static [Denied] {
     embedded::DENIED
 }
 
-/// Installs the filters on this thread, for it and all its children, for ever.
+/// Installs the filters on this thread, for it and all its children, for ever; where it is `watched`, without what
+/// [`watch`] asks about and the keeper refuses: an answer of a filter goes before a question.
 ///
 /// # Errors
 /// The kernel's: `EINVAL` when it was built without seccomp filters.
-pub(crate) fn restrict() -> Result<(), StepError> {
-    install(&FILTERS)
+pub(crate) fn restrict(watched: bool) -> Result<(), StepError> {
+    install(if watched {
+        &embedded::NODE_WATCHED
+    } else {
+        &FILTERS
+    })
 }
 
-/// Installs the filter on this thread, and all its children, that asks whoever holds the returned descriptor. After
-/// [`restrict`], which gives up new privileges for ever.
+/// Installs the filter on this thread, and all its children, that asks whoever holds the returned descriptor. Gives up
+/// new privileges for ever.
 ///
 /// # Errors
 /// The kernel's: `EINVAL` before Linux 5.5, `EBUSY` where a filter around this one has a listener already.
 pub(crate) fn watch() -> io::Result<OwnedFd> {
+    nix::sys::prctl::set_no_new_privs()?;
     notify::install(embedded::WATCHED[0])
 }
 

@@ -26,7 +26,8 @@ pub enum Allow {
 }
 
 /// Where a destination is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Target {
     /// Everywhere but on the host, at its other instances and at addresses that are nobody's.
     Anywhere,
@@ -56,7 +57,9 @@ impl Allow {
 }
 
 impl Target {
-    fn covers(&self, name: &str) -> bool {
+    /// Whether a name leads here; `name` in lower case and without a dot at its end.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
         match self {
             Self::Anywhere => true,
             Self::Range(_) => false,
@@ -152,17 +155,50 @@ impl fmt::Display for Allow {
         else {
             return f.write_str("*");
         };
-        match target {
-            Target::Anywhere => f.write_str("*")?,
-            Target::Range(range) if range.is_v6() => write!(f, "[{range}]")?,
-            Target::Range(range) => range.fmt(f)?,
-            Target::Name(name) => f.write_str(name)?,
-        }
-        write!(f, ":{port}")?;
+        write!(f, "{target}:{port}")?;
         match protocol {
             Protocol::Tcp => Ok(()),
             Protocol::Udp => f.write_str("/udp"),
         }
+    }
+}
+
+impl FromStr for Target {
+    type Err = InvalidAllow;
+
+    /// As before the port of a destination; addresses of IPv6 need no brackets here.
+    fn from_str(text: &str) -> Result<Self, InvalidAllow> {
+        let bare = text.parse::<Range>().ok().filter(Range::is_v6);
+        bare.map_or_else(|| target(text), |range| Ok(Self::Range(range)))
+            .map_err(|why| InvalidAllow {
+                text: text.to_owned(),
+                why,
+            })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anywhere => f.write_str("*"),
+            Self::Range(range) if range.is_v6() => write!(f, "[{range}]"),
+            Self::Range(range) => range.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = InvalidAllow;
+
+    fn try_from(text: String) -> Result<Self, InvalidAllow> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
     }
 }
 

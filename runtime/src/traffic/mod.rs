@@ -4,6 +4,8 @@
 //! `address/length:port` or `*:port`, each of the last with `/udp` at its end when it is not TCP.
 
 mod allow;
+mod hosts;
+mod named;
 mod range;
 
 use std::fmt;
@@ -12,6 +14,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 pub use self::allow::{Allow, InvalidAllow, Target};
+pub use self::hosts::Hosts;
+pub use self::named::{Named, named};
 pub use self::range::{InvalidRange, Range};
 
 /// A network of its own: the addresses of its cable, and what goes over it.
@@ -35,6 +39,9 @@ pub struct Filtered {
     pub deny: Vec<Range>,
     /// Which of its ports the host passes on.
     pub publish: Vec<Publish>,
+    /// Where outside it has something to do, where that is watched; what `allow` names is among it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Box<Hosts>>,
 }
 
 /// The IPv6 addresses of a cable.
@@ -77,6 +84,14 @@ impl Filtered {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.allow.contains(&Allow::Outside)
+    }
+
+    /// Where in the world it has something to do, when the rest is refused although `allow` leads everywhere.
+    #[must_use]
+    pub fn narrowed(&self) -> Option<&Hosts> {
+        self.hosts
+            .as_deref()
+            .filter(|hosts| hosts.enforce && self.is_open())
     }
 }
 
@@ -126,6 +141,17 @@ impl fmt::Display for Filtered {
         }
         if !self.deny.is_empty() {
             write!(f, "; not by any block or name: {}", list(self.deny.iter()))?;
+        }
+        if let Some(hosts) = &self.hosts {
+            let rest = match (self.is_open(), hosts.enforce) {
+                (true, true) => "anything else is refused and recorded",
+                (true, false) => "anything else is let through and recorded",
+                (false, _) => "what is refused is recorded",
+            };
+            match self.is_open() {
+                true => write!(f, "; of that: {}, {rest}", hosts.words)?,
+                false => write!(f, "; {rest}")?,
+            }
         }
         match list(self.publish.iter()).as_str() {
             "" => f.write_str("; in: only through the front"),
@@ -199,6 +225,7 @@ mod tests {
             allow: vec![Allow::Outside],
             deny: Vec::new(),
             publish: Vec::new(),
+            hosts: None,
         };
         assert_eq!(
             network.to_string(),

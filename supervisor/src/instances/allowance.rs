@@ -5,16 +5,23 @@
 //! themselves; so what they may start is the operator's to name.
 //!
 //! A package that was vetted for a shell, or for a program whose name its code computes, may start anything: that is
-//! what the report says. Raw sockets need machine code, which JavaScript alone cannot bring. Where packages connect to is the matter of the
-//! instance's network settings: most connect to whatever a flow's configuration names, so that nothing narrower
-//! follows from their reports. Environment and files are shared by everything in one process, and cannot be told apart
-//! from outside of it.
+//! what the report says. Raw sockets need machine code, which JavaScript alone cannot bring.
+//!
+//! Hosts are another matter: that a report says `configured` or `computed` names none. Such code goes where a flow's
+//! configuration sends it, and that is known: what the flows and their environment name counts as theirs, and nothing else.
+//! Otherwise each package with a library for HTTP would be let through everywhere, and each flow with an MQTT broker
+//! would be reported. Where a message brings an address along, an event asks, once a host. Whoever writes flows names
+//! hosts, and code inside can write flows; vetting refuses packages that do.
+//!
+//! Environment and files are shared by everything in one process, and cannot be told apart from outside of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use node_vetting::capability::{Capability, Kind};
 use node_vetting::policy::Allowed;
 use runtime::spec::{Programs, Watch};
+use runtime::traffic::{Hosts, Target, named};
 
 use super::model::{CapabilityMode, CapabilitySettings};
 
@@ -38,8 +45,22 @@ pub(super) struct Allowance {
     programs: BTreeMap<String, BTreeSet<String>>,
     /// Who may start any program.
     any_program: BTreeSet<String>,
-    /// Who brings machine code.
-    native: BTreeSet<String>,
+    /// Who makes raw sockets, or brings machine code, which can.
+    raw: BTreeSet<String>,
+    /// Hosts by name or address, and who may reach any.
+    hosts: BTreeMap<String, BTreeSet<String>>,
+    any_host: BTreeSet<String>,
+}
+
+/// Most hosts that are taken from an environment.
+const MOST_OF_ENVIRONMENT: usize = 256;
+
+/// What flows go by.
+pub(super) struct Flows<'a> {
+    /// Their environment.
+    pub(super) env: &'a [(String, String)],
+    /// Where they are kept.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Allowance {
@@ -48,9 +69,11 @@ impl Allowance {
         let mut allowance = Self::default();
         for package in packages {
             for capability in &package.capabilities {
+                let scope = &capability.scope;
                 match capability.kind {
-                    Kind::ProcSpawn => allowance.program(&capability.scope, &package.name),
-                    Kind::CodeNative => allowance.native(&package.name),
+                    Kind::ProcSpawn => allowance.program(scope, &package.name),
+                    Kind::CodeNative | Kind::NetRaw => allowance.raw(&package.name),
+                    Kind::NetConnect | Kind::NetUdp | Kind::NetDns => allowance.host(scope, &package.name),
                     _ => {}
                 }
             }
@@ -59,11 +82,23 @@ impl Allowance {
             let (kind, scope) = parts(text);
             if kind == Kind::ProcSpawn.name() {
                 allowance.program(scope, OPERATOR);
-            } else if kind == Kind::CodeNative.name() {
-                allowance.native(OPERATOR);
+            } else if kind == Kind::CodeNative.name() || kind == Kind::NetRaw.name() {
+                allowance.raw(OPERATOR);
+            } else if kind == Kind::NetConnect.name() && matches!(scope, "" | "*") {
+                allowance.any_host.insert(OPERATOR.to_owned());
+            } else if kind == Kind::NetConnect.name() {
+                allowance.host(scope, OPERATOR);
             }
         }
         allowance
+    }
+
+    /// A report's scope, or an operator's. A report names a host, or says how the code comes to one.
+    fn host(&mut self, scope: &str, who: &str) {
+        if scope.parse::<Target>().is_ok_and(|target| !is_word(&target)) {
+            let host = scope.to_ascii_lowercase();
+            self.hosts.entry(host).or_default().insert(who.to_owned());
+        }
     }
 
     fn program(&mut self, scope: &str, who: &str) {
@@ -74,14 +109,33 @@ impl Allowance {
         };
     }
 
-    fn native(&mut self, who: &str) {
-        self.native.insert(who.to_owned());
+    fn raw(&mut self, who: &str) {
+        self.raw.insert(who.to_owned());
+    }
+
+    /// Where it has something to do; nothing where nobody wants to know, or it may go everywhere.
+    pub(super) fn hosts(&self, mode: CapabilityMode, flows: Flows<'_>) -> Option<Hosts> {
+        if mode == CapabilityMode::Off || !self.any_host.is_empty() {
+            return None;
+        }
+        let of_env = flows.env.iter().flat_map(|(_, value)| named(value));
+        let known = self.hosts.keys().filter_map(|host| host.parse().ok());
+        Some(Hosts {
+            enforce: mode == CapabilityMode::Enforce,
+            allow: known.chain(of_env.take(MOST_OF_ENVIRONMENT)).collect(),
+            named_in: flows.files,
+            words: spelled(
+                &self.hosts,
+                "connects to ",
+                "what its flows and their environment name",
+            ),
+        })
     }
 
     /// What is watched; nothing where nobody wants that, or everything is allowed.
     pub(super) fn watch(&self, mode: CapabilityMode) -> Option<Watch> {
         let any = !self.any_program.is_empty();
-        let raw_sockets = !self.native.is_empty();
+        let raw_sockets = !self.raw.is_empty();
         if mode == CapabilityMode::Off || (any && raw_sockets) {
             return None;
         }
@@ -103,23 +157,39 @@ impl Allowance {
         } else if self.programs.is_empty() {
             "starts no program".to_owned()
         } else {
-            let mut named: Vec<String> = self
-                .programs
-                .iter()
-                .take(SPELLED)
-                .map(|(name, who)| format!("{name} ({})", listed(who)))
-                .collect();
-            if self.programs.len() > SPELLED {
-                named.push(format!("{} more", self.programs.len() - SPELLED));
-            }
-            format!("starts {}", named.join(", "))
+            spelled(&self.programs, "starts ", "")
         };
-        let sockets = if self.native.is_empty() {
+        let sockets = if self.raw.is_empty() {
             "makes no raw socket".to_owned()
         } else {
-            format!("makes raw sockets ({})", listed(&self.native))
+            format!("makes raw sockets ({})", listed(&self.raw))
         };
         format!("{programs}, {sockets}")
+    }
+}
+
+/// The first of what is allowed, with who says so, and something beside it.
+fn spelled(all: &BTreeMap<String, BTreeSet<String>>, verb: &str, beside: &str) -> String {
+    let mut named: Vec<String> = all
+        .iter()
+        .take(SPELLED)
+        .map(|(name, who)| format!("{name} ({})", listed(who)))
+        .collect();
+    if all.len() > SPELLED {
+        named.push(format!("{} more", all.len() - SPELLED));
+    }
+    if !beside.is_empty() {
+        named.push(beside.to_owned());
+    }
+    format!("{verb}{}", named.join(", "))
+}
+
+/// `configured`, `computed` and the like.
+fn is_word(target: &Target) -> bool {
+    match target {
+        Target::Name(name) => !name.contains('.'),
+        Target::Anywhere => true,
+        Target::Range(_) => false,
     }
 }
 
@@ -143,12 +213,26 @@ pub(super) fn wrong(text: &str) -> Option<String> {
         return Some(why);
     }
     let (kind, scope) = parts(text);
-    if kind == Kind::CodeNative.name() {
+    if [Kind::CodeNative, Kind::NetRaw]
+        .iter()
+        .any(|known| known.name() == kind)
+    {
         return None;
+    }
+    if kind == Kind::NetConnect.name() {
+        return wrong_host(scope);
+    }
+    if [Kind::NetUdp, Kind::NetDns]
+        .iter()
+        .any(|known| known.name() == kind)
+    {
+        return Some(
+            "`net.connect` with the host allows all of it: names, connections and datagrams".to_owned(),
+        );
     }
     if kind != Kind::ProcSpawn.name() {
         return Some(format!(
-            "`{kind}` is not watched in instances; `proc.spawn` and `code.native` are, and `network.allow` says where connections go"
+            "`{kind}` is not watched in instances; `proc.spawn`, `net.connect`, `net.raw` and `code.native` are"
         ));
     }
     if scope.contains('*') && scope != "*" {
@@ -159,6 +243,22 @@ pub(super) fn wrong(text: &str) -> Option<String> {
     }
     (scope.contains('/') && !scope.starts_with('/'))
         .then(|| "a program is a file name or an absolute path".to_owned())
+}
+
+/// What is wrong with a host that an operator allows.
+fn wrong_host(scope: &str) -> Option<String> {
+    if matches!(scope, "" | "*") {
+        return None;
+    }
+    match scope.parse::<Target>() {
+        Ok(target) if is_word(&target) => Some(
+            "name a host as flows do, `broker.example.com`, `*.example.com`, `10.0.0.7` or `10.0.0.0/8`; names \
+             without a dot are let through in any case"
+                .to_owned(),
+        ),
+        Ok(_) => None,
+        Err(error) => Some(format!("{error}; every port of it is meant, so none is named")),
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +315,55 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_those_of_reports_flows_and_the_operator_and_no_words() {
+        let packages = [
+            vetted(
+                "node-red-contrib-weather",
+                &[
+                    (Kind::NetConnect, "api.Weather.example"),
+                    (Kind::NetConnect, "configured"),
+                    (Kind::NetConnect, "computed"),
+                    (Kind::NetUdp, "192.0.2.7"),
+                    (Kind::NetDns, ""),
+                ],
+            ),
+            vetted("raw", &[(Kind::NetRaw, "")]),
+        ];
+        let settings = |allow: &[&str]| CapabilitySettings {
+            mode: CapabilityMode::Enforce,
+            allow: allow.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let env = [(
+            "BROKER".to_owned(),
+            "mqtts://me:word@broker.example:8883".to_owned(),
+        )];
+        let hosts = |allow: &[&str], mode| {
+            let files = vec!["/data/flows.json".into()];
+            Allowance::of(&settings(allow), &packages).hosts(mode, Flows { env: &env, files })
+        };
+        let found = hosts(&["net.connect{*.cdn.example}"], CapabilityMode::Enforce).expect("hosts");
+        let all: Vec<String> = found.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            all,
+            [
+                "*.cdn.example",
+                "192.0.2.7",
+                "api.weather.example",
+                "broker.example"
+            ]
+        );
+        assert!(found.enforce && found.named_in.len() == 1);
+        assert_eq!(
+            found.words,
+            "connects to *.cdn.example (settings), 192.0.2.7 (node-red-contrib-weather), api.weather.example \
+             (node-red-contrib-weather), what its flows and their environment name"
+        );
+        assert_eq!(hosts(&["net.connect"], CapabilityMode::Enforce), None);
+        assert_eq!(hosts(&[], CapabilityMode::Off), None);
+        assert!(watch(CapabilityMode::Observe, &[], &packages).is_some_and(|watch| watch.raw_sockets));
+    }
+
+    #[test]
     fn who_may_start_a_shell_may_start_anything() {
         for scope in ["shell", "computed", "", "*"] {
             let packages = [vetted("tool", &[(Kind::ProcSpawn, scope)])];
@@ -252,6 +401,12 @@ mod tests {
             "proc.spawn{ping}",
             "proc.spawn{/opt/x}",
             "code.native",
+            "net.raw",
+            "net.connect",
+            "net.connect{*}",
+            "net.connect{*.example.com}",
+            "net.connect{10.0.0.0/8}",
+            "net.connect{2001:db8::7}",
         ] {
             assert_eq!(wrong(good), None, "{good}");
         }
@@ -260,7 +415,10 @@ mod tests {
             ("proc.spawn{ping", "closing brace"),
             ("proc.spawn{p*}", "pattern"),
             ("proc.spawn{bin/x}", "absolute"),
-            ("net.connect{x:1}", "network.allow"),
+            ("net.connect{x.example:1}", "every port"),
+            ("net.connect{computed}", "name a host"),
+            ("net.udp{x.example}", "net.connect"),
+            ("fs.write", "net.connect"),
             ("", "no capability"),
         ] {
             assert!(

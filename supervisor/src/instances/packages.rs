@@ -2,16 +2,14 @@
 //! writes, and nothing outside it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use node_vetting::bom;
 use npm::{PackageName, Range, Version};
+use runtime::beneath;
 use runtime::spec::Isolation;
 use runtime::store::Stack;
 use serde_json::Value;
@@ -126,7 +124,7 @@ pub(super) fn installed_by_npm(folder: &Path) -> Installed {
 /// Another value when what is installed in `folder` may have changed: when npm last wrote its two lists.
 pub(super) fn when_installed(folder: &Path) -> [Option<SystemTime>; 2] {
     ["package.json", "node_modules/.package-lock.json"].map(|place| {
-        let file = inside(folder, Path::new(place)).ok()?;
+        let file = beneath::open(folder, Path::new(place)).ok()?;
         file.metadata().ok()?.modified().ok()
     })
 }
@@ -136,7 +134,7 @@ fn installed(folder: &Path, name: &str) -> Option<String> {
     name.parse::<PackageName>().ok()?;
     let place = Path::new("node_modules").join(name).join("package.json");
     // A link that leads out is a person's own arrangement, and not looked through.
-    if inside(folder, &place).is_err_and(|error| error.raw_os_error() == Some(Errno::EXDEV as i32)) {
+    if beneath::open(folder, &place).is_err_and(|error| error.raw_os_error() == Some(Errno::EXDEV as i32)) {
         return Some(String::new());
     }
     let manifest = document(folder, &place)?;
@@ -155,29 +153,12 @@ fn matches(version: &str, range: &str) -> bool {
 /// A JSON document inside `folder`; nothing when it is absent, no regular file, too large, or no JSON.
 pub(super) fn document(folder: &Path, place: &Path) -> Option<Value> {
     let mut text = Vec::new();
-    inside(folder, place)
+    beneath::open(folder, place)
         .ok()?
         .take(LARGEST)
         .read_to_end(&mut text)
         .ok()?;
     serde_json::from_slice(&text).ok()
-}
-
-/// Opens a regular file for reading, wherever in `folder` it is, and never one outside.
-///
-/// # Errors
-/// The kernel's, or that it is no regular file.
-pub(crate) fn inside(folder: &Path, place: &Path) -> io::Result<File> {
-    let folder = File::open(folder)?;
-    // Without waiting, for it may be a pipe.
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let file = File::from(openat2(folder.as_fd(), place, how)?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    Ok(file)
 }
 
 /// npm's program, by its path inside the sandbox.

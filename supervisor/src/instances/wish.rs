@@ -99,6 +99,7 @@ pub(super) fn network(
         allow,
         deny: networks.deny.clone(),
         publish: publish.collect::<Result<_, _>>()?,
+        hosts: None,
     }))
 }
 

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use runtime::error::or_absent;
 use runtime::spec::{
-    InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Network, Owner, Watch,
+    InstanceId, InstanceSpec, InvalidInstanceId, Isolation, Limits, LogSpec, Network, Owner,
 };
 use runtime::store::Stack;
 use runtime::units;
 use sha2::{Digest, Sha256};
 
-use super::allowance::{Allowance, Vetted};
+use super::allowance::{Allowance, Flows, Vetted};
 use super::model::Instance;
 use super::place::Place;
 use super::spec::{self, Wanted};
@@ -152,7 +152,7 @@ fn withdraw(place: &Place) -> io::Result<()> {
     };
     let mut text = Vec::new();
     // The folder is a stranger's: a link, a pipe or nothing at all is not what was written.
-    let read = packages::inside(&place.data(), Path::new(NPMRC))
+    let read = runtime::beneath::open(&place.data(), Path::new(NPMRC))
         .and_then(|file| file.take(LONGEST_NPMRC).read_to_end(&mut text));
     if read.is_ok() && digest(&text) == written {
         or_absent(fs::remove_file(place.data().join(NPMRC)))?;
@@ -201,25 +201,40 @@ pub(super) fn serve(
     let mut settings = wish::node_red(instance, safe, secret, shared.key.voucher(&instance.id));
     settings.extra = wish::over(carried::of_folder(&folders.data), settings.extra);
     limits.file_size = file_size(shared, instance, &limits);
-    let wanted = Wanted {
+    let flows = folders.data.join(&settings.flow_file);
+    let mut wanted = Wanted {
         cache: cache.as_deref(),
-        watch: watch(shared, instance, &folders.data),
         settings,
         ..wanted(shared, instance, stack, &folders, limits, false)?
     };
+    watch(shared, instance, flows, &mut wanted);
     prepare(shared, &wanted, "Node-RED")
 }
 
 /// What is watched of what it does, by what is installed now: what comes with the next package holds from the next start.
-fn watch(shared: &Shared, instance: &Instance, data: &Path) -> Option<Watch> {
+fn watch(shared: &Shared, instance: &Instance, flows: PathBuf, wanted: &mut Wanted<'_>) {
     let settings = &instance.settings.capabilities;
+    let data = wanted.data;
     let vetted = packages::direct(data).into_iter().filter_map(|(name, version)| {
         let report = shared.gate.report(&name, &version)?;
         let capabilities = report.facts.uses.into_iter().map(|one| one.capability).collect();
         Some(Vetted { name, capabilities })
     });
-    Allowance::of(settings, &vetted.collect::<Vec<_>>()).watch(settings.mode)
+    let allowance = Allowance::of(settings, &vetted.collect::<Vec<_>>());
+    wanted.watch = allowance.watch(settings.mode);
+    match (&mut wanted.network, &mut wanted.watch) {
+        (Network::Filtered(network), _) => {
+            let (env, files) = (wanted.env.as_slice(), vec![flows]);
+            let hosts = allowance.hosts(settings.mode, Flows { env, files });
+            network.hosts = hosts.map(Box::new);
+        }
+        (Network::Host | Network::Lesser(_), Some(watch)) => watch.words.push_str(UNWATCHED),
+        _ => {}
+    }
 }
+
+/// There is no cable at which it could be seen.
+const UNWATCHED: &str = ", connects to whatever it wants to, because on the host's network nobody looks";
 
 /// Where a full disk says so itself, a bound for each file beside that would only say something else.
 fn file_size(shared: &Shared, instance: &Instance, limits: &Limits) -> Option<units::Bytes> {

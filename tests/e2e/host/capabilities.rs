@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use test_support::eventually::eventually;
 use test_support::host::{Host, SOON};
+use test_support::world::{self, can};
 
 use super::endpoint;
 
@@ -169,4 +170,89 @@ fn what_is_tried_while_no_supervisor_lives_is_told_once_by_the_next() {
     host.wait_event("pump", "adopted");
     host.does(&["instance", "stop", "pump", "--wait"]);
     assert_eq!(attempts(&host, "pump").len(), 1, "{:?}", host.events("pump"));
+}
+
+/// An endpoint that connects to `?at=host:port` and answers with what it hears; `comment` names hosts or does not.
+fn connecting(comment: &str) -> Value {
+    let mut flows = endpoint(
+        "const [host, port] = msg.req.query.at.split(':');
+        const say = what => { msg.payload = what; node.send(msg); };
+        const s = net.connect({ host, port: Number(port), family: 4 });
+        s.on('data', d => { say(String(d)); s.destroy(); }).on('error', e => say(e.code));",
+    );
+    flows[2]["libs"] = json!([{ "var": "net", "module": "net" }]);
+    let nodes = flows.as_array_mut().expect("nodes");
+    nodes.push(json!({ "id": "broker", "type": "mqtt-broker", "broker": comment, "port": "1883" }));
+    flows
+}
+
+fn connects(host: &Host, at: &str) -> String {
+    host.get("pump", &format!("/run?at={at}"))
+        .expect("an answer")
+        .text()
+}
+
+#[test]
+fn hosts_that_nothing_names_are_events_then_refused_then_allowed_and_flows_name_theirs() {
+    if !can("hosts_that_nothing_names_are_events_then_refused_then_allowed_and_flows_name_theirs") {
+        return;
+    }
+    world::world();
+    let host = Host::start();
+    host.create("pump", &connecting("broker.example"), &json!({}));
+    // Observed: what the flows name is no event; what came with a message is one.
+    assert_eq!(connects(&host, "broker.example:1000"), "world 1000");
+    assert_eq!(attempts(&host, "pump"), [Value::Null; 0]);
+    assert_eq!(connects(&host, "198.18.0.2:1001"), "world 1001");
+    assert_eq!(connects(&host, "169.254.169.254:1000"), "ECONNREFUSED");
+    let event = host.wait_event("pump", "attempted: tried to reach 198.18.0.2:1001");
+    assert!(
+        event.contains("let through") && event.contains("net.connect{198.18.0.2}"),
+        "{event}"
+    );
+    let event = host.wait_event("pump", "attempted: tried to reach 169.254.169.254:1000");
+    assert!(
+        event.contains("was refused") && event.contains("network.allow"),
+        "{event}"
+    );
+    let event = {
+        connects(&host, "alien.example:1000");
+        host.wait_event("pump", "attempted: tried to look up alien.example")
+    };
+    assert!(event.contains("let through"), "{event}");
+
+    // Enforced, with one more allowed by the name that the event gives.
+    host.does(&["instance", "set", "pump", "capabilities.mode=enforce"]);
+    host.does(&["instance", "allow", "pump", "net.connect{198.18.0.2}"]);
+    host.act("pump", "restart");
+    host.until("pump", "enforcing", |view| {
+        view["observed"]["state"] == "running" && view["observed"]["restartNeeded"] == false
+    });
+    for (at, said) in [
+        ("broker.example:1000", "world 1000"),
+        ("198.18.0.2:1001", "world 1001"),
+        ("alien.example:1000", "EAI_AGAIN"),
+    ] {
+        assert_eq!(connects(&host, at), said, "{at}");
+    }
+    eventually("the refusal is an event", SOON, || {
+        let all = attempts(&host, "pump");
+        let refused = all
+            .iter()
+            .any(|one| one["attempt"]["name"] == "alien.example" && one["attempt"]["refused"] == true);
+        refused.then_some(()).ok_or(all)
+    });
+    // A deploy that names another host is enough for it, without a restart.
+    host.deploy("pump", &connecting("alien.example"));
+    eventually("the new host is reached", SOON, || {
+        match connects(&host, "alien.example:1000") {
+            said if said == "world 1000" => Ok(()),
+            said => Err(said),
+        }
+    });
+    let shown = host.does(&["instance", "show", "pump"]);
+    assert!(
+        shown.contains("198.18.0.2 (settings), what its flows and their environment name"),
+        "{shown}"
+    );
 }

@@ -14,7 +14,7 @@ use crate::launch::clock::now_ms;
 use crate::launch::init::end_descendants;
 use crate::launch::log::Pipe;
 use crate::launch::message::Ended;
-use crate::launch::watch::Watcher;
+use crate::launch::names::Names;
 use crate::record::{CONTROL_SOCKET, Event, ExitRecord, RESOLVER_FILE};
 use crate::sandbox::cable;
 
@@ -53,6 +53,9 @@ impl Keeper {
             );
             self.log.note(&text);
         }
+        for tried in self.names.as_mut().map(Names::rest).unwrap_or_default() {
+            self.note(&tried);
+        }
         if let Some(Err(error)) = self.instance.record.network.as_deref().map(cable::remove) {
             self.log.note(&error.to_string());
         }
@@ -68,7 +71,7 @@ impl Keeper {
             ended_ms: now_ms(),
             cpu_us: stats.cpu_us.or(ended.cpu_us),
             memory_peak: stats.memory_peak,
-            attempts: self.watcher.iter().flat_map(Watcher::all).cloned().collect(),
+            attempts: self.attempts.all().cloned().collect(),
         };
         let written = self.exit.write(&record);
         if let Err(error) = &written {

@@ -76,6 +76,7 @@ fn trial() -> io::Result<()> {
             allow: vec![Allow::Outside],
             deny: Vec::new(),
             publish: Vec::new(),
+            hosts: None,
         }))
     };
     let thread = std::thread::Builder::new().name("trial".to_owned()).spawn(work)?;

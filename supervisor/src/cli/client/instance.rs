@@ -166,8 +166,9 @@ struct Set {
 #[derive(Debug, Args)]
 #[command(
     after_help = "What it tried stands in `redhold events NAME`. A program is named as proc.spawn{ping} or \
-                        proc.spawn{/usr/bin/ping}; proc.spawn is all of them, code.native is machine code and with \
-                        it raw sockets. `redhold instance set NAME capabilities.mode=enforce` refuses everything else."
+                        proc.spawn{/usr/bin/ping}, a host as net.connect{api.example.com}, net.connect{*.example.com} or \
+                        net.connect{10.0.0.0/8}; proc.spawn and net.connect alone are all of them. net.raw is raw sockets, \
+                        code.native machine code and with it raw sockets. `redhold instance set NAME capabilities.mode=enforce` refuses everything else."
 )]
 struct Allow {
     /// Name or identifier

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use runtime::record::{Attempt, Attempted, ExitRecord};
+use runtime::traffic::Target;
 use serde_json::json;
 
 use super::Actor;
@@ -79,8 +80,23 @@ fn capability(attempt: &Attempt) -> Option<String> {
             let plain = !file.is_empty() && !file.contains(['{', '}', '*', ' ']);
             plain.then(|| format!("proc.spawn{{{file}}}"))
         }
-        Attempted::RawSocket => Some("code.native".to_owned()),
-        Attempted::Others => None,
+        Attempted::RawSocket => Some("net.raw".to_owned()),
+        Attempted::Name | Attempted::Connect => {
+            let host = host(&attempt.name);
+            host.parse::<Target>()
+                .is_ok()
+                .then(|| format!("net.connect{{{host}}}"))
+        }
+        Attempted::Socket | Attempted::Closed | Attempted::Others => None,
+    }
+}
+
+/// Of a destination, without port and protocol.
+fn host(name: &str) -> &str {
+    let name = name.strip_suffix("/udp").unwrap_or(name);
+    match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((six, _)) => six,
+        None => name.split_once(':').map_or(name, |(host, _)| host),
     }
 }
 
@@ -89,6 +105,9 @@ fn text(attempt: &Attempt, instance: &str) -> String {
     let what = match attempt.what {
         Attempted::Execute => format!("start {name}"),
         Attempted::RawSocket => format!("make a raw socket ({name})"),
+        Attempted::Socket => format!("make a socket of the family {name}"),
+        Attempted::Name => format!("look up {name}"),
+        Attempted::Connect | Attempted::Closed => format!("reach {name}"),
         Attempted::Others => format!("do {name}"),
     };
     let who = attempt
@@ -104,10 +123,20 @@ fn text(attempt: &Attempt, instance: &str) -> String {
         (false, Attempted::RawSocket) => "was left to the kernel, which allows it to nobody here",
         (false, _) => "was let through",
     };
-    let advice = capability(attempt).map_or_else(String::new, |word| {
-        format!("; `redhold instance allow {instance} {word}` if it should")
-    });
-    format!("tried{often} to {what}{who}, for which nothing was vetted; it {outcome}{advice}")
+    let why = match attempt.what {
+        Attempted::Name | Attempted::Connect => ", which neither a report nor its flows name",
+        Attempted::Closed => ", where its network does not lead",
+        Attempted::Socket => ", which nobody gets here",
+        _ => ", for which nothing was vetted",
+    };
+    let advice = match (capability(attempt), attempt.what) {
+        (Some(word), _) => format!("; `redhold instance allow {instance} {word}` if it should"),
+        (None, Attempted::Closed) => {
+            "; `network.allow` in its settings says what it reaches, if it should".to_owned()
+        }
+        (None, _) => String::new(),
+    };
+    format!("tried{often} to {what}{who}{why}; it {outcome}{advice}")
 }
 
 #[cfg(test)]
@@ -141,8 +170,46 @@ mod tests {
         ));
         let raw = text(&attempt(Attempted::RawSocket, "icmp"), "pump");
         assert!(
-            raw.contains("raw socket (icmp)") && raw.contains("code.native"),
+            raw.contains("raw socket (icmp)") && raw.contains("net.raw"),
             "{raw}"
+        );
+    }
+
+    #[test]
+    fn hosts_are_told_with_what_would_allow_them() {
+        for (what, name, word) in [
+            (Attempted::Name, "a.example", Some("net.connect{a.example}")),
+            (
+                Attempted::Connect,
+                "a.example:443",
+                Some("net.connect{a.example}"),
+            ),
+            (
+                Attempted::Connect,
+                "10.0.0.1:53/udp",
+                Some("net.connect{10.0.0.1}"),
+            ),
+            (
+                Attempted::Connect,
+                "[2001:db8::1]:53",
+                Some("net.connect{2001:db8::1}"),
+            ),
+            (Attempted::Name, "x;y.example", None),
+            (Attempted::Closed, "169.254.169.254:80", None),
+            (Attempted::Socket, "packet", None),
+        ] {
+            assert_eq!(capability(&attempt(what, name)).as_deref(), word, "{name}");
+        }
+        let said = text(&attempt(Attempted::Connect, "a.example:443"), "pump");
+        assert_eq!(
+            said,
+            "tried to reach a.example:443, which neither a report nor its flows name; it was let through; \
+             `redhold instance allow pump net.connect{a.example}` if it should"
+        );
+        let said = text(&attempt(Attempted::Closed, "169.254.169.254:80"), "pump");
+        assert!(
+            said.contains("does not lead") && said.contains("network.allow"),
+            "{said}"
         );
     }
 

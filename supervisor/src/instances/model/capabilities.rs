@@ -3,15 +3,19 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What an instance may do of what packages are vetted for: start programs, make raw sockets.
+/// What an instance may do of what packages are vetted for: start programs, make raw sockets, reach hosts. Hosts are
+/// watched where it has a network of its own; there `network.allow` says what can be reached at all, and of that this is
+/// what it has something to do with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct CapabilitySettings {
     /// What happens when it tries what nothing allows.
     pub mode: CapabilityMode,
     /// What it may do beside that for which its packages were vetted, in the words of `redhold vet`: `proc.spawn{ping}`
-    /// is one program, `proc.spawn` all, `code.native` machine code and with it raw sockets. What flows do by
-    /// themselves, with exec nodes and function nodes, is allowed here and nowhere else.
+    /// is one program, `proc.spawn` all; `net.connect{api.example.com}` is one host at every port (`*.example.com` and
+    /// `10.0.0.0/8` are many), `net.connect` all; `net.raw` is raw sockets, `code.native` machine code and with it raw
+    /// sockets. Hosts that the flows or their environment name need no entry. Programs that flows start by themselves, with
+    /// exec nodes and function nodes, are allowed here and nowhere else.
     pub allow: Vec<String>,
 }
 
