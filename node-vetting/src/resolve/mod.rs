@@ -14,6 +14,7 @@ mod local;
 mod order;
 mod pick;
 mod place;
+mod planted;
 mod platform;
 mod replace;
 mod served;
