@@ -50,6 +50,8 @@ pub mod schema;
 
 pub mod registry;
 
+pub mod bundle;
+
 pub mod catalogue;
 
 pub mod bom;

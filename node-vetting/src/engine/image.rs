@@ -77,7 +77,7 @@ impl Recipe {
     pub fn key(&self, engine: &Wasmtime) -> String {
         let mut hasher = Sha256::new();
         let mut text = format!("{FORMAT}\n{}\n", env!("CARGO_PKG_VERSION"));
-        for pinned in [&QUICKJS].into_iter().chain(&self.packages) {
+        for pinned in self.pinned() {
             let _ = writeln!(text, "{} {}", pinned.spec(), pinned.integrity);
         }
         for script in &self.scripts {
@@ -109,6 +109,39 @@ impl Recipe {
             folder.publish(&name, &engine.precompile_module(&baked)?)?;
         }
         Ok(folder.path(&name))
+    }
+
+    /// The archives that the image is made from, by `name@version`.
+    ///
+    /// # Errors
+    /// When one is not there and cannot be fetched.
+    pub async fn parts(
+        &self,
+        folder: &Folder,
+        client: &Client,
+    ) -> Result<Vec<(String, Vec<u8>)>, EngineError> {
+        let mut parts = Vec::new();
+        for pinned in self.pinned() {
+            parts.push((pinned.spec(), pinned.archive(folder, client).await?));
+        }
+        Ok(parts)
+    }
+
+    /// Keeps an archive where the image is made from it; whether it is.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub fn plant(&self, folder: &Folder, bytes: &[u8]) -> Result<bool, EngineError> {
+        for pinned in self.pinned() {
+            if pinned.plant(folder, bytes)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn pinned(&self) -> impl Iterator<Item = &Pinned> {
+        [&QUICKJS].into_iter().chain(&self.packages)
     }
 
     /// The module with a prepared guest in it.

@@ -60,6 +60,12 @@ impl Pinned {
     /// # Errors
     /// When it is not in the folder and cannot be fetched.
     pub async fn get(&self, folder: &Folder, client: &Client) -> Result<Package, PinnedError> {
+        let bytes = self.archive(folder, client).await?;
+        Package::from_archive(&bytes).map_err(|error| PinnedError::Package(self.spec(), error))
+    }
+
+    /// Its archive, from the folder or else from the registry.
+    pub(super) async fn archive(&self, folder: &Folder, client: &Client) -> Result<Vec<u8>, PinnedError> {
         let unusable = || PinnedError::Unusable(self.spec());
         let integrity: Integrity = self.integrity.parse().map_err(|_| unusable())?;
         let file = format!("{}.tgz", integrity.hex());
@@ -68,17 +74,29 @@ impl Pinned {
             hasher.update(bytes);
             hasher.check(&integrity).is_ok()
         });
-        let bytes = match kept {
-            Some(bytes) => bytes,
-            None => {
-                let name: PackageName = self.name.parse().map_err(|_| unusable())?;
-                let version = Version::parse(&*self.version).map_err(|_| unusable())?;
-                let bytes = self.download(client, &name, &version, &integrity).await?;
-                folder.publish(&file, &bytes)?;
-                bytes
-            }
-        };
-        Package::from_archive(&bytes).map_err(|error| PinnedError::Package(self.spec(), error))
+        if let Some(bytes) = kept {
+            return Ok(bytes);
+        }
+        let name: PackageName = self.name.parse().map_err(|_| unusable())?;
+        let version = Version::parse(&*self.version).map_err(|_| unusable())?;
+        let bytes = self.download(client, &name, &version, &integrity).await?;
+        folder.publish(&file, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// Keeps `bytes` when they are its archive; whether they are.
+    pub(super) fn plant(&self, folder: &Folder, bytes: &[u8]) -> Result<bool, PinnedError> {
+        let integrity: Integrity = self
+            .integrity
+            .parse()
+            .map_err(|_| PinnedError::Unusable(self.spec()))?;
+        let mut hasher = Hasher::new(integrity.algorithm());
+        hasher.update(bytes);
+        let same = hasher.check(&integrity).is_ok();
+        if same {
+            folder.publish(&format!("{}.tgz", integrity.hex()), bytes)?;
+        }
+        Ok(same)
     }
 
     fn failed(&self, source: FetchError) -> PinnedError {

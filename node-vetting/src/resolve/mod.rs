@@ -15,6 +15,7 @@ mod local;
 mod order;
 mod pick;
 mod place;
+mod planted;
 mod platform;
 mod replace;
 mod served;

@@ -39,7 +39,7 @@ impl Resolver {
         found.map_err(|lack| asked(format!("{name}@{version}"), lack))
     }
 
-    fn source(&self) -> Source {
+    pub(super) fn source(&self) -> Source {
         Source::new(
             (self.client.clone(), self.options.online),
             self.cache.clone(),

@@ -223,7 +223,7 @@ impl Source {
     }
 
     /// What names a document in the cache: registries may differ in what they say of a package.
-    fn address(&self, name: &PackageName, form: Form) -> Result<String, Lack> {
+    pub(super) fn address(&self, name: &PackageName, form: Form) -> Result<String, Lack> {
         let registry = self
             .client
             .config()

@@ -21,6 +21,7 @@ mod config;
 pub use config::{Addresses, Config, ConfigError, Places};
 
 mod overlay;
+pub use overlay::install_options;
 
 mod error;
 pub use error::{FetchError, shown};

@@ -13,12 +13,8 @@ impl Config {
     /// When a registry or proxy is no address.
     pub fn overlaid(&self, env: &[(String, String)], npmrc: &str) -> Result<Self, ConfigError> {
         let theirs: HashMap<String, String> = env.iter().cloned().collect();
-        let text = npmrc
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with(['#', ';']))
-            .filter_map(|line| line.split_once('='))
-            .map(|(key, value)| (key.trim().to_owned(), expanded(bare(value), &theirs)))
+        let text = entries(npmrc)
+            .map(|(key, value)| (key.to_owned(), expanded(value, &theirs)))
             .collect();
         let mut config = self.clone();
         for mut layer in [text, environment_layer(&theirs)] {
@@ -29,6 +25,38 @@ impl Config {
         config.proxies()?;
         Ok(config)
     }
+}
+
+/// What the text of an npmrc says of how to install: nothing of registries, of who may use them, or of this machine.
+#[must_use]
+pub fn install_options(npmrc: &str) -> Vec<(String, String)> {
+    const KEYS: [&str; 12] = [
+        "engine-strict",
+        "force",
+        "include",
+        "install-strategy",
+        "legacy-peer-deps",
+        "loglevel",
+        "omit",
+        "prefer-dedupe",
+        "save-exact",
+        "save-prefix",
+        "strict-peer-deps",
+        "tag",
+    ];
+    entries(npmrc)
+        .filter(|(key, _)| KEYS.contains(key))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Keys with their values, as written but for the quotes.
+fn entries(npmrc: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = npmrc.lines().map(str::trim);
+    lines
+        .filter(|line| !line.starts_with(['#', ';']))
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.trim(), bare(value)))
 }
 
 /// What is about registries and who may use them, and names nothing on this machine.
@@ -71,6 +99,18 @@ mod tests {
 
     use super::*;
     use crate::name::PackageName;
+
+    #[test]
+    fn how_to_install_is_told_from_where() {
+        let text = "registry=http://r.test/\n//r.test/:_authToken=x\n# omit=y\nlegacy-peer-deps = true\nsave-prefix=\"^\"\n\
+                    cafile=/etc/shadow\nignore-scripts=false\n";
+        let found = install_options(text);
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(found, [("legacy-peer-deps", "true"), ("save-prefix", "^")]);
+    }
 
     #[test]
     fn a_strangers_layer_names_registries_and_sees_nothing_of_this_process() {

@@ -5,6 +5,7 @@
 
 const childProcess = require('node:child_process')
 const { randomUUID } = require('node:crypto')
+const http = require('node:http')
 const path = require('node:path')
 
 const log = require('./log.cjs')
@@ -36,19 +37,42 @@ function throughGate(modules, socket) {
     childProcess[name] = function (file, args, ...rest) {
       if (!isNpm(file, args)) return Reflect.apply(start, this, [file, args, ...rest])
       const options = typeof rest[0] === 'object' ? rest.shift() : {}
-      const env = { ...(options.env ?? process.env), REDHOLD_GATE: socket }
+      const env = { ...(options.env ?? process.env), REDHOLD_GATE: socket, REDHOLD_TELL: '1' }
       return Reflect.apply(start, this, [file, [...preload, ...args], { ...options, env }, ...rest])
     }
   }
-  const { exec } = require(path.join(modules, '@node-red/util'))
+  const { exec, events } = require(path.join(modules, '@node-red/util'))
   const run = exec.run
   exec.run = async function (...args) {
     try {
-      return await Reflect.apply(run, this, args)
+      const answer = await Reflect.apply(run, this, args)
+      if (isNpm(args[0], args[1]) && args[1].includes('install')) showVerdicts(socket, events)
+      return answer
     } catch (answer) {
       throw told(answer)
     }
   }
+}
+
+// What is not trusted of what npm has just installed is shown in the editor as soon as the gate knows; npm has perhaps
+// not waited for that.
+function showVerdicts(socket, events) {
+  const request = http.get({ socketPath: socket, path: '/-/redhold/verdicts' }, (answer) => {
+    let text = ''
+    answer.setEncoding('utf8')
+    answer.on('data', (more) => (text += more))
+    answer.on('error', () => {})
+    answer.on('end', () => {
+      if (answer.statusCode !== 200) return
+      for (const verdict of JSON.parse(text)) {
+        // The editor takes it for HTML, and parts of it are a package's own words.
+        const shown = verdict.replace(/[&<>"']/g, (c) => '&#' + c.charCodeAt(0) + ';')
+        events.emit('runtime-event', { id: 'vetting', payload: { type: 'warning', text: shown, timeout: 30_000 } })
+      }
+    })
+  })
+  // The person's terminal tells it too.
+  request.on('error', () => {})
 }
 
 function handOver(modules, channel) {

@@ -25,6 +25,9 @@ runs it too: node-red --userDir DIR.
 Node-RED sees this folder, its own program and nothing else of your files. It shares your network, so that flows \
 reach your devices and the internet; the editor is reachable from this computer only.
 
+Packages that the editor installs are vetted: what is refused within ten seconds is not installed, and what is known \
+later is told here. `redhold npm install` in the folder does the same; an npm of your own does not.
+
 Ctrl-C stops it and leaves nothing running; a second Ctrl-C does so at once. If this command itself is killed, \
 Node-RED runs on, and the next `redhold dev` on the folder takes it over.";
 
@@ -106,7 +109,7 @@ pub fn run(command: &Dev, global: &Global, output: &Output) -> Result<(), Proble
 }
 
 /// The person's terminal, or, with `--json`, one object per line for a program.
-struct Terminal(Output);
+pub(super) struct Terminal(pub(super) Output);
 
 impl Screen for Terminal {
     fn show(&self, said: Said<'_>) {

@@ -8,6 +8,7 @@ pub mod client;
 pub mod dev;
 pub mod doctor;
 pub mod manual;
+pub mod npm;
 pub mod output;
 pub mod progress;
 pub mod serve;
@@ -56,6 +57,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::Dev),
+    Npm(npm::Npm),
     Serve(serve::Serve),
     Instance(client::instance::Instance),
     Logs(client::logs::Logs),
@@ -73,6 +75,7 @@ enum Command {
     Policy(vet::policy::Policy),
     Waiver(vet::waiver::Waiver),
     Catalogue(vet::catalogue::Catalogue),
+    Bundle(vet::bundle::Bundle),
     Doctor(doctor::Doctor),
     #[command(hide = true)]
     Manual(manual::Manual),
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
     match &cli.command {
         Command::Dev(command) => dev::run(command, &cli.global, output),
+        Command::Npm(command) => npm::run(command, &cli.global, output),
         Command::Serve(command) => serve::run(command, &cli.global, output),
         Command::Instance(command) => client::instance::run(command, &cli.global, output),
         Command::Logs(command) => client::logs::run(command, &cli.global, output),
@@ -114,6 +118,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), Problem> {
         Command::Vet(command) => vet::run(command, &cli.global, output),
         Command::Policy(command) => vet::policy::run(command, &cli.global, output),
         Command::Catalogue(command) => vet::catalogue::run(command, &cli.global, output),
+        Command::Bundle(command) => vet::bundle::run(command, &cli.global, output),
         Command::Waiver(command) => vet::waiver::run(command, &cli.global, output),
         Command::Doctor(command) => doctor::run(command, &cli.global, output),
         Command::Manual(command) => manual::manual(command, Cli::command(), output),

@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use node_vetting::policy;
+use node_vetting::report::Verdict;
 use runtime::process::{self, Adopted, Descriptors, Running};
 use runtime::record::ExitRecord;
 use runtime::spec::{InstanceId, InstanceSpec, Isolation, Limits, LogSpec, Network, Owner};
@@ -16,7 +17,7 @@ use runtime::units::Bytes;
 
 use crate::dev::screen::{Said, Screen};
 use crate::dev::state::State;
-use crate::gate;
+use crate::gate::{self, News};
 use crate::instances::ending::why;
 use crate::instances::{self, NpmSettings, PrepareError, Settings, Wanted};
 use crate::problem::{Code, Problem};
@@ -28,6 +29,10 @@ const FIRST_UID: u32 = 1_900_000_000;
 
 /// How long one that is restarted may take to stop its flows.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long an installation waits for its verdict. Most packages have theirs by then; a person who sits before it does not
+/// want to wait for the rest.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many there are.
 const UIDS: u32 = 65_536;
@@ -45,7 +50,7 @@ pub(super) struct Launcher<'a> {
     pub(super) npm: NpmSettings,
     pub(super) settings: Settings,
     pub(super) host_tools: bool,
-    pub(super) screen: &'a dyn Screen,
+    pub(super) screen: Arc<dyn Screen>,
 }
 
 impl Launcher<'_> {
@@ -135,8 +140,7 @@ impl Launcher<'_> {
             npmrc: fs::read_to_string(self.folder.join(".npmrc")).unwrap_or_default(),
         };
         let owner = owner(self.folder, self.state)?;
-        // Whoever sits before it waits for each part of what they install: they ask for it in the policy.
-        let gate = gate::NpmGate::of(data_dir, policy::Gate::Off);
+        let gate = gate::NpmGate::quick(data_dir, PATIENCE, news(self.screen.clone()));
         gate.open(&upstream, &self.state.gate(), owner).await
     }
 
@@ -247,6 +251,30 @@ fn owner(folder: &Path, state: &State) -> Result<Owner, Problem> {
                 of_gid,
             }
         }
+    })
+}
+
+/// Tells the person what becomes of packages.
+fn news(screen: Arc<dyn Screen>) -> gate::Tell {
+    Arc::new(move |news| match news {
+        News::Late(patience) => screen.show(Said::Note(&format!(
+            "vetting takes longer than {} s: npm goes on, and the verdict is told here",
+            patience.as_secs()
+        ))),
+        News::Judged { judgement, late } => {
+            let text = judgement.to_string();
+            match judgement.verdict {
+                Verdict::Trusted => screen.show(Said::Note(&text)),
+                Verdict::Refused if late => screen.show(Said::Warning(&format!(
+                    "{text}\n  It was installed meanwhile: remove it with the palette manager or `redhold npm uninstall`, \
+                     and restart"
+                ))),
+                _ => screen.show(Said::Warning(&text)),
+            }
+        }
+        News::Failed(name, problem) => screen.show(Said::Warning(&format!(
+            "{name} is installed without being vetted: {problem}"
+        ))),
     })
 }
 

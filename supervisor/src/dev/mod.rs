@@ -13,6 +13,7 @@ mod import;
 mod launch;
 mod log;
 mod modules;
+mod npm;
 mod open;
 mod port;
 mod rival;
@@ -33,6 +34,7 @@ use runtime::store::Progress;
 use runtime::units::{Bytes, CpuShare, Pids};
 use tokio::sync::watch;
 
+pub use self::npm::{NpmSaid, NpmWish, run as npm};
 pub use self::screen::{Ready, Said, Screen};
 
 use crate::dev::folder::Project;
@@ -97,7 +99,10 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|error| Problem::new(Code::Host, "cannot start the event loop").because(error))?;
-    runtime.block_on(work(wish, stacks, progress, screen))
+    let ended = runtime.block_on(work(wish, stacks, progress, screen));
+    // What is vetted for nobody any more is not waited for; its worker ends with this process.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn work(
@@ -153,7 +158,7 @@ async fn work(
             ..Settings::default()
         },
         host_tools: wish.host_tools,
-        screen: screen.as_ref(),
+        screen: screen.clone(),
     };
     // Whatever is wrong with the wish is found out before anything of the project is touched.
     launcher.errand()?;

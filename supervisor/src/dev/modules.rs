@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use node_vetting::report::Verdict;
 use runtime::spec::InstanceSpec;
 
 use crate::dev::errand;
@@ -32,7 +31,6 @@ pub(super) async fn install(
     let npm = npm_program(launcher.stack, launcher.isolation);
     let mut arguments = vec![npm.to_string_lossy().into_owned()];
     arguments.extend(missing.arguments());
-    // What needs review passes here, and the person should know of it.
     if let Err(problem) = signals.unless(gate.admit(&missing.asked)).await {
         if problem.code() == Code::Interrupted {
             return Err(problem);
@@ -40,11 +38,6 @@ pub(super) async fn install(
         let said = format!("{names} cannot be installed: {problem}\n  Node-RED starts without");
         screen.show(Said::Warning(&said));
         return Ok(());
-    }
-    for judgement in gate.judged() {
-        if judgement.verdict != Verdict::Trusted {
-            screen.show(Said::Warning(&judgement.to_string()));
-        }
     }
     let through = |spec: &mut InstanceSpec| {
         room_for_npm(spec);

@@ -11,6 +11,7 @@ use runtime::spec::InstanceId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::instances::errand;
 use crate::problem::{Code, Problem};
 use crate::removal;
 
@@ -38,7 +39,36 @@ struct Running {
 impl State {
     /// Of the project at a canonical path. Nothing is made yet.
     pub(super) fn of(data_dir: &Path, project: &Path) -> Result<Self, Problem> {
-        let id = identify(project);
+        Self::named(data_dir, identify(project))
+    }
+
+    /// Of one npm on that project, beside whatever else runs on it.
+    pub(super) fn beside(data_dir: &Path, project: &Path) -> Result<Self, Problem> {
+        let text = format!("{}{}", npm_prefix(project), std::process::id());
+        // At most 9 characters more than at most 27, of the same kind.
+        let id = text
+            .parse()
+            .unwrap_or_else(|_| unreachable!("{text} is an instance's name"));
+        Self::named(data_dir, id)
+    }
+
+    /// Removes what a killed [`State::beside`] of that project left.
+    pub(super) fn sweep(data_dir: &Path, project: &Path) {
+        let prefix = npm_prefix(project);
+        let bucket = data_dir.join(BUCKET);
+        for entry in fs::read_dir(&bucket).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(pid) = name.strip_prefix(&prefix) else {
+                continue;
+            };
+            if !Path::new("/proc").join(pid).exists() && errand::clear(&entry.path().join("job")).is_ok() {
+                // Found again by the next.
+                let _ = removal::remove_all(&entry.path());
+            }
+        }
+    }
+
+    fn named(data_dir: &Path, id: InstanceId) -> Result<Self, Problem> {
         let dir = data_dir.join(BUCKET).join(id.as_str());
         let longest = dir.join("run").join(runtime::record::CONTROL_SOCKET);
         if longest.as_os_str().len() > LONGEST {
@@ -140,6 +170,10 @@ impl State {
         }
         or_absent(removal::remove_all(&self.dir))
     }
+}
+
+fn npm_prefix(project: &Path) -> String {
+    format!("{}-n", identify(project))
 }
 
 fn identify(project: &Path) -> InstanceId {

@@ -7,6 +7,7 @@
 //! ([`shelf`]); verdicts are made of them anew each time, so a changed policy or waiver counts at once.
 
 mod attach;
+mod bundle;
 mod condition;
 mod decide;
 mod look;
@@ -15,16 +16,18 @@ mod serve;
 mod session;
 mod shelf;
 mod tarball;
+mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use node_vetting::catalogue::{Entry, catalogue};
 use node_vetting::policy::{self, Decision};
 use node_vetting::report::Report;
-use npm::{Client, Version};
+use npm::{Client, PackageName, Version};
 use runtime::spec::{Isolation, Owner};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
@@ -36,6 +39,7 @@ use crate::team::Team;
 use crate::vetting::{Rules, Vetting};
 
 pub use self::attach::{attach, inside, show};
+pub use self::bundle::{Brought, Judged};
 pub use self::condition::{Condition, conditions};
 pub use self::decide::{Judgement, Said};
 pub use self::look::Due;
@@ -55,12 +59,40 @@ pub struct NpmGate(Arc<Inner>);
 struct Inner {
     data_dir: PathBuf,
     /// What holds where the policy names no mode.
-    usual: policy::Gate,
+    usual: Manner,
     shelf: Shelf,
     closures: Semaphore,
     workers: Semaphore,
     /// How many npm wait for a verdict.
     waiting: watch::Sender<usize>,
+}
+
+/// How a gate deals with npm, and who hears of it.
+#[derive(Clone)]
+struct Manner {
+    mode: policy::Gate,
+    /// How long npm waits for a verdict before it goes on without; `None` as long as it takes.
+    patience: Option<Duration>,
+    news: Tell,
+}
+
+/// Hears of what becomes of packages. Called from several threads: must not block.
+pub type Tell = Arc<dyn Fn(News<'_>) + Send + Sync>;
+
+/// What becomes of packages.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// npm has waited so long and goes on; the verdict comes later.
+    Late(Duration),
+    /// A verdict; `late` when npm did not wait for it.
+    Judged {
+        /// On what, and why.
+        judgement: &'a Judgement,
+        /// Whether npm did not wait for it.
+        late: bool,
+    },
+    /// There is none.
+    Failed(&'a PackageName, &'a Problem),
 }
 
 /// What an instance's own settings say of registries, above what this host's npm configuration says.
@@ -72,18 +104,38 @@ pub struct Upstream {
     pub npmrc: String,
 }
 
-impl NpmGate {
-    /// The gate of the host with this data directory; `usual` holds where its policy names no mode.
-    #[must_use]
-    pub fn of(data_dir: &Path, usual: policy::Gate) -> Self {
-        Self(Arc::new(Inner {
+impl Inner {
+    fn of(data_dir: &Path, mode: policy::Gate) -> Self {
+        Self {
             data_dir: data_dir.to_owned(),
-            usual,
+            usual: Manner {
+                mode,
+                patience: None,
+                news: Arc::new(|_| {}),
+            },
             shelf: Shelf::of(data_dir),
             closures: Semaphore::new(CLOSURES),
             workers: Semaphore::new(WORKERS),
             waiting: watch::channel(0).0,
-        }))
+        }
+    }
+}
+
+impl NpmGate {
+    /// The gate of the host with this data directory; `usual` holds where its policy names no mode.
+    #[must_use]
+    pub fn of(data_dir: &Path, usual: policy::Gate) -> Self {
+        Self(Arc::new(Inner::of(data_dir, usual)))
+    }
+
+    /// A gate that keeps no npm waiting for longer than `patience`, where the policy names no mode: what is refused by then
+    /// is not installed, and `news` tells the rest when it is known.
+    #[must_use]
+    pub fn quick(data_dir: &Path, patience: Duration, news: Tell) -> Self {
+        let mut inner = Inner::of(data_dir, policy::Gate::Warn);
+        inner.usual.patience = Some(patience);
+        inner.usual.news = news;
+        Self(Arc::new(inner))
     }
 
     /// Opens the gate for one npm, on a socket in `folder` that `owner` alone can use. Dropping the session closes it.
@@ -107,8 +159,13 @@ impl NpmGate {
     ) -> Result<Session, Problem> {
         let rules = self.rules(team)?;
         let vetting = opened(self.0.data_dir.clone(), upstream.clone()).await?;
-        let mode = rules.gate(self.0.usual);
-        Session::open(self.clone(), (vetting, rules, mode), folder, owner)
+        let mut manner = self.0.usual.clone();
+        if rules.name_a_gate() {
+            // Who names one wants it to hold, however long that takes.
+            manner.mode = rules.gate(manner.mode);
+            manner.patience = None;
+        }
+        Session::open(self.clone(), (vetting, rules, manner), folder, owner)
     }
 
     /// The newest report on a package in a version, where it was vetted on this host.

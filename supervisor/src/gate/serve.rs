@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::server::conn::http1;
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::session::Visit;
+use super::session::{Asked, Visit};
 use super::{Judgement, packument, tarball};
 use crate::problem::{Code, Problem};
 
@@ -32,6 +32,13 @@ const CONNECTIONS: usize = 32;
 
 /// Archives in memory at the same time.
 const ARCHIVES: usize = 4;
+
+/// Where npm's own world says what it was told, and asks what came of it.
+const TOLD: &str = "/-/redhold/told";
+const VERDICTS: &str = "/-/redhold/verdicts";
+
+/// Longest list of what npm was told, in bytes.
+const TOLD_SIZE: usize = 64 << 10;
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
@@ -93,14 +100,28 @@ pub(super) async fn serve(listener: UnixListener, visit: Arc<Visit>) {
 
 async fn answer(
     request: Request<Incoming>,
-    visit: &Visit,
+    visit: &Arc<Visit>,
     archives: &Arc<Semaphore>,
 ) -> Result<Answer, Infallible> {
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, TOLD) => return Ok(told(request, visit).await),
+        (&Method::GET, VERDICTS) => {
+            let verdicts = visit.verdicts().await;
+            return Ok(full(
+                StatusCode::OK,
+                "application/json",
+                json!(verdicts).to_string(),
+            ));
+        }
+        _ => {}
+    }
     let wanted = (request.method() == Method::GET)
         .then(|| wanted(request.uri().path()))
         .flatten();
     let answer = match wanted {
         Some(Wanted::Document(name)) => {
+            let session = request.headers().get("npm-session");
+            visit.asked(&name, session.and_then(|value| value.to_str().ok()));
             let document = packument::packument(visit, &name, form(&request)).await;
             document.map(|document| full(StatusCode::OK, "application/json", document.to_string()))
         }
@@ -113,7 +134,10 @@ async fn answer(
                     let _ = &room;
                     frame
                 };
-                let answer = full(StatusCode::OK, "application/octet-stream", bytes);
+                let mut answer = full(StatusCode::OK, "application/octet-stream", bytes);
+                if let Some(notice) = visit.notice() {
+                    answer.headers_mut().insert("npm-notice", notice);
+                }
                 answer.map(|body| body.map_frame(held).boxed())
             })
         }
@@ -121,6 +145,23 @@ async fn answer(
         None => Err(Failure::Missing(request.uri().path().to_owned())),
     };
     Ok(answer.unwrap_or_else(failed))
+}
+
+/// `gate.cjs` says what the npm was told that it is in: a list of `name@range`.
+async fn told(request: Request<Incoming>, visit: &Arc<Visit>) -> Answer {
+    let body = Limited::new(request.into_body(), TOLD_SIZE).collect();
+    let body = tokio::time::timeout(HEAD, body).await;
+    let list = body.ok().and_then(Result::ok).and_then(|body| {
+        let list: Option<Vec<String>> = serde_json::from_slice(&body.to_bytes()).ok();
+        list
+    });
+    match list {
+        Some(list) => {
+            visit.tell(list.iter().map(|spec| Asked::read(spec)).collect());
+            full(StatusCode::ACCEPTED, "application/json", "{}")
+        }
+        None => full(StatusCode::BAD_REQUEST, "application/json", "{}"),
+    }
 }
 
 /// Whether the whole document is asked for, or what installing needs.

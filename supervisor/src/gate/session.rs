@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use node_vetting::policy::{self, Script};
 use node_vetting::report::Verdict;
@@ -14,10 +14,12 @@ use node_vetting::resolve::{Resolved, Silent, Target};
 use npm::{Integrity, PackageName, Version};
 use runtime::error::or_absent;
 use runtime::spec::Owner;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::info;
 
 use super::look::Waits;
-use super::{Judgement, NpmGate, serve};
+use super::told::Run;
+use super::{Judgement, Manner, NpmGate, Tell, serve};
 use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::vetting::{Rules, Vetting};
@@ -60,30 +62,22 @@ pub(super) struct Visit {
     pub(super) vetting: Vetting,
     pub(super) rules: Rules,
     pub(super) mode: policy::Gate,
+    /// How long npm waits for a verdict before it goes on without; `None` as long as it takes.
+    pub(super) patience: Option<Duration>,
+    pub(super) news: Tell,
     known: Mutex<Known>,
-    /// Held while what npm was told to install is looked at, so that its parts wait for it.
-    first: tokio::sync::Mutex<()>,
-}
-
-/// Without a question for so long, the next one is that of another npm.
-const PAUSE: Duration = Duration::from_secs(2);
-
-/// What npm was told to install, where nobody has said so before it started: the package whose document it asked for
-/// first. Its parts are looked at with it, not each by itself.
-#[derive(Default)]
-enum Told {
-    #[default]
-    Nothing,
-    Named(PackageName),
-    /// It may not be installed, so that none of its parts is needed.
-    Stopped(Judgement),
 }
 
 #[derive(Default)]
-struct Known {
-    told: Told,
-    /// When npm last asked for something.
-    asked: Option<Instant>,
+pub(super) struct Known {
+    /// The newest npm.
+    pub(super) run: Run,
+    /// What goes on without anybody waiting for it.
+    pub(super) behind: JoinSet<()>,
+    /// What npm is to print with the next archive.
+    pub(super) notices: Vec<String>,
+    /// Bytes of what is being looked at.
+    expected: BTreeMap<(PackageName, Version), Integrity>,
     admitted: BTreeMap<(PackageName, Version), Integrity>,
     served: BTreeMap<(PackageName, Version), Integrity>,
     judged: Vec<Judgement>,
@@ -92,7 +86,7 @@ struct Known {
 impl Session {
     pub(super) fn open(
         gate: NpmGate,
-        (vetting, rules, mode): (Vetting, Rules, policy::Gate),
+        (vetting, rules, manner): (Vetting, Rules, Manner),
         folder: &Path,
         owner: Owner,
     ) -> Result<Self, Problem> {
@@ -100,12 +94,13 @@ impl Session {
         let listener = listen(folder, &socket, owner)
             .map_err(|error| Problem::io(format!("cannot open the gate at {}", socket.display()), error))?;
         let visit = Arc::new(Visit {
+            mode: manner.mode,
+            patience: manner.patience,
+            news: manner.news,
             gate,
             vetting,
             rules,
-            mode,
             known: Mutex::default(),
-            first: tokio::sync::Mutex::default(),
         });
         let server = tokio::spawn(serve::serve(listener, visit.clone())).abort_handle();
         Ok(Self {
@@ -124,6 +119,10 @@ impl Session {
         if self.visit.mode == policy::Gate::Off {
             return Ok(());
         }
+        if self.visit.patience.is_some() {
+            self.visit.tell(asked.to_vec());
+            return self.visit.first().await.map_err(|stopped| refusal(&[stopped]));
+        }
         let mut stopped: Vec<Judgement> = Vec::new();
         for Asked { name, wanted } in asked {
             let elsewhere = wanted.contains([':', '/']);
@@ -140,20 +139,27 @@ impl Session {
                         .because(error)
                         .hint("publish it to a registry of your own and name that in npm's configuration")
                     })?;
-            match self.visit.judge(&name, wanted).await? {
-                judgement if self.visit.mode.lets(judgement.verdict) => {}
-                judgement => stopped.push(judgement),
+            let judgement = self.visit.judge(&name, wanted).await?;
+            self.visit.announce(&judgement, false);
+            if !self.visit.mode.lets(judgement.verdict) {
+                stopped.push(judgement);
             }
         }
-        let Some(worst) = stopped.iter().map(|judgement| judgement.verdict).max() else {
+        if stopped.is_empty() {
             return Ok(());
-        };
-        let code = match worst {
-            Verdict::Refused => Code::Refused,
-            _ => Code::Review,
-        };
-        let told: Vec<String> = stopped.iter().map(ToString::to_string).collect();
-        Err(Problem::new(code, told.join("\n")))
+        }
+        Err(refusal(&stopped))
+    }
+
+    /// Waits until everything was looked at that npm has asked for.
+    pub async fn settle(&self) {
+        loop {
+            let mut behind = std::mem::take(&mut self.visit.known().behind);
+            if behind.is_empty() {
+                return;
+            }
+            while behind.join_next().await.is_some() {}
+        }
     }
 
     /// Everything that was judged so far.
@@ -175,9 +181,21 @@ impl Session {
     }
 }
 
+/// What may not be installed, by the worst of it.
+fn refusal(stopped: &[Judgement]) -> Problem {
+    let refused = stopped
+        .iter()
+        .any(|judgement| judgement.verdict == Verdict::Refused);
+    let code = if refused { Code::Refused } else { Code::Review };
+    let told: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    Problem::new(code, told.join("\n"))
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.server.abort();
+        // They hold what they work for.
+        self.visit.known().behind.abort_all();
         let _ = fs::remove_file(&self.socket);
     }
 }
@@ -196,7 +214,7 @@ fn listen(folder: &Path, socket: &Path, owner: Owner) -> io::Result<tokio::net::
 }
 
 impl Visit {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -213,41 +231,10 @@ impl Visit {
         keys.map(|(_, version)| version.clone()).collect()
     }
 
-    /// npm asks for the document of a package: after a pause, for what it is told to install.
-    pub(super) fn asked(&self, name: &PackageName) {
-        let mut known = self.known();
-        if known.asked.is_none_or(|last| last.elapsed() > PAUSE) {
-            known.told = Told::Named(name.clone());
-        }
-        known.asked = Some(Instant::now());
-    }
-
-    /// Looks at what npm is told to install, before any part of it.
-    ///
-    /// # Errors
-    /// That it may not be installed.
-    pub(super) async fn first(&self) -> Result<(), Judgement> {
-        let _alone = self.first.lock().await;
-        let told = std::mem::take(&mut self.known().told);
-        let name = match told {
-            Told::Named(name) => name,
-            Told::Nothing => return Ok(()),
-            Told::Stopped(judgement) => {
-                self.known().told = Told::Stopped(judgement.clone());
-                return Err(judgement);
-            }
-        };
-        let judged = self.judge(&name, "").await;
-        let mut known = self.known();
-        known.asked = Some(Instant::now());
-        match judged {
-            Ok(judgement) if !self.mode.lets(judgement.verdict) => {
-                known.told = Told::Stopped(judgement.clone());
-                Err(judgement)
-            }
-            // Where it cannot be looked at whole, its parts are, each by itself.
-            _ => Ok(()),
-        }
+    /// The bytes of a version that is being looked at.
+    pub(super) fn expected(&self, name: &PackageName, version: &Version) -> Option<Integrity> {
+        let key = (name.clone(), version.clone());
+        self.known().expected.get(&key).cloned()
     }
 
     /// Notes in which bytes npm got it.
@@ -267,6 +254,9 @@ impl Visit {
             wanted: wanted.to_owned(),
         };
         let resolved = self.vetting.resolve(&target, Arc::new(Silent)).await?;
+        if self.patience.is_some() {
+            self.known().expected.extend(members(&resolved));
+        }
         let budget = self.rules.host().budget;
         let report = self.gate.look(&self.vetting, &resolved, budget, false).await?;
         let decision = self.rules.decide(&report, &[]);
@@ -274,6 +264,10 @@ impl Visit {
         let mut known = self.known();
         if self.mode.lets(judgement.verdict) {
             known.admitted.extend(members(&resolved));
+        }
+        // It is known now.
+        for (key, _) in members(&resolved) {
+            known.expected.remove(&key);
         }
         known.judged.retain(|other| other.package != judgement.package);
         known.judged.push(judgement.clone());

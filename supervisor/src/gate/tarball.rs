@@ -1,8 +1,10 @@
 //! An archive as npm gets it: the bytes that were vetted, or those of a version that is vetted now, while npm waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use node_vetting::policy;
+use node_vetting::report::Verdict;
 use npm::{Form, Integrity, PackageName, Packument, Version};
 
 use super::serve::Failure;
@@ -14,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The archive of a version.
 pub(super) async fn tarball(
-    visit: &Visit,
+    visit: &Arc<Visit>,
     name: &PackageName,
     version: &Version,
 ) -> Result<Vec<u8>, Failure> {
@@ -24,6 +26,14 @@ pub(super) async fn tarball(
     let integrity = match visit.admitted(name, version) {
         Some(integrity) => integrity,
         None if visit.mode == policy::Gate::Off => told(visit, name, version).await?,
+        // Of what is being looked at, or else of what nobody has told of.
+        None if visit.patience.is_some() => match visit.expected(name, version) {
+            Some(integrity) => integrity,
+            None => {
+                visit.look_behind(name, version);
+                told(visit, name, version).await?
+            }
+        },
         None => vetted(visit, name, version).await?,
     };
     let bytes = visit.vetting.archive(name, version, &integrity).await?;
@@ -38,6 +48,9 @@ async fn vetted(visit: &Visit, name: &PackageName, version: &Version) -> Result<
     let judgement = judged.map_err(|_| Failure::Late(format!("{name}@{version}")))??;
     if !visit.mode.lets(judgement.verdict) {
         return Err(Failure::Stopped(judgement));
+    }
+    if judgement.verdict != Verdict::Trusted {
+        visit.announce(&judgement, false);
     }
     visit
         .admitted(name, version)

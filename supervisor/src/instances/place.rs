@@ -67,7 +67,7 @@ impl Place {
         self.0.join("gate")
     }
 
-    /// The digest of the `.npmrc` that its settings put into `data/`.
+    /// The digest of the `.npmrc` that earlier versions put into `data/`.
     #[must_use]
     pub fn npmrc_digest(&self) -> PathBuf {
         self.0.join("npmrc.sha256")

@@ -162,12 +162,28 @@ pub(super) fn environment(instance: &Instance, key: &HostKey) -> Result<Vec<(Str
 /// # Errors
 /// When a hidden value cannot be opened.
 pub(super) fn upstream(instance: &Instance, key: &HostKey) -> Result<Upstream, SealError> {
-    let npmrc = instance.settings.palette.npmrc.as_ref();
-    let npmrc = npmrc.map(|hidden| open(&instance.id, hidden, key)).transpose()?;
     Ok(Upstream {
         env: environment(instance, key)?,
-        npmrc: npmrc.unwrap_or_default(),
+        npmrc: npmrc(instance, key)?,
     })
+}
+
+/// What its settings say of how npm installs, as variables for npm alone.
+///
+/// # Errors
+/// When a hidden value cannot be opened.
+pub(super) fn npm_options(instance: &Instance, key: &HostKey) -> Result<Vec<(String, String)>, SealError> {
+    let options = npm::install_options(&npmrc(instance, key)?).into_iter();
+    let variable =
+        |(name, value): (String, String)| (format!("npm_config_{}", name.replace('-', "_")), value);
+    Ok(options.map(variable).collect())
+}
+
+/// The npmrc of its settings, in clear. It never lies where its programs could read it.
+fn npmrc(instance: &Instance, key: &HostKey) -> Result<String, SealError> {
+    let hidden = instance.settings.palette.npmrc.as_ref();
+    let text = hidden.map(|hidden| open(&instance.id, hidden, key)).transpose()?;
+    Ok(text.unwrap_or_default())
 }
 
 /// A secret of an instance, in clear.

@@ -20,7 +20,6 @@ use super::spec::{self, Wanted};
 use super::{Shared, cache, carried, packages, wish};
 use crate::gate;
 use crate::ids;
-use crate::paths;
 use crate::problem::{Code, Problem};
 use crate::secret::SealError;
 
@@ -56,7 +55,7 @@ impl Folders {
         place
             .make(owner)
             .map_err(|error| Problem::io(format!("cannot prepare {}", place.root().display()), error))?;
-        npmrc(shared, instance, &place, owner)?;
+        withdraw(&place).map_err(|error| Problem::io("cannot remove the .npmrc of before", error))?;
         let run = if errand { place.errand() } else { place.run() };
         let name = if errand {
             format!("{}-npm", instance.id)
@@ -118,33 +117,14 @@ fn sealed(error: SealError) -> Problem {
     Problem::new(Code::Failed, "cannot prepare the environment").because(error)
 }
 
-/// The person's `.npmrc`, where npm looks for it. One that was written here goes with its setting; one that came
-/// from elsewhere stays.
-fn npmrc(shared: &Shared, instance: &Instance, place: &Place, owner: Owner) -> Result<(), Problem> {
-    let cannot = |error| Problem::io("cannot write the .npmrc", error);
-    let path = place.data().join(NPMRC);
-    let Some(hidden) = &instance.settings.palette.npmrc else {
-        return withdraw(place).map_err(cannot);
-    };
-    let text = wish::open(&instance.id, hidden, &shared.key)
-        .map_err(|error| Problem::new(Code::Failed, "cannot write the .npmrc").because(error))?;
-    // Noted first: after a crash between the two, the file of before is somebody else's or the same.
-    paths::write_private(&place.npmrc_digest(), digest(text.as_bytes()).as_bytes())
-        .and_then(|()| paths::write_private(&path, text.as_bytes()))
-        .and_then(|()| match owner {
-            Owner::Own { uid, gid } => std::os::unix::fs::lchown(&path, Some(uid), Some(gid)),
-            _ => Ok(()),
-        })
-        .map_err(cannot)
-}
-
 /// Where npm looks for a project's configuration.
 const NPMRC: &str = ".npmrc";
 
 /// A longer one was not written here, in bytes.
 const LONGEST_NPMRC: u64 = 1 << 20;
 
-/// Removes the `.npmrc` that was written here, when it still is that one.
+/// Removes the `.npmrc` that earlier versions wrote into the folder, where flows could read its tokens, when it still is
+/// that one. The gate alone has the setting now.
 fn withdraw(place: &Place) -> io::Result<()> {
     let noted = place.npmrc_digest();
     let Ok(written) = fs::read_to_string(&noted) else {
@@ -279,6 +259,9 @@ pub(super) fn errand(
     };
     let mut spec = prepare(shared, &wanted, "npm")?;
     spec.program.args = arguments;
+    spec.program
+        .env
+        .extend(wish::npm_options(instance, &shared.key).map_err(sealed)?);
     if scripts {
         let node = spec
             .program

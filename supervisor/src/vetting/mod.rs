@@ -5,6 +5,7 @@ mod rules;
 mod waivers;
 mod worker;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -96,13 +97,16 @@ impl Vetting {
     /// The compiled engine.
     async fn image(&self) -> Result<&Path, Problem> {
         let image = self.image.get_or_try_init(|| async {
-            let engine = Folder::open(&self.folder.join("engine"))
-                .map_err(EngineError::from)
-                .map_err(engine_problem)?;
-            let recipe = guest::recipe();
+            let (engine, recipe) = (self.engine_folder()?, guest::recipe());
             recipe.image(&engine, &self.client).await.map_err(engine_problem)
         });
         image.await.map(PathBuf::as_path)
+    }
+
+    /// Whether packages can be exercised at once: nothing has to be fetched or compiled for it.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.image.initialized()
     }
 
     /// Where what belongs to vetting lies.
@@ -119,6 +123,61 @@ impl Vetting {
             resolver: Resolver::new(client, Some(cache(&self.folder)), self.options.clone()),
             ..self.clone()
         }
+    }
+
+    /// The same registries, of which nobody is asked, with what is kept in `folder`.
+    #[must_use]
+    pub fn apart(&self, folder: &Path) -> Self {
+        Self {
+            flaws: Known::of(None, &self.folder),
+            resolver: self.resolver.apart(folder),
+            ..self.clone()
+        }
+    }
+
+    /// What is kept of the registry's document of a package. Blocks.
+    #[must_use]
+    pub fn kept_document(&self, name: &PackageName, form: Form) -> Option<Value> {
+        self.resolver.kept_document(name, form)
+    }
+
+    /// Keeps a document as if the registry had said it. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn plant_document(&self, name: &PackageName, form: Form, document: &Value) -> io::Result<()> {
+        self.resolver.plant_document(name, form, document)
+    }
+
+    /// Keeps an archive that hashes to `integrity`. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn plant_archive(&self, integrity: &Integrity, bytes: &[u8]) -> io::Result<()> {
+        self.resolver.plant_archive(integrity, bytes)
+    }
+
+    /// The archives that the engine is made from, by `name@version`.
+    ///
+    /// # Errors
+    /// When one cannot be had.
+    pub async fn engine_parts(&self) -> Result<Vec<(String, Vec<u8>)>, Problem> {
+        let parts = guest::recipe().parts(&self.engine_folder()?, &self.client).await;
+        parts.map_err(engine_problem)
+    }
+
+    /// Keeps an archive where the engine is made from it; any other is left.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub fn plant_engine(&self, bytes: &[u8]) -> Result<(), Problem> {
+        let planted = guest::recipe().plant(&self.engine_folder()?, bytes);
+        planted.map(|_| ()).map_err(engine_problem)
+    }
+
+    fn engine_folder(&self) -> Result<Folder, Problem> {
+        let folder = Folder::open(&self.folder.join("engine"));
+        folder.map_err(EngineError::from).map_err(engine_problem)
     }
 
     /// Names the engine: another one may see something else.

@@ -88,6 +88,12 @@ impl Rules {
         Layers::of(&self.layers()).gate(usual)
     }
 
+    /// Whether any policy says what the gate lets through.
+    #[must_use]
+    pub fn name_a_gate(&self) -> bool {
+        self.layers().iter().any(|(_, policy)| policy.gate.is_some())
+    }
+
     /// Install scripts that may run.
     #[must_use]
     pub fn scripts(&self) -> Vec<Script> {

@@ -95,5 +95,7 @@ fn serve_exercising(image: &Path) -> Result<(), String> {
 }
 
 fn close_in() -> Result<(), String> {
+    // Nobody wants the answer when who asked is gone. The thread that started this waits for it.
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|error| error.to_string())?;
     runtime::sandbox::worker::close_in(MEMORY).map_err(|error| words(&error))
 }

@@ -15,7 +15,7 @@ use super::packages::{install, meter, newest, settings};
 use super::{endpoint, hello};
 
 /// A node that sends the environment of the host away while it is loaded.
-fn thief(version: &str) -> Packed {
+pub(crate) fn thief(version: &str) -> Packed {
     node(
         "node-red-thief",
         version,
@@ -26,7 +26,7 @@ fn thief(version: &str) -> Packed {
 }
 
 /// A package of one node type, with code that runs when it is loaded.
-fn node(name: &str, version: &str, code: &str) -> Packed {
+pub(crate) fn node(name: &str, version: &str, code: &str) -> Packed {
     let node_type = name.trim_start_matches("node-red-");
     let manifest = json!({ "name": name, "version": version, "license": "MIT",
         "node-red": { "nodes": { node_type: "node.js" } } });

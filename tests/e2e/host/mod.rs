@@ -9,7 +9,7 @@ mod capabilities;
 mod figures;
 mod files;
 mod full;
-mod gate;
+pub(crate) mod gate;
 mod hang;
 mod health;
 mod idle;

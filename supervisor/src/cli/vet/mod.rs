@@ -1,6 +1,7 @@
 //! `redhold vet`: judges packages without a server and without root. `redhold policy` and `redhold waiver`: what it
 //! judges by.
 
+pub mod bundle;
 pub mod catalogue;
 mod judging;
 pub mod policy;

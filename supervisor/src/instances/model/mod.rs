@@ -329,7 +329,8 @@ pub struct PaletteSettings {
     pub packages: BTreeMap<String, String>,
     /// Addresses of catalogues that the editor shows; empty is what was vetted on this host, then Node-RED's own.
     pub catalogues: Vec<String>,
-    /// An `.npmrc` for private registries, as a secret.
+    /// An `.npmrc` for private registries, as a secret: read by the host's gate alone. npm gets what it says of how to
+    /// install (`legacy-peer-deps` and the like); its flows see nothing of it.
     pub npmrc: Option<Hidden>,
     /// Whether function nodes may bring modules.
     pub allow_modules: bool,
