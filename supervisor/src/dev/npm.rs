@@ -130,7 +130,11 @@ async fn work(
     });
     if succeeded {
         let before: BTreeSet<String> = refused(&gate);
-        signals.unless(async { Ok(gate.settle().await) }).await?;
+        let settled = async {
+            gate.settle().await;
+            Ok(())
+        };
+        signals.unless(settled).await?;
         let after = refused(&gate);
         if let Some(late) = after.difference(&before).next() {
             let message = format!("{late} is refused, and was installed before that was known");
