@@ -25,7 +25,7 @@ use tempfile::{NamedTempFile, TempDir};
 use super::NpmGate;
 use crate::paths::write_private;
 use crate::problem::{Code, Problem};
-use crate::vetting::{Rules, Vetting};
+use crate::vetting::{Pace, Rules, Vetting};
 
 /// Reasons that only who can ask a registry has.
 const ASKED: &str = "advisory.known";
@@ -69,7 +69,7 @@ impl NpmGate {
         let mut judged = Vec::new();
         for target in targets {
             let resolved = vetting.resolve(target, progress.clone()).await?;
-            let report = self.report_on(&vetting, &rules, &resolved).await?;
+            let report = self.look(&vetting, &resolved, rules.host().budget, false).await?;
             let decision = rules.decide(&report, &[]);
             making.put(&vetting, &resolved).await?;
             making.claim(&report, &decision)?;
@@ -110,7 +110,10 @@ impl NpmGate {
         }
         let mut judged = Vec::new();
         for (claim, resolved) in stage.list.packages.iter().zip(&closures) {
-            let mut report = stage.vetting.report(resolved, rules.policy.budget).await?;
+            let mut report = stage
+                .vetting
+                .report(resolved, rules.host().budget, Pace::Now)
+                .await?;
             let theirs = stage.reports.get(&claim.package);
             let differs = differences(claim, theirs, &mut report, &rules);
             let decision = rules.decide(&report, &[]);
@@ -186,22 +189,6 @@ impl NpmGate {
             .mode(0o700)
             .create(self.notes())?;
         write_private(&self.notes().join(name), &text)
-    }
-
-    async fn report_on(
-        &self,
-        vetting: &Vetting,
-        rules: &Rules,
-        resolved: &Arc<Resolved>,
-    ) -> Result<Report, Problem> {
-        let (root, closure) = (resolved.closure.root(), resolved.closure.digest());
-        let engine = vetting.engine().await?;
-        if let Some(report) = self.0.shelf.find(&root.name, &root.version, &engine, &closure) {
-            return Ok(report);
-        }
-        let report = vetting.report(resolved, rules.policy.budget).await?;
-        self.0.shelf.keep(&report);
-        Ok(report)
     }
 
     /// Reads a bundle into a folder of its own, which goes with what this returns.

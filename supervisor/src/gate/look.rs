@@ -163,7 +163,7 @@ impl NpmGate {
     /// What holds where no policy names a mode.
     #[must_use]
     pub fn usual(&self) -> policy::Gate {
-        self.0.usual
+        self.0.usual.mode
     }
 
     /// What is due is done for a package that is installed, while no npm waits, and at the lowest priority. Whether

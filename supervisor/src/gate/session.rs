@@ -15,7 +15,6 @@ use npm::{Integrity, PackageName, Version};
 use runtime::error::or_absent;
 use runtime::spec::Owner;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::info;
 
 use super::look::Waits;
 use super::told::Run;
