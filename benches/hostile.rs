@@ -6,12 +6,12 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use test_support::bench::processes;
 use test_support::bench::table::{Aim, Table};
+use test_support::eventually::let_pass;
 use test_support::package::Package;
 
 /// What a case is called, and its package.
@@ -173,7 +173,7 @@ fn one(data: &Path, archive: &Path) {
         host = processes::peak(pid).unwrap_or(host);
         match child.try_wait().expect("it is awaited") {
             Some(status) => break status,
-            None => thread::sleep(Duration::from_millis(20)),
+            None => let_pass(Duration::from_millis(20)),
         }
     };
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage").max_rss();

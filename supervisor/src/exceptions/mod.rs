@@ -270,11 +270,11 @@ mod tests {
     use super::*;
     use crate::audit::Entry;
 
-    /// Actions with who did them, in order.
+    /// Actions with who did them, in order; what was noted in one stroke by its name.
     fn log(store: &Store) -> Vec<(By, String)> {
         let all = Table::<Entry>::of(store).scan("").expect("the log");
         let mut all: Vec<_> = all.into_iter().map(|(_, entry)| entry).collect();
-        all.sort_by_key(|entry| entry.revision);
+        all.sort_by(|a, b| (a.revision, &a.record.action).cmp(&(b.revision, &b.record.action)));
         all.into_iter()
             .map(|entry| (entry.record.by, entry.record.action))
             .collect()
@@ -316,8 +316,8 @@ mod tests {
             told,
             [
                 (&local, "waiver.add"),
-                (&By::File, "waiver.remove"),
                 (&By::File, "waiver.add"),
+                (&By::File, "waiver.remove"),
                 (&By::File, "policy.change"),
                 (&By::Token, "waiver.remove"),
             ]
