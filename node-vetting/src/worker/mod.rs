@@ -6,7 +6,7 @@
 //! done by streams and plain JSON, with limits on sizes, counts and depths ([`package::LIMITS`](crate::package::LIMITS),
 //! [`resolve::Limits`](crate::resolve::Limits)).
 //!
-//! [`read`] and [`exercise`] are the worker's side, one for each half; they expect that their caller has locked the
+//! [`read`] and [`exercise()`] are the worker's side, one for each half; they expect that their caller has locked the
 //! process up. [`Client`] is the parent's side, which never looks into a package itself. A worker that dies, hangs or
 //! talks nonsense is an error, and an error is never a good verdict; [`WorkerError::of_the_package`] says when it is the
 //! package that brought it down.

@@ -15,7 +15,7 @@ pub struct Hosts {
     pub enforce: bool,
     /// By name or address.
     pub allow: Vec<Target>,
-    /// Files on the host, in folders of the program's, whose text names further ones ([`named`](super::named)). They are
+    /// Files on the host, in folders of the program's, whose text names further ones ([`named`](super::named())). They are
     /// read again when they change.
     pub named_in: Vec<PathBuf>,
     /// All of this in words, with why, for a person.
