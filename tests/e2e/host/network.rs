@@ -164,7 +164,8 @@ fn an_instance_is_isolated_when_nobody_says_otherwise() {
     let shown = host.does(&["instance", "show", "pump"]);
     assert!(
         shown.contains("network: hard (a namespace of its own at 100.96.0.")
-            && shown.contains("out: everything but this host and its instances; in: only through the front"),
+            && shown.contains("out: everything but this host and its instances; ")
+            && shown.contains("; in: only through the front)"),
         "{shown}"
     );
     // A list says what it needs, and a broker on the host itself is named.
