@@ -56,6 +56,8 @@ fn entries(start: &str, format: &str) -> Vec<Value> {
         .args(["--mount", "--propagation", "private", "bash", "-c", SCRIPT])
         .env("JOURNALD", JOURNALD)
         .env("REDHOLD", data::binary())
+        // The machine's own network stays as it is.
+        .env("REDHOLD_NETWORK", "host")
         .env("DATA", host.data())
         .env("START", start)
         .env("FORMAT", format)
