@@ -10,7 +10,7 @@ use test_support::client;
 use test_support::data;
 use test_support::dev::{Dev, Start};
 use test_support::eventually::eventually;
-use test_support::package::{Package, Packed};
+use test_support::package::Package;
 use test_support::registry::Registry;
 
 use crate::host::gate::{node, thief};
@@ -178,29 +178,4 @@ fn modules_of_function_nodes_come_through_the_gate() {
         text => Err(text),
     });
     dev.wait_said("words@1.0.0 is trusted", VETTED);
-}
-
-/// A package over which a guest needs long, and npm no time at all. Another one each time, for what was seen once is known.
-fn slow() -> Packed {
-    let now = std::time::SystemTime::now();
-    let code = "for (let i = 0; i < 1e4; i++) setInterval(() => new Date(), 1);";
-    let code = format!("{code} // {now:?}");
-    Package::new("slow-words", "1.0.0")
-        .file("index.js", code.as_bytes())
-        .pack()
-}
-
-#[test]
-fn what_takes_long_is_told_when_it_is_known() {
-    let registry = Registry::start();
-    registry.publish(&slow());
-    let home = home(&registry, "");
-    let project = bare();
-    let (_, said) = npm(project.path(), home.path(), &["install", "slow-words"]);
-    assert!(
-        said.contains("npm goes on, and the verdict is told here"),
-        "{said}"
-    );
-    assert!(said.contains("slow-words@1.0.0 "), "{said}");
-    assert!(project.path().join("node_modules/slow-words/index.js").exists());
 }
